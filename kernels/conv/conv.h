@@ -1,0 +1,36 @@
+/* GradStreamer kernels: 2D convolution (cross-correlation, as in PyTorch)
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "kernels/kernels.h"
+
+/* y(n,o,i,j) = b(o) + sum over c,p,q of w(o,c,p,q) x(n,c, i*stride-padding+p, j*stride-padding+q)
+ * then, with `add`, y += residual; then, with `relu`, y = max (y, 0). */
+typedef struct
+{
+  gint n, ic, ih, iw;           /* x: (N, I, IH, IW) */
+  gint oc, oh, ow;              /* y: (N, O, OH, OW) */
+  gint kernel, stride, padding; /* w: (O, I, kernel, kernel) */
+  gboolean bias;                /* b: (O) */
+  gboolean add, relu;           /* forward only, for inference: backward refuses such a plan */
+  gboolean training;            /* backward will be wanted */
+} GradConvDesc;
+
+typedef struct
+{
+  /* whether plan() would succeed for this shape */
+  gboolean (*supports) (GradDevice * device, const GradConvDesc * desc);
+  GradPlan *(*plan) (GradDevice * device, const GradConvDesc * desc, GError ** error);
+  /* y = …; b is NULL without bias, residual is NULL without add */
+  gboolean (*forward) (GradPlan * plan, const GradTensor * x, const GradTensor * w,
+      const GradTensor * b, const GradTensor * residual, GradTensor * y, GError ** error);
+  /* dx = … */
+  gboolean (*backward_data) (GradPlan * plan, const GradTensor * dy, const GradTensor * w,
+      GradTensor * dx, GError ** error);
+  /* dw = or += …; db likewise, NULL without bias */
+  gboolean (*backward_weights) (GradPlan * plan, const GradTensor * x, const GradTensor * dy,
+      GradTensor * dw, GradTensor * db, gboolean accumulate, GError ** error);
+} GradConvOps;
+
+extern const GradConvOps grad_conv_ref_ops;
+extern const GradConvOps grad_conv_onednn_ops;

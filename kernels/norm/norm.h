@@ -1,0 +1,51 @@
+/* GradStreamer kernels: batch normalisation (+ residual add) (+ ReLU), fused
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Ioffe and Szegedy, "Batch Normalization", 2015; definitions of eps, momentum and the unbiased
+ * running variance as in PyTorch's BatchNorm2d. */
+#pragma once
+
+#include "kernels/kernels.h"
+
+/* z = gamma(c) (x - mean(c)) / sqrt (var(c) + eps) + beta(c) [+ residual];  y = relu ? max (z, 0) : z
+ * x, residual, y: (N, C, H, W); gamma, beta, mean, var, running_*: (C). */
+typedef struct
+{
+  gint n, c, h, w;
+  gboolean add, relu;
+  gfloat eps;
+} GradNormDesc;
+
+typedef struct
+{
+  gboolean (*supports) (GradDevice * device, const GradNormDesc * desc);
+  GradPlan *(*plan) (GradDevice * device, const GradNormDesc * desc, GError ** error);
+  /* Batch statistics: mean and var (biased) are outputs, kept for backward and update_running.
+   * residual is NULL without add. y may be residual (in place), never x. */
+  gboolean (*forward_train) (GradPlan * plan, const GradTensor * x, const GradTensor * residual,
+      const GradTensor * gamma, const GradTensor * beta, GradTensor * mean, GradTensor * var,
+      GradTensor * y, GError ** error);
+  /* Running statistics. offset (C), nullable, is added to x on the fly: the bias of the
+   * convolution in front, which is otherwise left out because batch statistics cancel it.
+   * y may be x or residual (in place). */
+  gboolean (*forward_infer) (GradPlan * plan, const GradTensor * x, const GradTensor * residual,
+      const GradTensor * gamma, const GradTensor * beta, const GradTensor * running_mean,
+      const GradTensor * running_var, const GradTensor * offset, GradTensor * y, GError ** error);
+  /* With dz = relu ? dy where y > 0, else 0 : dy:
+   *   dresidual = dz (NULL when not wanted; may be dy itself, in place)
+   *   dgamma, dbeta = or += sums over N, H, W of dz xhat, dz
+   *   dx = gamma / sqrt (var + eps) (dz - mean (dz) - xhat mean (dz xhat))   (may be x, in place)
+   * y is NULL without relu. */
+  gboolean (*backward) (GradPlan * plan, const GradTensor * x, const GradTensor * y,
+      const GradTensor * dy, const GradTensor * gamma, const GradTensor * mean,
+      const GradTensor * var, GradTensor * dx, GradTensor * dresidual, GradTensor * dgamma,
+      GradTensor * dbeta, gboolean accumulate, GError ** error);
+  /* running_mean += momentum (mean + offset - running_mean)
+   * running_var  += momentum (var n/(n-1) - running_var), n = N H W; offset nullable */
+  gboolean (*update_running) (GradPlan * plan, const GradTensor * mean, const GradTensor * var,
+      const GradTensor * offset, gfloat momentum, GradTensor * running_mean,
+      GradTensor * running_var, GError ** error);
+} GradNormOps;
+
+extern const GradNormOps grad_norm_ref_ops;
+extern const GradNormOps grad_norm_cpu_ops;

@@ -1,0 +1,50 @@
+/* GradStreamer: what a unit implements
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "gradunit.h"
+#include "gradnode-private.h"
+#include "kernels/kernels.h"
+
+G_BEGIN_DECLS
+
+#define GRAD_UNIT_MAX_INPUTS 2
+
+struct _GradUnitClass
+{
+  GObjectClass parent_class;
+
+  guint n_inputs;
+
+  /* Output shape from input shapes; FALSE with an error that names both when they do not fit. */
+  gboolean (*infer_shape) (GradUnit * unit, const GradShape * inputs, GradShape * output,
+      GError ** error);
+  /* Creates the parameters with grad_unit_add_parameter(), once; (optional). */
+  gboolean (*create_parameters) (GradUnit * unit, const GradShape * inputs, GError ** error);
+  /* Size and functions of what is kept per shape; (optional). Runs in the compute thread. */
+  gpointer (*plan) (GradUnit * unit, const GradShape * inputs, const GradShape * output,
+      gboolean training, GError ** error);
+  void (*free_plan) (gpointer plan);
+  /* Runs in the compute thread. output is allocated. With a node (training), what backward needs is
+   * kept in it by grad_node_save(); without, running statistics are used. */
+  gboolean (*forward) (GradUnit * unit, gpointer plan, GradTensor ** inputs,
+      GradTensor * output, GradNode * node, GError ** error);
+  /* Runs in the compute thread. dy is NULL for a root that makes its own gradient (the loss), else the
+   * unit may overwrite it. dx[i] is set to a new reference where wanted[i]. */
+  gboolean (*backward) (GradUnit * unit, GradNode * node, GradTensor * dy, GradTensor ** dx,
+      const gboolean * wanted, gboolean accumulate, GError ** error);
+  /* After the update of an applied step: what forward would otherwise have changed at once
+   * (running statistics), so that an aborted step leaves no trace; (optional). */
+  gboolean (*commit) (GradUnit * unit, GradNode * node, GError ** error);
+};
+
+GradDevice *grad_unit_get_device (GradUnit * unit);
+GradParameter *grad_unit_add_parameter (GradUnit * unit, const gchar * prefix,
+    const gchar * name, GradParameterKind kind, const GradShape * shape, GradInit init,
+    gsize fan_in, GError ** error);
+guint grad_unit_get_n_parameters (GradUnit * unit);
+GradParameter *grad_unit_get_parameter (GradUnit * unit, guint index);
+/* makes sure that parameter->grad exists */
+gboolean grad_unit_ensure_grad (GradUnit * unit, GradParameter * parameter, GError ** error);
+
+G_END_DECLS

@@ -1,0 +1,18 @@
+/* GradStreamer: what kernels of the cpu device know about it
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "graddevice-private.h"
+
+G_BEGIN_DECLS
+
+/* Layouts of the cpu device: float32 pictures (N, C, H, W) whose C is a multiple of the block B lie as
+ * (N, C/B, H, W, B), which oneDNN calls nChw16c (B = 16, AVX-512) or nChw8c (B = 8). The layout is a
+ * function of the shape, so no two units disagree and nothing is reordered between them. */
+#define GRAD_LAYOUT_NCHW8C 8
+#define GRAD_LAYOUT_NCHW16C 16
+
+/* B of this processor: 16 or 8 */
+guint grad_cpu_block (void);
+
+G_END_DECLS

@@ -1,0 +1,168 @@
+/* GradStreamer: the cpu device: float32 in channel blocks, computed by oneDNN and by loops of our own
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "gradcpudevice-private.h"
+#include "kernels/kernels.h"
+
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define GRAD_TYPE_CPU_DEVICE (grad_cpu_device_get_type ())
+G_DECLARE_FINAL_TYPE (GradCpuDevice, grad_cpu_device, GRAD, CPU_DEVICE, GradDevice)
+
+struct _GradCpuDevice
+{
+  GradDevice parent;
+};
+
+G_DEFINE_FINAL_TYPE (GradCpuDevice, grad_cpu_device, GRAD_TYPE_DEVICE);
+
+#pragma weak grad_conv_onednn_ops /* BOOTSTRAP */
+#pragma weak grad_norm_cpu_ops /* BOOTSTRAP */
+#pragma weak grad_pool_onednn_ops /* BOOTSTRAP */
+#pragma weak grad_linear_onednn_ops /* BOOTSTRAP */
+#pragma weak grad_loss_cpu_ops /* BOOTSTRAP */
+#pragma weak grad_optim_cpu_ops /* BOOTSTRAP */
+#pragma weak grad_resize_cpu_ops /* BOOTSTRAP */
+#pragma weak grad_elementwise_cpu_ops /* BOOTSTRAP */
+static const GradKernels cpu_kernels = {
+  .conv = &grad_conv_onednn_ops,
+  .norm = &grad_norm_cpu_ops,
+  .pool = &grad_pool_onednn_ops,
+  .linear = &grad_linear_onednn_ops,
+  .loss = &grad_loss_cpu_ops,
+  .optim = &grad_optim_cpu_ops,
+  .resize = &grad_resize_cpu_ops,
+  .elementwise = &grad_elementwise_cpu_ops,
+};
+
+#define HUGE_PAGE (2u << 20)
+
+guint
+grad_cpu_block (void)
+{
+  return __builtin_cpu_supports ("avx512f") ? GRAD_LAYOUT_NCHW16C : GRAD_LAYOUT_NCHW8C;
+}
+
+static gboolean
+grad_cpu_device_open (GradDevice * device, GError ** error)
+{
+  if (grad_device_settings (device)->precision == GRAD_PRECISION_BF16) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_UNSUPPORTED,
+        "the cpu device computes in float32 only: use precision=f32 or auto");
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static void
+grad_cpu_device_enter_thread (GradDevice * device)
+{
+  omp_set_dynamic (0);
+  omp_set_num_threads (grad_device_get_threads (device));
+}
+
+static gpointer
+grad_cpu_device_alloc (GradDevice * device, gsize size, GError ** error)
+{
+  gpointer data = NULL;
+  gboolean huge = size >= 2 * HUGE_PAGE;
+
+  if (posix_memalign (&data, huge ? HUGE_PAGE : 64, size) != 0) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_NO_MEMORY,
+        "out of memory on cpu: %" G_GSIZE_FORMAT " MB asked for, %" G_GUINT64_FORMAT
+        " MB in use: lower batch-size on idxsrc or width/height on gradresize", size >> 20,
+        grad_device_get_bytes_allocated (device) >> 20);
+    return NULL;
+  }
+  if (huge)
+    madvise (data, size, MADV_HUGEPAGE);
+  return data;
+}
+
+static void
+grad_cpu_device_free (GradDevice * device, gpointer data, gsize size)
+{
+  free (data);
+}
+
+static guint
+grad_cpu_device_activation_layout (GradDevice * device, GradDType dtype, const GradShape * shape)
+{
+  guint block = grad_cpu_block ();
+
+  return dtype == GRAD_DTYPE_FLOAT32 && shape->rank == 4 && shape->dims[1] % block == 0
+      ? block : GRAD_LAYOUT_PLAIN;
+}
+
+static gsize
+grad_cpu_device_storage_size (GradDevice * device, GradDType dtype, const GradShape * shape,
+    guint layout)
+{
+  return grad_shape_n_elements (shape) * grad_dtype_size (dtype);
+}
+
+static gboolean
+grad_cpu_device_is_host (GradDevice * device, GradDType dtype, guint layout)
+{
+  return layout == GRAD_LAYOUT_PLAIN;
+}
+
+/* (N, C, HW) from and to (N, C/B, HW, B) */
+static void
+block_channels (const GradTensor * tensor, gfloat * blocked, gfloat * dense, gboolean to_blocked)
+{
+  gsize block = tensor->layout, hw = (gsize) tensor->shape.dims[2] * tensor->shape.dims[3];
+  gsize n_groups = (gsize) tensor->shape.dims[0] * tensor->shape.dims[1] / block;
+
+  for (gsize g = 0; g < n_groups; g++, blocked += hw * block, dense += hw * block)
+    for (gsize i = 0; i < hw; i++)
+      for (gsize b = 0; b < block; b++)
+        if (to_blocked)
+          blocked[i * block + b] = dense[b * hw + i];
+        else
+          dense[b * hw + i] = blocked[i * block + b];
+}
+
+static gboolean
+grad_cpu_device_upload (GradTensor * tensor, gconstpointer dense, GError ** error)
+{
+  if (tensor->layout == GRAD_LAYOUT_PLAIN)
+    memcpy (tensor->data, dense, tensor->memory.maxsize);
+  else
+    block_channels (tensor, tensor->data, (gfloat *) dense, TRUE);
+  return TRUE;
+}
+
+static gboolean
+grad_cpu_device_download (const GradTensor * tensor, gpointer dense, GError ** error)
+{
+  if (tensor->layout == GRAD_LAYOUT_PLAIN)
+    memcpy (dense, tensor->data, tensor->memory.maxsize);
+  else
+    block_channels (tensor, tensor->data, dense, FALSE);
+  return TRUE;
+}
+
+static void
+grad_cpu_device_class_init (GradCpuDeviceClass * klass)
+{
+  GradDeviceClass *device_class = GRAD_DEVICE_CLASS (klass);
+
+  device_class->kernels = &cpu_kernels;
+  device_class->open = grad_cpu_device_open;
+  device_class->alloc = grad_cpu_device_alloc;
+  device_class->free = grad_cpu_device_free;
+  device_class->activation_layout = grad_cpu_device_activation_layout;
+  device_class->storage_size = grad_cpu_device_storage_size;
+  device_class->is_host = grad_cpu_device_is_host;
+  device_class->upload = grad_cpu_device_upload;
+  device_class->download = grad_cpu_device_download;
+  device_class->enter_thread = grad_cpu_device_enter_thread;
+}
+
+static void
+grad_cpu_device_init (GradCpuDevice * self)
+{
+}

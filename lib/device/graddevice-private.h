@@ -1,0 +1,59 @@
+/* GradStreamer: the interface that a backend implements
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "graddevice.h"
+#include "../tensor/gradtensor-private.h"
+
+G_BEGIN_DECLS
+
+typedef struct _GradKernels GradKernels;        /* kernels/kernels.h */
+
+struct _GradDeviceClass
+{
+  GObjectClass parent_class;
+
+  /* one op table per kernel family */
+  const GradKernels *kernels;
+
+  /* opens the device: checks that it exists and does `precision`, may lower `threads` */
+  gboolean (*open) (GradDevice * device, GError ** error);
+  /* storage of at least size bytes, 64-byte aligned; called by the pool only */
+  gpointer (*alloc) (GradDevice * device, gsize size, GError ** error);
+  void (*free) (GradDevice * device, gpointer data, gsize size);
+  /* the layout that activations of this shape have on this device; (optional): plain */
+  guint (*activation_layout) (GradDevice * device, GradDType dtype, const GradShape * shape);
+  /* bytes of storage */
+  gsize (*storage_size) (GradDevice * device, GradDType dtype, const GradShape * shape,
+      guint layout);
+  /* whether storage of that layout *is* dense host memory of the logical type: maps are free */
+  gboolean (*is_host) (GradDevice * device, GradDType dtype, guint layout);
+  /* dense host data of the logical type to storage and back; wait for pending work */
+  gboolean (*upload) (GradTensor * tensor, gconstpointer dense, GError ** error);
+  gboolean (*download) (const GradTensor * tensor, gpointer dense, GError ** error);
+  /* called first in the compute thread; (optional) */
+  void (*enter_thread) (GradDevice * device);
+};
+
+/* Settings as resolved by open(). */
+const GradDeviceSettings *grad_device_settings (GradDevice * device);
+void grad_device_set_threads (GradDevice * device, guint threads);
+const GradKernels *grad_device_kernels (GradDevice * device);
+
+/* The pool: storage of at least size bytes; *capacity is what to give back. */
+gpointer grad_device_pool_get (GradDevice * device, gsize size, gsize * capacity, GError ** error);
+void grad_device_pool_put (GradDevice * device, gpointer data, gsize capacity);
+
+typedef gboolean (*GradDeviceFunc) (gpointer data, GError ** error);
+
+/* Runs func in the device's one compute thread and waits for it; inline when called from there.
+ * Urgent jobs (inference) go before the others. All planning and computing happens here, since
+ * OpenMP teams belong to a thread. */
+gboolean grad_device_call (GradDevice * device, gboolean urgent, GradDeviceFunc func,
+    gpointer data, GError ** error);
+
+/* Backends. */
+GType grad_ref_device_get_type (void);
+GType grad_cpu_device_get_type (void);
+
+G_END_DECLS

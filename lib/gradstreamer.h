@@ -1,0 +1,13 @@
+/* GradStreamer: the whole public API
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "gradtypes.h"
+#include "tensor/gradshape.h"
+#include "tensor/gradtensor.h"
+#include "device/graddevice.h"
+#include "model/gradparameter.h"
+#include "model/gradrandom.h"
+#include "model/gradsafetensors.h"
+#include "data/graddataset.h"
+#include "autograd/gradunit.h"

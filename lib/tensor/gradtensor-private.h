@@ -1,0 +1,40 @@
+/* GradStreamer: what kernels and devices see of a tensor
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "gradtensor.h"
+
+G_BEGIN_DECLS
+
+/* Physical layouts. A device numbers its own ones from 1; 0 is dense row-major on every device. */
+#define GRAD_LAYOUT_PLAIN 0
+
+struct _GradTensor
+{
+  GstMemory memory;
+
+  GradDevice *device;           /* owned */
+  GradDType dtype;
+  GradShape shape;
+  guint layout;                 /* GRAD_LAYOUT_PLAIN or one of the device's */
+  gpointer data;                /* device storage: touch through grad_tensor_data() */
+  gsize capacity;               /* bytes of storage, may be more than needed */
+
+  GMutex lock;                  /* guards the rest */
+  gpointer host;                /* dense copy of the logical type, made by the first map */
+  gboolean host_newer;          /* a write map made the host copy the true one */
+};
+
+GradTensor *grad_tensor_new_full (GradDevice * device, GradDType dtype,
+    const GradShape * shape, guint layout, GError ** error);
+
+/* Device storage, up to date: the only way by which kernels reach data.
+ * On the cpu device f32 values lie in `layout`; on the reference device they are dense doubles. */
+gpointer grad_tensor_data (const GradTensor * tensor);
+
+/* Keeps the tensor from being overwritten in place by other elements while the tape needs it:
+ * a reference plus an exclusive lock (a plain reference does not protect a GstMemory). */
+GradTensor *grad_tensor_hold (GradTensor * tensor);
+void grad_tensor_release (GradTensor * tensor);
+
+G_END_DECLS

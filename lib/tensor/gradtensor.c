@@ -1,0 +1,391 @@
+/* GradStreamer: a dense tensor in a GstMemory
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "gradtensor-private.h"
+#include "../device/graddevice-private.h"
+
+#include <string.h>
+
+GST_DEFINE_MINI_OBJECT_TYPE (GradTensor, grad_tensor);
+
+#define GRAD_TYPE_TENSOR_ALLOCATOR (grad_tensor_allocator_get_type ())
+G_DECLARE_FINAL_TYPE (GradTensorAllocator, grad_tensor_allocator, GRAD, TENSOR_ALLOCATOR,
+    GstAllocator)
+
+struct _GradTensorAllocator
+{
+  GstAllocator parent;
+};
+
+G_DEFINE_FINAL_TYPE (GradTensorAllocator, grad_tensor_allocator, GST_TYPE_ALLOCATOR);
+
+static gboolean
+is_host (const GradTensor * self)
+{
+  return GRAD_DEVICE_GET_CLASS (self->device)->is_host (self->device, self->dtype, self->layout);
+}
+
+static void
+grad_tensor_allocator_free (GstAllocator * allocator, GstMemory * memory)
+{
+  GradTensor *self = (GradTensor *) memory;
+
+  grad_device_pool_put (self->device, self->data, self->capacity);
+  g_free (self->host);
+  g_mutex_clear (&self->lock);
+  g_object_unref (self->device);
+  g_free (self);
+}
+
+static gpointer
+grad_tensor_map (GstMemory * memory, GstMapInfo * info, gsize maxsize)
+{
+  GradTensor *self = (GradTensor *) memory;
+  gpointer data = NULL;
+  g_autoptr (GError) error = NULL;
+
+  if (is_host (self))
+    return self->data;
+
+  g_mutex_lock (&self->lock);
+  if (self->host == NULL)
+    self->host = g_try_malloc (memory->maxsize);
+  if (self->host != NULL && (self->host_newer
+          || GRAD_DEVICE_GET_CLASS (self->device)->download (self, self->host, &error)))
+    data = self->host;
+  else
+    GST_ERROR ("cannot map a tensor of %" G_GSIZE_FORMAT " bytes: %s", memory->maxsize,
+        error ? error->message : "out of memory");
+  if (data != NULL && (info->flags & GST_MAP_WRITE))
+    self->host_newer = TRUE;
+  g_mutex_unlock (&self->lock);
+  return data;
+}
+
+static void
+grad_tensor_unmap (GstMemory * memory, GstMapInfo * info)
+{
+}
+
+/* A part of a tensor is no tensor: regions are copied, never shared. */
+static GstMemory *
+grad_tensor_share (GstMemory * memory, gssize offset, gssize size)
+{
+  return NULL;
+}
+
+static void
+grad_tensor_allocator_class_init (GradTensorAllocatorClass * klass)
+{
+  GST_ALLOCATOR_CLASS (klass)->free = grad_tensor_allocator_free;
+}
+
+static void
+grad_tensor_allocator_init (GradTensorAllocator * self)
+{
+  GstAllocator *allocator = GST_ALLOCATOR (self);
+
+  allocator->mem_type = GRAD_TENSOR_MEMORY_TYPE;
+  allocator->mem_map_full = grad_tensor_map;
+  allocator->mem_unmap_full = grad_tensor_unmap;
+  allocator->mem_share = grad_tensor_share;
+  GST_OBJECT_FLAG_SET (self, GST_ALLOCATOR_FLAG_CUSTOM_ALLOC);
+}
+
+static GstAllocator *
+tensor_allocator (void)
+{
+  static gsize once = 0;
+
+  if (g_once_init_enter (&once)) {
+    GstAllocator *allocator = g_object_new (GRAD_TYPE_TENSOR_ALLOCATOR, NULL);
+
+    gst_object_ref_sink (allocator);
+    GST_OBJECT_FLAG_SET (allocator, GST_OBJECT_FLAG_MAY_BE_LEAKED);
+    g_once_init_leave (&once, (gsize) allocator);
+  }
+  return (GstAllocator *) once;
+}
+
+GradTensor *
+grad_tensor_new_full (GradDevice * device, GradDType dtype, const GradShape * shape,
+    guint layout, GError ** error)
+{
+  gsize size, capacity, dense;
+  gpointer data;
+  GradTensor *self;
+
+  if (!grad_shape_is_valid (shape)) {
+    g_autofree gchar *text = grad_shape_to_string (shape);
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE, "no tensor can have the shape %s", text);
+    return NULL;
+  }
+  size = GRAD_DEVICE_GET_CLASS (device)->storage_size (device, dtype, shape, layout);
+  data = grad_device_pool_get (device, size, &capacity, error);
+  if (data == NULL)
+    return NULL;
+
+  self = g_new0 (GradTensor, 1);
+  dense = grad_shape_n_elements (shape) * grad_dtype_size (dtype);
+  gst_memory_init (GST_MEMORY_CAST (self), 0, tensor_allocator (), NULL, dense, 63, 0, dense);
+  self->device = g_object_ref (device);
+  self->dtype = dtype;
+  self->shape = *shape;
+  self->layout = layout;
+  self->data = data;
+  self->capacity = capacity;
+  g_mutex_init (&self->lock);
+  return self;
+}
+
+/**
+ * grad_tensor_new:
+ * @device: where
+ * @dtype: element type
+ * @shape: shape
+ * @error: location of a #GError
+ *
+ * Makes a tensor for activations, in the layout that the device likes. Values are undefined.
+ *
+ * Returns: (transfer full) (nullable): the tensor, or %NULL with %GRAD_ERROR_SHAPE or
+ *   %GRAD_ERROR_NO_MEMORY
+ */
+GradTensor *
+grad_tensor_new (GradDevice * device, GradDType dtype, const GradShape * shape, GError ** error)
+{
+  GradDeviceClass *klass = GRAD_DEVICE_GET_CLASS (device);
+  guint layout = klass->activation_layout
+      ? klass->activation_layout (device, dtype, shape) : GRAD_LAYOUT_PLAIN;
+
+  return grad_tensor_new_full (device, dtype, shape, layout, error);
+}
+
+/**
+ * grad_tensor_new_plain:
+ * @device: where
+ * @dtype: element type
+ * @shape: shape
+ * @error: location of a #GError
+ *
+ * Makes a tensor for parameters and statistics: dense and row-major. Values are undefined.
+ *
+ * Returns: (transfer full) (nullable): the tensor, or %NULL as grad_tensor_new()
+ */
+GradTensor *
+grad_tensor_new_plain (GradDevice * device, GradDType dtype, const GradShape * shape,
+    GError ** error)
+{
+  return grad_tensor_new_full (device, dtype, shape, GRAD_LAYOUT_PLAIN, error);
+}
+
+/**
+ * grad_tensor_ref:
+ * @tensor: a tensor
+ *
+ * Returns: (transfer full): @tensor
+ */
+GradTensor *
+grad_tensor_ref (GradTensor * tensor)
+{
+  gst_memory_ref (GST_MEMORY_CAST (tensor));
+  return tensor;
+}
+
+/**
+ * grad_tensor_unref:
+ * @tensor: (transfer full): a tensor
+ */
+void
+grad_tensor_unref (GradTensor * tensor)
+{
+  gst_memory_unref (GST_MEMORY_CAST (tensor));
+}
+
+GradTensor *
+grad_tensor_hold (GradTensor * tensor)
+{
+  gst_mini_object_lock (GST_MINI_OBJECT_CAST (tensor), GST_LOCK_FLAG_EXCLUSIVE);
+  return grad_tensor_ref (tensor);
+}
+
+void
+grad_tensor_release (GradTensor * tensor)
+{
+  gst_mini_object_unlock (GST_MINI_OBJECT_CAST (tensor), GST_LOCK_FLAG_EXCLUSIVE);
+  grad_tensor_unref (tensor);
+}
+
+/**
+ * grad_memory_is_tensor:
+ * @memory: a memory
+ *
+ * Returns: whether it is a #GradTensor
+ */
+gboolean
+grad_memory_is_tensor (GstMemory * memory)
+{
+  return memory->allocator == tensor_allocator ();
+}
+
+/**
+ * grad_tensor_from_buffer:
+ * @buffer: a buffer with one tensor
+ * @device: the device that will compute with it
+ * @dtype: type that the caps say
+ * @shape: shape that the caps say
+ * @error: location of a #GError
+ *
+ * The tensor in a buffer. Plain memory, or a tensor of another device, is copied to @device; a tensor
+ * whose shape is spelled otherwise (rank 2 or 4) is copied, too.
+ *
+ * Returns: (transfer full) (nullable): the tensor, or %NULL with %GRAD_ERROR_SHAPE when the
+ *   buffer has another size than the caps say, or as grad_tensor_new()
+ */
+GradTensor *
+grad_tensor_from_buffer (GstBuffer * buffer, GradDevice * device, GradDType dtype,
+    const GradShape * shape, GError ** error)
+{
+  gsize size = grad_shape_n_elements (shape) * grad_dtype_size (dtype);
+  g_autoptr (GradTensor) tensor = NULL;
+  GstMapInfo map;
+  gboolean ok;
+
+  if (gst_buffer_n_memory (buffer) == 1) {
+    GradTensor *t = (GradTensor *) gst_buffer_peek_memory (buffer, 0);
+
+    if (grad_memory_is_tensor ((GstMemory *) t) && t->device == device && t->dtype == dtype
+        && grad_shape_equal (&t->shape, shape))
+      return grad_tensor_ref (t);
+  }
+  if (gst_buffer_get_size (buffer) != size) {
+    g_autofree gchar *text = grad_shape_to_string (shape);
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE, "got a buffer of %" G_GSIZE_FORMAT
+        " bytes, expected %" G_GSIZE_FORMAT " for %s of %s", gst_buffer_get_size (buffer), size,
+        text, grad_dtype_to_string (dtype));
+    return NULL;
+  }
+  tensor = grad_tensor_new (device, dtype, shape, error);
+  if (tensor == NULL)
+    return NULL;
+  if (!gst_buffer_map (buffer, &map, GST_MAP_READ)) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_FAILED, "cannot read the buffer");
+    return NULL;
+  }
+  ok = grad_tensor_upload (tensor, map.data, map.size, error);
+  gst_buffer_unmap (buffer, &map);
+  return ok ? g_steal_pointer (&tensor) : NULL;
+}
+
+/**
+ * grad_tensor_get_device:
+ * @tensor: a tensor
+ *
+ * Returns: (transfer none): where it lives
+ */
+GradDevice *
+grad_tensor_get_device (GradTensor * tensor)
+{
+  return tensor->device;
+}
+
+/**
+ * grad_tensor_get_dtype:
+ * @tensor: a tensor
+ *
+ * Returns: its logical element type
+ */
+GradDType
+grad_tensor_get_dtype (GradTensor * tensor)
+{
+  return tensor->dtype;
+}
+
+/**
+ * grad_tensor_get_shape:
+ * @tensor: a tensor
+ *
+ * Returns: (transfer none): its logical shape
+ */
+const GradShape *
+grad_tensor_get_shape (GradTensor * tensor)
+{
+  return &tensor->shape;
+}
+
+static gboolean
+check_size (GradTensor * self, gsize size, GError ** error)
+{
+  if (size == self->memory.maxsize)
+    return TRUE;
+  g_set_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE, "got %" G_GSIZE_FORMAT
+      " bytes, the tensor has %" G_GSIZE_FORMAT, size, self->memory.maxsize);
+  return FALSE;
+}
+
+/**
+ * grad_tensor_upload:
+ * @tensor: a tensor
+ * @data: (array length=size) (element-type guint8): dense row-major values of the logical type
+ * @size: bytes of @data
+ * @error: location of a #GError
+ *
+ * Sets all values.
+ *
+ * Returns: %FALSE with %GRAD_ERROR_SHAPE when @size is not that of the tensor, or with the device's error
+ */
+gboolean
+grad_tensor_upload (GradTensor * tensor, gconstpointer data, gsize size, GError ** error)
+{
+  gboolean ok;
+
+  if (!check_size (tensor, size, error))
+    return FALSE;
+  g_mutex_lock (&tensor->lock);
+  ok = GRAD_DEVICE_GET_CLASS (tensor->device)->upload (tensor, data, error);
+  tensor->host_newer = FALSE;
+  g_mutex_unlock (&tensor->lock);
+  return ok;
+}
+
+/**
+ * grad_tensor_download:
+ * @tensor: a tensor
+ * @data: (array length=size) (element-type guint8): where to put dense row-major values
+ * @size: bytes of @data
+ * @error: location of a #GError
+ *
+ * Gets all values.
+ *
+ * Returns: %FALSE with %GRAD_ERROR_SHAPE when @size is not that of the tensor, or with the device's error
+ */
+gboolean
+grad_tensor_download (GradTensor * tensor, gpointer data, gsize size, GError ** error)
+{
+  gboolean ok = TRUE;
+
+  if (!check_size (tensor, size, error))
+    return FALSE;
+  g_mutex_lock (&tensor->lock);
+  if (tensor->host_newer)
+    memcpy (data, tensor->host, size);
+  else
+    ok = GRAD_DEVICE_GET_CLASS (tensor->device)->download (tensor, data, error);
+  g_mutex_unlock (&tensor->lock);
+  return ok;
+}
+
+gpointer
+grad_tensor_data (const GradTensor * tensor)
+{
+  GradTensor *self = (GradTensor *) tensor;
+
+  g_mutex_lock (&self->lock);
+  if (self->host_newer) {
+    g_autoptr (GError) error = NULL;
+
+    if (!GRAD_DEVICE_GET_CLASS (self->device)->upload (self, self->host, &error))
+      GST_ERROR ("cannot take back what was written to a tensor: %s", error->message);
+    self->host_newer = FALSE;
+  }
+  g_mutex_unlock (&self->lock);
+  return self->data;
+}

@@ -1,0 +1,125 @@
+/* GradStreamer tests: tensors with known values, and comparing them
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+#include "testutil.h"
+
+#include <math.h>
+
+const gchar *const *
+test_devices (void)
+{
+  static const gchar *const names[] = {
+    "ref",
+#ifdef HAVE_ONEDNN
+    "cpu",
+#endif
+    NULL
+  };
+  return names;
+}
+
+GradDevice *
+test_device (const gchar * name)
+{
+  GradDeviceSettings settings = {.name = name,.precision = GRAD_PRECISION_AUTO };
+  g_autoptr (GError) error = NULL;
+  GradDevice *device = grad_device_open (&settings, &error);
+
+  g_assert_no_error (error);
+  return device;
+}
+
+static GradTensor *
+filled (GradTensor * tensor, guint64 seed, gfloat low, gfloat high)
+{
+  gsize n = grad_shape_n_elements (grad_tensor_get_shape (tensor));
+  g_autofree gfloat *values = g_new (gfloat, n);
+  guint64 state = seed * 0x9e3779b97f4a7c15u + 1;
+
+  for (gsize i = 0; i < n; i++) {       /* splitmix64: independent of what is tested */
+    guint64 z = (state += 0x9e3779b97f4a7c15u);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    z ^= z >> 31;
+    values[i] = low + (high - low) * (gfloat) ((z >> 40) / 16777216.0);
+  }
+  g_assert_true (grad_tensor_upload (tensor, values, n * sizeof (gfloat), NULL));
+  return tensor;
+}
+
+GradTensor *
+test_new (GradDevice * device, GradShape shape)
+{
+  GradTensor *tensor = grad_tensor_new (device, GRAD_DTYPE_FLOAT32, &shape, NULL);
+
+  g_assert_nonnull (tensor);
+  return tensor;
+}
+
+GradTensor *
+test_new_plain (GradDevice * device, GradShape shape)
+{
+  GradTensor *tensor = grad_tensor_new_plain (device, GRAD_DTYPE_FLOAT32, &shape, NULL);
+
+  g_assert_nonnull (tensor);
+  return tensor;
+}
+
+GradTensor *
+test_random (GradDevice * device, GradShape shape, guint64 seed, gfloat low, gfloat high)
+{
+  return filled (test_new (device, shape), seed, low, high);
+}
+
+GradTensor *
+test_random_plain (GradDevice * device, GradShape shape, guint64 seed, gfloat low, gfloat high)
+{
+  return filled (test_new_plain (device, shape), seed, low, high);
+}
+
+GradTensor *
+test_values (GradDevice * device, GradShape shape, const gfloat * values)
+{
+  GradTensor *tensor = test_new (device, shape);
+
+  g_assert_true (grad_tensor_upload (tensor, values,
+          grad_shape_n_elements (&shape) * sizeof (gfloat), NULL));
+  return tensor;
+}
+
+gfloat *
+test_download (GradTensor * tensor)
+{
+  gsize n = grad_shape_n_elements (grad_tensor_get_shape (tensor));
+  gfloat *values = g_new (gfloat, n);
+
+  g_assert_true (grad_tensor_download (tensor, values, n * sizeof (gfloat), NULL));
+  return values;
+}
+
+void
+test_assert_close_full (const gchar * what, GradTensor * got, GradTensor * expected,
+    gdouble tolerance)
+{
+  gsize n = grad_shape_n_elements (grad_tensor_get_shape (expected)), worst = 0;
+  g_autofree gfloat *a = NULL, *b = NULL;
+  gdouble scale = 0, error = 0;
+
+  g_assert_true (grad_shape_equal (grad_tensor_get_shape (got),
+          grad_tensor_get_shape (expected)));
+  a = test_download (got);
+  b = test_download (expected);
+  for (gsize i = 0; i < n; i++)
+    scale = MAX (scale, fabs (b[i]));
+  for (gsize i = 0; i < n; i++) {
+    gdouble e = fabs ((gdouble) a[i] - b[i]);
+
+    if (!(e <= error)) {        /* NaN counts */
+      error = e;
+      worst = i;
+    }
+  }
+  if (!(error <= tolerance * scale))
+    g_error ("%s: element %" G_GSIZE_FORMAT " is %g, expected %g; off by %g of the largest value %g, "
+        "allowed %g", what, worst, a[worst], b[worst], error / scale, scale, tolerance);
+}

@@ -1,0 +1,41 @@
+/* GradStreamer tests: tensors with known values, and comparing them
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "lib/gradstreamer.h"
+#include "lib/tensor/gradtensor-private.h"
+#include "lib/device/graddevice-private.h"
+#include "kernels/kernels.h"
+
+/* NULL-terminated names of the devices that this build and machine have, "ref" first. */
+const gchar *const *test_devices (void);
+GradDevice *test_device (const gchar * name);
+
+/* Uniform in [low, high), the same on every device for the same seed. test_random_plain() is for parameters. */
+GradTensor *test_random (GradDevice * device, GradShape shape, guint64 seed, gfloat low,
+    gfloat high);
+GradTensor *test_random_plain (GradDevice * device, GradShape shape, guint64 seed, gfloat low,
+    gfloat high);
+GradTensor *test_new (GradDevice * device, GradShape shape);
+GradTensor *test_new_plain (GradDevice * device, GradShape shape);
+GradTensor *test_values (GradDevice * device, GradShape shape, const gfloat * values);
+/* g_malloc'ed dense values */
+gfloat *test_download (GradTensor * tensor);
+
+/* Runs one kernel call in the device's compute thread and asserts that it succeeds. Used through
+ *   TEST_RUN (device, ops->forward (plan, x, w, NULL, NULL, y, &error)); */
+#define TEST_RUN(device, call) G_STMT_START { \
+  gboolean _func (gpointer _unused, GError ** _error) { \
+    g_autoptr (GError) error = NULL; \
+    gboolean _ok = (call); \
+    g_assert_no_error (error); \
+    return _ok; \
+  } \
+  g_assert_true (grad_device_call (device, FALSE, _func, NULL, NULL)); \
+} G_STMT_END
+
+/* |got - expected| <= tolerance * max |expected| for every element; says where and how far off otherwise. */
+void test_assert_close_full (const gchar * what, GradTensor * got, GradTensor * expected,
+    gdouble tolerance);
+#define test_assert_close(got, expected, tolerance) \
+  test_assert_close_full (G_STRLOC ": " #got, got, expected, tolerance)
