@@ -8,12 +8,12 @@
 
 G_BEGIN_DECLS
 
-/* Contents of a regular file, mapped. Anything else, a pipe that would block included, is GRAD_ERROR_IO;
- * so is an empty file GRAD_ERROR_FILE. */
+/* Contents of a regular file, mapped. An empty file is GRAD_ERROR_FILE; anything else, a pipe that
+ * would block included, is GRAD_ERROR_IO. */
 GBytes *grad_file_map (const gchar * location, GError ** error);
 
-/* Writes the parts to a temporary file beside location, syncs it and renames it over location: whoever
- * looks sees the old file or the new one. On failure (GRAD_ERROR_IO) the old one is untouched. */
+/* Writes the parts to a temporary file beside location, syncs it and renames it over location:
+ * whoever looks sees the old file or the new one. On failure (GRAD_ERROR_IO) the old one is untouched. */
 gboolean grad_file_replace (const gchar * location, const struct iovec *parts, guint n_parts,
     GError ** error);
 

@@ -52,8 +52,8 @@ write_all (gint fd, const guint8 * data, gsize size)
   return TRUE;
 }
 
-/* The name lasts only when the folder has reached the disk. The new file is in place by now, and some
- * file systems cannot sync a folder, so that failing here is no failure. */
+/* The name lasts only when the folder has reached the disk. The new file is in place by now, and
+ * some file systems cannot sync a folder, so that failing here is no failure. */
 static void
 sync_folder (const gchar * file)
 {

@@ -26,16 +26,16 @@ read_file (const gchar * location, guint rank, guint32 * dims, GError ** error)
 
 /**
  * grad_dataset_open_idx:
- * @images: (type filename): IDX file of unsigned bytes with three dimensions, as those of MNIST, plain or
- *   gzip
+ * @images: (type filename): IDX file of unsigned bytes with three dimensions, plain or gzip
  * @labels: (nullable) (type filename): IDX file of unsigned bytes with one dimension
  * @error: location of a #GError
  *
- * Opens a data set. Plain files are mapped, so that only what is looked at needs memory; do not change
- * them in place while they are in use.
+ * Opens a data set. Plain files are mapped, so that only what is looked at needs memory; do not
+ * change them in place while they are in use.
  *
- * Returns: (transfer full) (nullable): the data set, or %NULL with %GRAD_ERROR_IO when a file cannot be read
- *   and %GRAD_ERROR_FILE when its contents are wrong or there are not as many labels as images
+ * Returns: (transfer full) (nullable): the data set, or %NULL with %GRAD_ERROR_IO when a file
+ *   cannot be read and %GRAD_ERROR_FILE when its contents are wrong or there are not as many labels
+ *   as images
  */
 GradDataset *
 grad_dataset_open_idx (const gchar * images, const gchar * labels, GError ** error)
@@ -147,8 +147,8 @@ grad_dataset_get_label (GradDataset * dataset, guint index)
  * @epoch: which epoch
  * @order: space for grad_dataset_get_n_samples() numbers
  *
- * Says which image comes when in an epoch: @order[0] is read first. The same seed and epoch give the
- * same order; without @shuffle it is that of the file.
+ * Says which image comes when in an epoch: @order[0] is read first. The same seed and epoch give
+ * the same order; without @shuffle it is that of the file.
  */
 void
 grad_dataset_fill_order (GradDataset * dataset, gboolean shuffle, guint64 seed, guint epoch,

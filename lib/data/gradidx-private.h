@@ -6,8 +6,8 @@
 
 G_BEGIN_DECLS
 
-/* The elements of an IDX file of unsigned bytes with that number of dimensions, from its bytes, plain or
- * gzip; name stands for the file in messages. dims: rank sizes, outermost first, none of them 0. */
+/* The elements of an IDX file of unsigned bytes with that number of dimensions, from its bytes,
+ * plain or gzip; name stands for the file in messages. dims: sizes, outermost first, none 0. */
 GBytes *grad_idx_parse (GBytes * file, const gchar * name, guint rank, guint32 * dims,
     GError ** error);
 

@@ -21,7 +21,7 @@ read_uint32 (const guint8 * data)
   return (guint32) data[0] << 24 | data[1] << 16 | data[2] << 8 | data[3];
 }
 
-/* The header is its type and rank (0, 0, 8, rank) and the sizes, big-endian. size: of the whole file */
+/* The header: type and rank (0, 0, 8, rank), and the sizes, big-endian. size: of the whole file */
 static gboolean
 read_header (const guint8 * data, gsize length, guint rank, guint32 * dims, gsize * size,
     GError ** error)
@@ -34,9 +34,8 @@ read_header (const guint8 * data, gsize length, guint rank, guint32 * dims, gsiz
   if (read_uint32 (data) != magic) {
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_FILE, "begins with 0x%08x, expected 0x%08x%s",
         read_uint32 (data), magic,
-        rank == 3 && read_uint32 (data) == 0x801 ? ": a file of labels where one of images belongs"
-        : rank == 1 && read_uint32 (data) == 0x803 ? ": a file of images where one of labels belongs"
-        : "");
+        rank == 3 && read_uint32 (data) == 0x801 ? ": labels where images belong"
+        : rank == 1 && read_uint32 (data) == 0x803 ? ": images where labels belong" : "");
     return FALSE;
   }
   if (length < 4 + 4 * rank)
@@ -79,7 +78,7 @@ buffer_clear (Buffer * buffer)
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Buffer, buffer_clear);
 
-/* Unpacks some of in to the end of out, where there must be room. FALSE at an error; end: of one member */
+/* Unpacks some of in to the end of out, where there must be room. end: of one gzip member */
 static gboolean
 unpack_some (GConverter * gunzip, const guint8 ** in, gsize * in_length, Buffer * out,
     gboolean * end, GError ** error)

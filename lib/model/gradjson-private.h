@@ -6,8 +6,8 @@
 
 G_BEGIN_DECLS
 
-/* A cursor over a text. It allocates nothing and does not recurse, so a hostile text costs no more than
- * its own length. After the first failure every call does nothing: look at `expected` at the end. */
+/* A cursor over a text. It allocates nothing and does not recurse, so a hostile text costs no more
+ * than its own length. After the first failure every call does nothing: look at the end. */
 typedef struct
 {
   gchar *p;                     /* writable UTF-8, NUL-terminated; strings are unescaped in place */
@@ -21,7 +21,7 @@ gboolean grad_json_fail (GradJson * json, const gchar * expected);
  *     read one item */
 gboolean grad_json_item (GradJson * json, const gchar * brackets, guint index);
 
-/* The name of an object's next member, with its colon; a string; an integer of 63 bits, without sign.
+/* The name of an object's next member, with its colon; a string; an integer from 0 to 2^63 - 1.
  * Strings live in the text, are never NULL, and have no NUL inside. */
 const gchar *grad_json_key (GradJson * json);
 const gchar *grad_json_string (GradJson * json);

@@ -14,8 +14,8 @@ GPtrArray *grad_parameter_store_list (GradParameterStore * store);
 gsize grad_parameter_bytes (const GradParameter * parameter);
 gfloat *grad_parameter_new_values (gsize size, GError ** error);
 
-/* The parameter in a file, of the right shape and of a type that can be read. A counter may be missing:
- * *entry is NULL then. */
+/* The parameter in a file, of the right shape and of a type that can be read. A counter may be
+ * missing: *entry is NULL then. */
 gboolean grad_parameter_find_entry (GradSafetensors * file, const gchar * location,
     const GradParameter * parameter, const GradSafetensorsEntry ** entry, GError ** error);
 

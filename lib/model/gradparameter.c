@@ -9,8 +9,8 @@ struct _GradParameterStore
 {
   GObject parent;
 
-  /* The lock guards what follows, but not the values, which belong to whoever has the step. It is not
-   * held while a device works. Parameters are never taken away. */
+  /* The lock guards what follows, but not the values, which belong to whoever has the step. It is
+   * not held while a device works. Parameters are never taken away. */
   GMutex lock;
   GPtrArray *list;              /* of GradParameter, in the order in which they were added; owned */
   GHashTable *by_name;
@@ -71,8 +71,8 @@ grad_parameter_store_new (void)
  * @store: a store
  * @seed: seed of the run
  *
- * Sets what parameters that are added from now on are initialised with. The values of each depend on
- * the seed and its name alone, not on the order in which layers start.
+ * Sets what parameters that are added from now on are initialised with. The values of each depend
+ * on the seed and its name alone, not on the order in which layers start.
  */
 void
 grad_parameter_store_set_seed (GradParameterStore * store, guint64 seed)
@@ -88,8 +88,8 @@ grad_parameter_store_set_seed (GradParameterStore * store, guint64 seed)
  * @location: (type filename): a safetensors file
  * @error: location of a #GError
  *
- * Lets parameters that are added from now on take their values from a file, which is opened now and stays
- * open. Naming the same file again does nothing.
+ * Lets parameters that are added from now on take their values from a file, which is opened now and
+ * stays open; those that are there already keep theirs. Naming the same file again does nothing.
  *
  * Returns: %FALSE with %GRAD_ERROR_SETTINGS when another file was set before, or as
  *   grad_safetensors_open()
@@ -110,8 +110,8 @@ grad_parameter_store_set_source (GradParameterStore * store, const gchar * locat
   if (g_str_equal (store->location, path))
     return TRUE;
   g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS,
-      "the weights come from %s already, they cannot come from %s, too: name one file", store->location,
-      path);
+      "the weights come from %s already, they cannot come from %s, too: name one file",
+      store->location, path);
   return FALSE;
 }
 
@@ -192,12 +192,13 @@ check_same (const GradParameter * parameter, GradParameterKind kind, const GradS
  * @fan_in: inputs of each output, at least 1, for %GRAD_INIT_UNIFORM_FAN_IN
  * @error: location of a #GError
  *
- * Gets a parameter, or makes it: with the values of the file of grad_parameter_store_set_source(), else
- * initialised. May be called from any thread.
+ * Gets a parameter, or makes it: with the values of the file of grad_parameter_store_set_source(),
+ * else initialised. May be called from any thread.
  *
  * Returns: (transfer none) (nullable): the parameter, which lives as long as the store; %NULL with
- *   %GRAD_ERROR_SHAPE when there is one of that name of another kind or shape, with %GRAD_ERROR_FILE when the
- *   file does not have it or has another shape, or with the device's error
+ *   %GRAD_ERROR_SHAPE when there is one of that name of another kind or shape, with
+ *   %GRAD_ERROR_FILE when the file does not have it or has another shape, or with the device's
+ *   error
  */
 GradParameter *
 grad_parameter_store_add (GradParameterStore * store, GradDevice * device, const gchar * name,
@@ -272,7 +273,7 @@ grad_parameter_store_get_parameter (GradParameterStore * store, guint index)
  * grad_parameter_store_count_values:
  * @store: a store
  *
- * Returns: number of values in all trainable parameters: the size of the network as it is usually told
+ * Returns: number of values in all trainable parameters
  */
 gsize
 grad_parameter_store_count_values (GradParameterStore * store)

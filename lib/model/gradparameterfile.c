@@ -47,8 +47,8 @@ entry_fits (const GradSafetensorsEntry * entry, const GradParameter * parameter)
 }
 
 gboolean
-grad_parameter_find_entry (GradSafetensors * file, const gchar * location, const GradParameter * parameter,
-    const GradSafetensorsEntry ** entry, GError ** error)
+grad_parameter_find_entry (GradSafetensors * file, const gchar * location,
+    const GradParameter * parameter, const GradSafetensorsEntry ** entry, GError ** error)
 {
   g_autofree gchar *expected = NULL, *got = NULL;
 
@@ -135,9 +135,9 @@ grad_parameter_read (GradParameter * parameter, const GradSafetensorsEntry * ent
  * @location: (type filename): a safetensors file
  * @error: location of a #GError
  *
- * Overwrites the values of all parameters in the store. The whole file is checked first, so that a file
- * that does not fit changes nothing. A counter that is not in the file becomes 0; tensors of the file that
- * are not in the store are passed over.
+ * Overwrites the values of all parameters in the store. The whole file is checked first, so that a
+ * file that does not fit changes nothing. A counter that is not in the file becomes 0; tensors of
+ * the file that are not in the store are passed over.
  *
  * Returns: %FALSE with %GRAD_ERROR_FILE when a tensor is missing or has another shape, as
  *   grad_safetensors_open(), or with the device's error
@@ -196,8 +196,8 @@ describe (GradParameter * parameter, GradSafetensorsEntry * entry, gpointer * va
  *   "format_version" are added
  * @error: location of a #GError
  *
- * Writes all parameters to a safetensors file, in the order in which they were added, counters as scalars
- * of 64 bits. The file is replaced whole, see grad_safetensors_write().
+ * Writes all parameters to a safetensors file, in the order in which they were added, counters as
+ * scalars of 64 bits. The file is replaced whole, see grad_safetensors_write().
  *
  * Returns: %FALSE with %GRAD_ERROR_IO when it cannot be written, or with the device's error
  */

@@ -50,8 +50,8 @@ hash (guint64 state, const gchar * text)
  * @name: (nullable): for which one: the name of a parameter, say
  * @epoch: in which epoch
  *
- * Starts the stream of that key. Streams of different keys have nothing to do with each other, so it
- * does not matter in which order, or by which thread, numbers are drawn from them.
+ * Starts the stream of that key. Streams of different keys have nothing to do with each other, so
+ * it does not matter in which order, or by which thread, numbers are drawn from them.
  */
 void
 grad_random_init (GradRandom * random, guint64 seed, const gchar * purpose, const gchar * name,
@@ -95,8 +95,8 @@ grad_random_uint32 (GradRandom * random)
  * @random: a stream
  * @bound: at least 1
  *
- * Returns: a number in [0, @bound), each equally likely (Lemire, "Fast random integer generation in an
- *   interval", 2019)
+ * Returns: a number in [0, @bound), each equally likely (Lemire, "Fast random integer
+ *   generation in an interval", 2019)
  */
 guint32
 grad_random_below (GradRandom * random, guint32 bound)

@@ -26,7 +26,7 @@ struct _GradSafetensors
   GBytes *bytes;
   gchar *header;                /* all names and strings live in here */
   GArray *entries;              /* of GradSafetensorsEntry, in the order of their data */
-  GPtrArray *by_name;           /* the same, sorted: hostile names cannot slow down a binary search */
+  GPtrArray *by_name;           /* sorted: hostile names cannot slow down a binary search */
   GArray *metadata;             /* of Pair, sorted by key */
 };
 
@@ -186,7 +186,7 @@ read_header (GradSafetensors * self, const guint8 * data, gsize data_size, GErro
   return *error == NULL;
 }
 
-/* Names are unique, and the data of the tensors fill the rest of the file without hole or overlap. */
+/* Names are unique, and the data of the tensors fill the rest without hole or overlap. */
 static gboolean
 check_entries (GradSafetensors * self, const guint8 * data, gsize data_size, GError ** error)
 {
@@ -260,8 +260,8 @@ grad_safetensors_parse (GBytes * bytes, const gchar * name, GError ** error)
  * Maps a file and checks all of its header. Do not change the file in place as long as the object
  * lives; grad_safetensors_write() replaces files, which is safe.
  *
- * Returns: (transfer full) (nullable): the file, or %NULL with %GRAD_ERROR_IO when it cannot be read and
- *   %GRAD_ERROR_FILE when it is no well-formed safetensors file
+ * Returns: (transfer full) (nullable): the file, or %NULL with %GRAD_ERROR_IO when it cannot be
+ *   read and %GRAD_ERROR_FILE when it is no well-formed safetensors file
  */
 GradSafetensors *
 grad_safetensors_open (const gchar * location, GError ** error)
@@ -288,7 +288,7 @@ grad_safetensors_get_n_entries (GradSafetensors * file)
  * @file: a file
  * @index: less than grad_safetensors_get_n_entries()
  *
- * Returns: (transfer none) (nullable): a tensor, in the order of the data. They need not be aligned.
+ * Returns: (transfer none) (nullable): a tensor, in the order of the data, which may be unaligned
  */
 const GradSafetensorsEntry *
 grad_safetensors_get_entry (GradSafetensors * file, guint index)

@@ -39,11 +39,11 @@ append_entry (GString * header, const GradSafetensorsEntry * entry, gsize begin)
  * @metadata: (nullable) (element-type utf8 utf8): what goes to `__metadata__`
  * @error: location of a #GError
  *
- * Writes a file beside @location, syncs it and renames it over @location: at any moment there is the
- * whole old file or the whole new one. The same arguments give the same bytes.
+ * Writes a file beside @location, syncs it and renames it over @location: at any moment there is
+ * the whole old file or the whole new one. The same arguments give the same bytes.
  *
- * Returns: %FALSE with %GRAD_ERROR_IO when the file cannot be written, and with %GRAD_ERROR_SHAPE when the
- *   size of an entry is not that of its shape, its name is taken, or a text is not in UTF-8
+ * Returns: %FALSE with %GRAD_ERROR_IO when the file cannot be written, and with %GRAD_ERROR_SHAPE
+ *   when the size of an entry is not that of its shape, its name is taken, or a text is not in UTF-8
  */
 gboolean
 grad_safetensors_write (const gchar * location, const GradSafetensorsEntry * entries,

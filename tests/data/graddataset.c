@@ -67,8 +67,8 @@ static const struct
   const gchar *problem;
 } cases[] = {
   {3, LITERAL ("\0\0\x08"), "no IDX file"},
-  {3, LITERAL (LABELS), "begins with 0x00000801, expected 0x00000803: a file of labels"},
-  {1, LITERAL (IMAGES), "begins with 0x00000803, expected 0x00000801: a file of images"},
+  {3, LITERAL (LABELS), "begins with 0x00000801, expected 0x00000803: labels where"},
+  {1, LITERAL (IMAGES), "begins with 0x00000803, expected 0x00000801: images where"},
   {3, LITERAL ("\x89PNG\r\n\x1a\n--------"), "begins with 0x89504e47, expected 0x00000803"},
   {3, LITERAL ("\0\0\x0d\x03" "\0\0\0\1" "\0\0\0\1" "\0\0\0\1----"), "begins with 0x00000d03"},
   {3, LITERAL (IMAGES "m"), "more data than its header says: at least 29 bytes, expected 28"},
@@ -174,8 +174,8 @@ test_open (void)
     const gchar *problem;
   } bad[] = {
     {images, three, GRAD_ERROR_FILE, "*/images has 2 images, but */three has 3 labels"},
-    {labels, images, GRAD_ERROR_FILE, "*/labels: *a file of labels where one of images belongs"},
-    {images, images, GRAD_ERROR_FILE, "*/images: *a file of images where one of labels belongs"},
+    {labels, images, GRAD_ERROR_FILE, "*/labels: *labels where images belong"},
+    {images, images, GRAD_ERROR_FILE, "*/images: *images where labels belong"},
     {empty, NULL, GRAD_ERROR_FILE, "*/empty: the file is empty"},
     {folder, NULL, GRAD_ERROR_IO, "cannot read *: Is a directory"},
     {images, "/none", GRAD_ERROR_IO, "cannot read /none: No such file or directory"},
