@@ -17,7 +17,9 @@ static gboolean
 write_text (const gchar * location, const gchar * text, GError ** error)
 {
   gsize half = strlen (text) / 2;
-  struct iovec parts[] = { {(gpointer) text, half}, {NULL, 0}, {(gpointer) (text + half), strlen (text) - half} };
+  struct iovec parts[] = { {(gpointer) text, half}, {NULL, 0},
+    {(gpointer) (text + half), strlen (text) - half}
+  };
 
   return grad_file_replace (location, parts, G_N_ELEMENTS (parts), error);
 }

@@ -139,6 +139,7 @@ create (GradParameterStore * store, GradDevice * device, const gchar * name,
   const GradSafetensorsEntry *entry;
   GradSafetensors *file;
   guint64 seed;
+  gboolean ok;
 
   self->name = g_strdup (name);
   self->kind = kind;
@@ -156,11 +157,21 @@ create (GradParameterStore * store, GradDevice * device, const gchar * name,
   file = store->file;
   seed = store->seed;
   g_mutex_unlock (&store->lock);
-  if (file == NULL ? !init_parameter (self, init, fan_in, seed, values, error)
-      : !grad_parameter_find_entry (file, store->location, self, &entry, error)
-      || !grad_parameter_read (self, entry, values, error))
-    return NULL;
-  return g_steal_pointer (&self);
+  if (file != NULL)
+    ok = grad_parameter_find_entry (file, store->location, self, &entry, error)
+        && grad_parameter_read (self, entry, values, error);
+  else
+    ok = init_parameter (self, init, fan_in, seed, values, error);
+  return ok ? g_steal_pointer (&self) : NULL;
+}
+
+static gchar *
+describe (GradParameterKind kind, const GradShape * shape)
+{
+  static const gchar *const names[] = { "trainable", "statistic", "counter" };
+  g_autofree gchar *text = kind == GRAD_PARAMETER_COUNTER ? NULL : grad_shape_to_string (shape);
+
+  return g_strjoin (" ", names[kind], text, NULL);
 }
 
 static gboolean
@@ -172,12 +183,11 @@ check_same (const GradParameter * parameter, GradParameterKind kind, const GradS
   if (parameter->kind == kind
       && (kind == GRAD_PARAMETER_COUNTER || grad_shape_equal (&parameter->shape, shape)))
     return TRUE;
-  old = grad_shape_to_string (&parameter->shape);
-  new = shape ? grad_shape_to_string (shape) : g_strdup ("");
+  old = describe (parameter->kind, &parameter->shape);
+  new = describe (kind, shape);
   g_set_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE,
-      "parameter %s is there already with another shape or kind: %s, asked for %s: "
-      "give each layer a param-prefix of its own", parameter->name, *old ? old : "a counter", *new
-      && kind != GRAD_PARAMETER_COUNTER ? new : "a counter");
+      "parameter %s is %s already, it cannot be %s, too: give each layer a param-prefix of its own",
+      parameter->name, old, new);
   return FALSE;
 }
 

@@ -43,7 +43,7 @@ append_entry (GString * header, const GradSafetensorsEntry * entry, gsize begin)
  * the whole old file or the whole new one. The same arguments give the same bytes.
  *
  * Returns: %FALSE with %GRAD_ERROR_IO when the file cannot be written, and with %GRAD_ERROR_SHAPE
- *   when the size of an entry is not that of its shape, its name is taken, or a text is not in UTF-8
+ *   when the size of an entry is not that of its shape, its name is taken, or a text is no UTF-8
  */
 gboolean
 grad_safetensors_write (const gchar * location, const GradSafetensorsEntry * entries,
