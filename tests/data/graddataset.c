@@ -14,7 +14,8 @@
 static GBytes *
 gzip (gconstpointer data, gsize size)
 {
-  g_autoptr (GConverter) zip = G_CONVERTER (g_zlib_compressor_new (G_ZLIB_COMPRESSOR_FORMAT_GZIP, -1));
+  g_autoptr (GConverter) zip =
+      G_CONVERTER (g_zlib_compressor_new (G_ZLIB_COMPRESSOR_FORMAT_GZIP, -1));
   gsize capacity = size + 1000, n_read, n_written;
   guint8 *out = g_malloc (capacity);
 
@@ -77,8 +78,10 @@ static const struct
   {3, LITERAL ("\0\0\x08\3" "\0\0\0\2" "\0\0\0\0" "\0\0\0\3"), "no pixels"},
   {3, LITERAL ("\0\0\x08\3" "\0\0\0\2" "\0\0\0\2" "\0\0\0\0"), "no pixels"},
   {3, LITERAL ("\0\0\x08\3" "\xff\xff\xff\xff" "\0\0\0\2" "\0\0\0\3"), "sizes are out of range"},
-  {3, LITERAL ("\0\0\x08\3" "\x7f\xff\xff\xff" "\x7f\xff\xff\xff" "\x7f\xff\xff\xff"), "sizes are out of range"},
-  {3, LITERAL ("\0\0\x08\3" "\0\0\1\0" "\0\0\1\0" "\0\0\1\0abc"), "truncated: 19 bytes, expected 16777232"},
+  {3, LITERAL ("\0\0\x08\3" "\x7f\xff\xff\xff" "\x7f\xff\xff\xff" "\x7f\xff\xff\xff"),
+      "sizes are out of range"},
+  {3, LITERAL ("\0\0\x08\3" "\0\0\1\0" "\0\0\1\0" "\0\0\1\0abc"),
+      "truncated: 19 bytes, expected 16777232"},
 };
 
 static void
@@ -101,7 +104,8 @@ test_gzip (void)
   g_autoptr (GBytes) start = gzip (IMAGES, 5), rest = gzip (IMAGES + 5, sizeof IMAGES - 6);
   g_autoptr (GBytes) members = join (start, rest), trailing = join (packed, plain);
   g_autoptr (GBytes) huge = gzip (LITERAL ("\0\0\x08\3" "\0\1\0\0" "\0\1\0\0" "\0\0\1\0"));
-  g_autofree guint8 *damaged = g_memdup2 (g_bytes_get_data (packed, NULL), g_bytes_get_size (packed));
+  g_autofree guint8 *damaged =
+      g_memdup2 (g_bytes_get_data (packed, NULL), g_bytes_get_size (packed));
   g_autoptr (GBytes) bad = NULL;
 
   assert_images (plain);

@@ -78,9 +78,12 @@ static const struct
   {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2]}}", "dtype, shape and two"},
   {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8]}}", "dtype, shape and two"},
   {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8,9]}}", "two offsets"},
-  {"{\"a\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", "dtype, shape and two"},
-  {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8],\"x\":0}}", "dtype, shape and two"},
-  {"{\"a\":{\"dtype\":\"F23\",\"shape\":[2],\"data_offsets\":[0,8]}}", "tensor a: its dtype is unknown"},
+  {"{\"a\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}",
+      "dtype, shape and two"},
+  {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8],\"x\":0}}",
+      "dtype, shape and two"},
+  {"{\"a\":{\"dtype\":\"F23\",\"shape\":[2],\"data_offsets\":[0,8]}}",
+      "tensor a: its dtype is unknown"},
   {"{\"a\":{\"dtype\":7,\"shape\":[2],\"data_offsets\":[0,8]}}", "expected '\"'"},
 
   {"{\"a\":" T ("2", 0, 12) "}", "tensor a: its data_offsets are out of the file"},
@@ -128,14 +131,16 @@ test_cases (void)
     g_assert_null (file);
     if (!g_str_has_prefix (error->message, "test: ")
         || strstr (error->message, cases[i].problem) == NULL)
-      g_error ("%.200s: got \"%s\", expected \"%s\"", cases[i].header, error->message, cases[i].problem);
+      g_error ("%.200s: got \"%s\", expected \"%s\"", cases[i].header, error->message,
+          cases[i].problem);
   }
 }
 
 static void
 test_header_length (void)
 {
-  const guint64 lengths[] = { 0, 1, 9, 100, 1 << 24, (guint64) 1 << 62, G_MAXUINT64, G_MAXUINT64 - 7 };
+  const guint64 lengths[] =
+      { 0, 1, 9, 100, 1 << 24, (guint64) 1 << 62, G_MAXUINT64, G_MAXUINT64 - 7 };
 
   for (guint i = 0; i < G_N_ELEMENTS (lengths); i++) {
     g_autoptr (GError) error = NULL;
@@ -147,7 +152,7 @@ test_header_length (void)
   }
 }
 
-/* as the Python library writes it: {"a": arange (3, int16), "weight": [[1.5, nan]]}, {"format": "pt"} */
+/* as the Python library writes {"a": arange (3, int16), "weight": [[1.5, nan]]} */
 static const guint8 foreign[] = "\x98\0\0\0\0\0\0\0"
     "{\"__metadata__\":{\"format\":\"pt\"},"
     "\"weight\":{\"dtype\":\"F32\",\"shape\":[1,2],\"data_offsets\":[0,8]},"
@@ -202,7 +207,8 @@ test_write (void)
   g_autofree gchar *location = g_build_filename (folder, "x.safetensors", NULL);
   g_autofree gchar *contents = NULL;
   g_autoptr (GError) error = NULL;
-  g_autoptr (GradSafetensors) original = parse_copy (foreign, sizeof foreign - 1, NULL), file = NULL;
+  g_autoptr (GradSafetensors) original = parse_copy (foreign, sizeof foreign - 1, NULL);
+  g_autoptr (GradSafetensors) file = NULL;
   g_autoptr (GHashTable) metadata = g_hash_table_new (g_str_hash, g_str_equal);
   GradSafetensorsEntry entries[2] = { *grad_safetensors_get_entry (original, 0),
     *grad_safetensors_get_entry (original, 1)
@@ -264,7 +270,7 @@ test_write_odd (void)
   g_assert_cmpint (g_rmdir (folder), ==, 0);
 }
 
-/* As many tensors as a header holds, with names that all have the same hash in GLib: "Ab" and "BA". */
+/* Many tensors whose names all have the same hash in GLib: "Ab" and "BA" are equal there. */
 static void
 test_many (void)
 {
