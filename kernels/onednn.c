@@ -162,9 +162,9 @@ memory_desc_free (MemoryDesc desc)
 #endif
 }
 
-/* user scratchpad, DST += …, ReLU */
+/* scratchpad of ours, DST += …, ReLU */
 static gboolean
-attributes_new (const GradOnednnDesc * d, dnnl_primitive_attr_t * attr, GError ** error)
+attributes_new (gboolean add, gboolean relu, dnnl_primitive_attr_t * attr, GError ** error)
 {
   dnnl_post_ops_t ops = NULL;
   gboolean ok;
@@ -180,8 +180,8 @@ attributes_new (const GradOnednnDesc * d, dnnl_primitive_attr_t * attr, GError *
   ok = CHECK (dnnl_primitive_attr_create (attr))
       && CHECK (dnnl_primitive_attr_set_scratchpad_mode (*attr, dnnl_scratchpad_mode_user))
       && CHECK (dnnl_post_ops_create (&ops))
-      && (!d->add || CHECK (APPEND_SUM (ops)))
-      && (!d->relu || CHECK (APPEND_RELU (ops)))
+      && (!add || CHECK (APPEND_SUM (ops)))
+      && (!relu || CHECK (APPEND_RELU (ops)))
       && CHECK (dnnl_primitive_attr_set_post_ops (*attr, ops));
   if (ops != NULL)
     dnnl_post_ops_destroy (ops);
@@ -331,7 +331,7 @@ grad_onednn_new (GradDevice * device, const GradOnednnDesc * desc, const GradOne
   gboolean gradients = desc->direction == dnnl_backward_weights;
   const gint *args = data ? data_args : gradients ? weights_args : forward_args;
   MemoryDesc md[GRAD_ONEDNN_N_SLOTS] = { NULL };
-  dnnl_primitive_attr_t attr = NULL;
+  dnnl_primitive_attr_t attr = NULL, reorder_attr = NULL;
   GradOnednn *self;
   const gchar *name = "";
   gboolean ok;
@@ -340,7 +340,8 @@ grad_onednn_new (GradDevice * device, const GradOnednnDesc * desc, const GradOne
     return NULL;
   self = g_new0 (GradOnednn, 1);
   self->device = device;
-  ok = attributes_new (desc, &attr, error);
+  ok = attributes_new (desc->add, desc->relu, &attr, error)
+      && attributes_new (FALSE, FALSE, &reorder_attr, error);
   for (gint i = 0; i < GRAD_ONEDNN_N_SLOTS && ok; i++)
     ok = memory_desc_new (&desc->tensors[i], TRUE, &md[i], error);
   ok = ok && CHECK (primitive_desc_new (desc, md, attr, forward ? forward->pd : NULL, &self->pd))
@@ -357,7 +358,7 @@ grad_onednn_new (GradDevice * device, const GradOnednnDesc * desc, const GradOne
     slot->output = i == (data ? GRAD_ONEDNN_SRC : GRAD_ONEDNN_DST);
     if (gradients)
       slot->output = i == GRAD_ONEDNN_WEIGHTS || i == GRAD_ONEDNN_BIAS;
-    ok = slot_init (self, slot, inside, &desc->tensors[i], attr, error);
+    ok = slot_init (self, slot, inside, &desc->tensors[i], reorder_attr, error);
     if (desc->tensors[i].shape.rank > 0)
       slot->n_elements = grad_shape_n_elements (&desc->tensors[i].shape);
     if (slot->reorder != NULL)
@@ -372,6 +373,8 @@ grad_onednn_new (GradDevice * device, const GradOnednnDesc * desc, const GradOne
     memory_desc_free (md[i]);
   if (attr != NULL)
     dnnl_primitive_attr_destroy (attr);
+  if (reorder_attr != NULL)
+    dnnl_primitive_attr_destroy (reorder_attr);
   if (!ok) {
     grad_onednn_free (self);
     return NULL;

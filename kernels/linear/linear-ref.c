@@ -48,17 +48,18 @@ linear_forward (GradPlan * base, const GradTensor * x, const GradTensor * w, con
     GradTensor * y, GError ** error)
 {
   const GradLinearDesc *d = &((Plan *) base)->desc;
+  gsize N = d->n, C = d->c, K = d->k;
   const gdouble *xp = grad_tensor_data (x), *wp = grad_tensor_data (w);
   const gdouble *bp = d->bias ? grad_tensor_data (b) : NULL;
   gdouble *yp = grad_tensor_data (y);
 
-  for (gsize n = 0; n < d->n; n++)
-    for (gsize k = 0; k < d->k; k++) {
+  for (gsize n = 0; n < N; n++)
+    for (gsize k = 0; k < K; k++) {
       gdouble sum = d->bias ? bp[k] : 0;
 
-      for (gsize c = 0; c < d->c; c++)
-        sum += wp[k * d->c + c] * xp[n * d->c + c];
-      yp[n * d->k + k] = sum;
+      for (gsize c = 0; c < C; c++)
+        sum += wp[k * C + c] * xp[n * C + c];
+      yp[n * K + k] = sum;
     }
   return TRUE;
 }
@@ -68,14 +69,15 @@ linear_backward_data (GradPlan * base, const GradTensor * dy, const GradTensor *
     GradTensor * dx, GError ** error)
 {
   const GradLinearDesc *d = &((Plan *) base)->desc;
+  gsize N = d->n, C = d->c, K = d->k;
   const gdouble *dyp = grad_tensor_data (dy), *wp = grad_tensor_data (w);
   gdouble *dxp = grad_tensor_data (dx);
 
-  memset (dxp, 0, (gsize) d->n * d->c * sizeof (gdouble));
-  for (gsize n = 0; n < d->n; n++)
-    for (gsize k = 0; k < d->k; k++)
-      for (gsize c = 0; c < d->c; c++)
-        dxp[n * d->c + c] += wp[k * d->c + c] * dyp[n * d->k + k];
+  memset (dxp, 0, N * C * sizeof (gdouble));
+  for (gsize n = 0; n < N; n++)
+    for (gsize k = 0; k < K; k++)
+      for (gsize c = 0; c < C; c++)
+        dxp[n * C + c] += wp[k * C + c] * dyp[n * K + k];
   return TRUE;
 }
 
@@ -84,21 +86,22 @@ linear_backward_weights (GradPlan * base, const GradTensor * x, const GradTensor
     GradTensor * dw, GradTensor * db, gboolean accumulate, GError ** error)
 {
   const GradLinearDesc *d = &((Plan *) base)->desc;
+  gsize N = d->n, C = d->c, K = d->k;
   const gdouble *xp = grad_tensor_data (x), *dyp = grad_tensor_data (dy);
   gdouble *dwp = grad_tensor_data (dw), *dbp = d->bias ? grad_tensor_data (db) : NULL;
 
   if (!accumulate)
-    memset (dwp, 0, (gsize) d->k * d->c * sizeof (gdouble));
+    memset (dwp, 0, K * C * sizeof (gdouble));
   if (!accumulate && d->bias)
-    memset (dbp, 0, d->k * sizeof (gdouble));
-  for (gsize n = 0; n < d->n; n++)
-    for (gsize k = 0; k < d->k; k++) {
-      gdouble g = dyp[n * d->k + k];
+    memset (dbp, 0, K * sizeof (gdouble));
+  for (gsize n = 0; n < N; n++)
+    for (gsize k = 0; k < K; k++) {
+      gdouble g = dyp[n * K + k];
 
       if (d->bias)
         dbp[k] += g;
-      for (gsize c = 0; c < d->c; c++)
-        dwp[k * d->c + c] += g * xp[n * d->c + c];
+      for (gsize c = 0; c < C; c++)
+        dwp[k * C + c] += g * xp[n * C + c];
     }
   return TRUE;
 }
