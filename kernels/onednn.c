@@ -1,22 +1,10 @@
-/* GradStreamer kernels: oneDNN primitives behind one interface for versions 2.6 to 3.x
- * SPDX-License-Identifier: LGPL-2.1-or-later
- *
- * The only file that knows how the versions differ: until 2.x a primitive is described by an
- * operation descriptor and memory descriptors are structs; from 3.0 on the former are gone and the
- * latter are opaque. */
-#include "kernels/onednn.h"
+/* GradStreamer kernels: oneDNN primitives with all that they need
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "kernels/onednn-versions.h"
 #include "lib/device/gradcpudevice-private.h"
 
 GST_DEBUG_CATEGORY_STATIC (grad_onednn_debug);
 #define GST_CAT_DEFAULT grad_onednn_debug
-
-#if DNNL_VERSION_MAJOR >= 3
-typedef dnnl_memory_desc_t MemoryDesc;
-typedef const_dnnl_memory_desc_t ConstMemoryDesc;
-#else
-typedef dnnl_memory_desc_t *MemoryDesc;
-typedef const dnnl_memory_desc_t *ConstMemoryDesc;
-#endif
 
 #define ALIGN 64
 
@@ -131,35 +119,18 @@ format_tag (const GradOnednnTensor * tensor, gboolean inside)
 }
 
 static gboolean
-memory_desc_new (const GradOnednnTensor * tensor, gboolean inside, MemoryDesc * desc,
+memory_desc_new (const GradOnednnTensor * tensor, gboolean inside, GradOnednnMd * md,
     GError ** error)
 {
-  dnnl_format_tag_t tag = format_tag (tensor, inside);
-  gint rank = tensor->shape.rank;
   dnnl_dims_t dims;
 
-  *desc = NULL;
-  if (rank == 0)
+  *md = NULL;
+  if (tensor->shape.rank == 0)
     return TRUE;
-  for (gint i = 0; i < rank; i++)
+  for (guint i = 0; i < tensor->shape.rank; i++)
     dims[i] = tensor->shape.dims[i];
-#if DNNL_VERSION_MAJOR >= 3
-  return CHECK (dnnl_memory_desc_create_with_tag (desc, rank, dims, dnnl_f32, tag));
-#else
-  *desc = g_new0 (dnnl_memory_desc_t, 1);
-  return CHECK (dnnl_memory_desc_init_by_tag (*desc, rank, dims, dnnl_f32, tag));
-#endif
-}
-
-static void
-memory_desc_free (MemoryDesc desc)
-{
-#if DNNL_VERSION_MAJOR >= 3
-  if (desc != NULL)
-    dnnl_memory_desc_destroy (desc);
-#else
-  g_free (desc);
-#endif
+  return CHECK (grad_onednn_memory_desc_new (tensor->shape.rank, dims, format_tag (tensor, inside),
+          md));
 }
 
 /* scratchpad of ours, DST += …, ReLU */
@@ -170,95 +141,15 @@ attributes_new (gboolean add, gboolean relu, dnnl_primitive_attr_t * attr, GErro
   gboolean ok;
 
   *attr = NULL;
-#if DNNL_VERSION_MAJOR >= 3
-#define APPEND_SUM(ops) dnnl_post_ops_append_sum (ops, 1, 0, dnnl_data_type_undef)
-#define APPEND_RELU(ops) dnnl_post_ops_append_eltwise (ops, dnnl_eltwise_relu, 0, 0)
-#else
-#define APPEND_SUM(ops) dnnl_post_ops_append_sum (ops, 1)
-#define APPEND_RELU(ops) dnnl_post_ops_append_eltwise (ops, 1, dnnl_eltwise_relu, 0, 0)
-#endif
   ok = CHECK (dnnl_primitive_attr_create (attr))
       && CHECK (dnnl_primitive_attr_set_scratchpad_mode (*attr, dnnl_scratchpad_mode_user))
       && CHECK (dnnl_post_ops_create (&ops))
-      && (!add || CHECK (APPEND_SUM (ops)))
-      && (!relu || CHECK (APPEND_RELU (ops)))
+      && (!add || CHECK (grad_onednn_append_sum (ops)))
+      && (!relu || CHECK (grad_onednn_append_relu (ops)))
       && CHECK (dnnl_primitive_attr_set_post_ops (*attr, ops));
   if (ops != NULL)
     dnnl_post_ops_destroy (ops);
   return ok;
-}
-
-static dnnl_status_t
-primitive_desc_new (const GradOnednnDesc * d, const MemoryDesc md[], dnnl_primitive_attr_t attr,
-    const_dnnl_primitive_desc_t forward, dnnl_primitive_desc_t * pd)
-{
-  MemoryDesc src = md[GRAD_ONEDNN_SRC], weights = md[GRAD_ONEDNN_WEIGHTS];
-  MemoryDesc bias = md[GRAD_ONEDNN_BIAS], dst = md[GRAD_ONEDNN_DST];
-  dnnl_dims_t k = { d->kernel, d->kernel }, s = { d->stride, d->stride };
-  dnnl_dims_t p = { d->padding, d->padding };
-  gboolean data = d->direction == dnnl_backward_data;
-  gboolean gradients = d->direction == dnnl_backward_weights;
-  dnnl_alg_kind_t alg = d->algorithm;
-
-#if DNNL_VERSION_MAJOR >= 3
-  dnnl_dims_t dense = { 0, 0 };
-
-  if (d->kind == dnnl_convolution && data)
-    return dnnl_convolution_backward_data_primitive_desc_create (pd, engine, alg, src, weights, dst,
-        s, dense, p, p, forward, attr);
-  if (d->kind == dnnl_convolution && gradients)
-    return dnnl_convolution_backward_weights_primitive_desc_create (pd, engine, alg, src, weights,
-        bias, dst, s, dense, p, p, forward, attr);
-  if (d->kind == dnnl_convolution)
-    return dnnl_convolution_forward_primitive_desc_create (pd, engine, d->direction, alg, src,
-        weights, bias, dst, s, dense, p, p, attr);
-  if (d->kind == dnnl_pooling && data)
-    return dnnl_pooling_backward_primitive_desc_create (pd, engine, alg, src, dst, s, k, dense, p,
-        p, forward, attr);
-  if (d->kind == dnnl_pooling)
-    return dnnl_pooling_forward_primitive_desc_create (pd, engine, d->direction, alg, src, dst, s,
-        k, dense, p, p, attr);
-  if (data)
-    return dnnl_inner_product_backward_data_primitive_desc_create (pd, engine, src, weights, dst,
-        forward, attr);
-  if (gradients)
-    return dnnl_inner_product_backward_weights_primitive_desc_create (pd, engine, src, weights,
-        bias, dst, forward, attr);
-  return dnnl_inner_product_forward_primitive_desc_create (pd, engine, d->direction, src, weights,
-      bias, dst, attr);
-#else
-  union
-  {
-    dnnl_convolution_desc_t convolution;
-    dnnl_pooling_desc_t pooling;
-    dnnl_inner_product_desc_t inner_product;
-  } op;
-  dnnl_status_t status;
-
-  if (d->kind == dnnl_convolution && data)
-    status = dnnl_convolution_backward_data_desc_init (&op.convolution, alg, src, weights, dst, s,
-        p, p);
-  else if (d->kind == dnnl_convolution && gradients)
-    status = dnnl_convolution_backward_weights_desc_init (&op.convolution, alg, src, weights, bias,
-        dst, s, p, p);
-  else if (d->kind == dnnl_convolution)
-    status = dnnl_convolution_forward_desc_init (&op.convolution, d->direction, alg, src, weights,
-        bias, dst, s, p, p);
-  else if (d->kind == dnnl_pooling && data)
-    status = dnnl_pooling_backward_desc_init (&op.pooling, alg, src, dst, s, k, p, p);
-  else if (d->kind == dnnl_pooling)
-    status = dnnl_pooling_forward_desc_init (&op.pooling, d->direction, alg, src, dst, s, k, p, p);
-  else if (data)
-    status = dnnl_inner_product_backward_data_desc_init (&op.inner_product, src, weights, dst);
-  else if (gradients)
-    status = dnnl_inner_product_backward_weights_desc_init (&op.inner_product, src, weights, bias,
-        dst);
-  else
-    status = dnnl_inner_product_forward_desc_init (&op.inner_product, d->direction, src, weights,
-        bias, dst);
-  return status != dnnl_success ? status
-      : dnnl_primitive_desc_create (pd, &op, attr, engine, forward);
-#endif
 }
 
 /* space of `size` bytes in the scratch memory: its offset */
@@ -276,7 +167,7 @@ static gboolean
 primitive_new (GradOnednn * self, const_dnnl_primitive_desc_t pd, dnnl_primitive_t * primitive,
     dnnl_memory_t * scratchpad, GError ** error)
 {
-  ConstMemoryDesc desc = dnnl_primitive_desc_query_md (pd, dnnl_query_scratchpad_md, 0);
+  GradOnednnConstMd desc = dnnl_primitive_desc_query_md (pd, dnnl_query_scratchpad_md, 0);
 
   self->scratchpad_size = MAX (self->scratchpad_size, dnnl_memory_desc_get_size (desc));
   return CHECK (dnnl_primitive_create (primitive, pd))
@@ -284,11 +175,11 @@ primitive_new (GradOnednn * self, const_dnnl_primitive_desc_t pd, dnnl_primitive
 }
 
 static gboolean
-slot_init (GradOnednn * self, Slot * slot, ConstMemoryDesc inside,
+slot_init (GradOnednn * self, Slot * slot, GradOnednnConstMd inside,
     const GradOnednnTensor * tensor, dnnl_primitive_attr_t attr, GError ** error)
 {
   dnnl_primitive_desc_t pd = NULL;
-  MemoryDesc outside;
+  GradOnednnMd outside;
   gboolean ok = memory_desc_new (tensor, FALSE, &outside, error)
       && CHECK (dnnl_memory_create (&slot->inside, inside, engine, DNNL_MEMORY_NONE));
 
@@ -300,7 +191,7 @@ slot_init (GradOnednn * self, Slot * slot, ConstMemoryDesc inside,
     if (pd != NULL)
       dnnl_primitive_desc_destroy (pd);
   }
-  memory_desc_free (outside);
+  grad_onednn_memory_desc_free (outside);
   return ok;
 }
 
@@ -330,7 +221,7 @@ grad_onednn_new (GradDevice * device, const GradOnednnDesc * desc, const GradOne
   gboolean data = desc->direction == dnnl_backward_data;
   gboolean gradients = desc->direction == dnnl_backward_weights;
   const gint *args = data ? data_args : gradients ? weights_args : forward_args;
-  MemoryDesc md[GRAD_ONEDNN_N_SLOTS] = { NULL };
+  GradOnednnMd md[GRAD_ONEDNN_N_SLOTS] = { NULL };
   dnnl_primitive_attr_t attr = NULL, reorder_attr = NULL;
   GradOnednn *self;
   const gchar *name = "";
@@ -344,11 +235,12 @@ grad_onednn_new (GradDevice * device, const GradOnednnDesc * desc, const GradOne
       && attributes_new (FALSE, FALSE, &reorder_attr, error);
   for (gint i = 0; i < GRAD_ONEDNN_N_SLOTS && ok; i++)
     ok = memory_desc_new (&desc->tensors[i], TRUE, &md[i], error);
-  ok = ok && CHECK (primitive_desc_new (desc, md, attr, forward ? forward->pd : NULL, &self->pd))
+  ok = ok && CHECK (grad_onednn_primitive_desc_new (engine, desc, md, attr,
+              forward ? forward->pd : NULL, &self->pd))
       && primitive_new (self, self->pd, &self->primitive, &self->scratchpad, error);
   for (gint i = 0; i < GRAD_ONEDNN_N_SLOTS && ok; i++) {
     Slot *slot = &self->slots[i];
-    ConstMemoryDesc inside = args[i] == 0 ? NULL
+    GradOnednnConstMd inside = args[i] == 0 ? NULL
         : dnnl_primitive_desc_query_md (self->pd, dnnl_query_exec_arg_md, args[i]);
     gsize size = inside == NULL ? 0 : dnnl_memory_desc_get_size (inside);
 
@@ -370,7 +262,7 @@ grad_onednn_new (GradDevice * device, const GradOnednnDesc * desc, const GradOne
   ok = ok && thread_get (device, self->scratchpad_size + self->scratch_size, error) != NULL;
 
   for (gint i = 0; i < GRAD_ONEDNN_N_SLOTS; i++)
-    memory_desc_free (md[i]);
+    grad_onednn_memory_desc_free (md[i]);
   if (attr != NULL)
     dnnl_primitive_attr_destroy (attr);
   if (reorder_attr != NULL)
@@ -393,7 +285,7 @@ grad_onednn_free (GradOnednn * self)
   for (gint i = 0; i < GRAD_ONEDNN_N_SLOTS; i++) {
     Slot *slot = &self->slots[i];
 
-    /* oneDNN refuses NULL with a status and does nothing else */
+    /* all of these take NULL */
     dnnl_memory_destroy (slot->inside);
     dnnl_memory_destroy (slot->outside);
     dnnl_memory_destroy (slot->reorder_scratchpad);

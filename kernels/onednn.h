@@ -1,4 +1,4 @@
-/* GradStreamer kernels: oneDNN primitives behind one interface for versions 2.6 to 3.x
+/* GradStreamer kernels: oneDNN primitives with all that they need, for versions 2.6 to 3.x
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
@@ -8,7 +8,7 @@
 
 G_BEGIN_DECLS
 
-/* What a primitive reads and writes. In a backward primitive, what it computes and DST are gradients. */
+/* What a primitive reads and writes. In a backward one, what it computes and DST are gradients. */
 typedef enum
 {
   GRAD_ONEDNN_SRC,
@@ -29,7 +29,7 @@ typedef struct
 typedef struct
 {
   dnnl_primitive_kind_t kind;   /* dnnl_convolution, dnnl_pooling or dnnl_inner_product */
-  dnnl_prop_kind_t direction;   /* dnnl_forward_{training,inference}, dnnl_backward_{data,weights} */
+  dnnl_prop_kind_t direction;   /* dnnl_forward_training, dnnl_backward_data, … */
   dnnl_alg_kind_t algorithm;    /* not for inner products */
   GradOnednnTensor tensors[GRAD_ONEDNN_N_SLOTS];        /* WORKSPACE comes from oneDNN */
   gint kernel, stride, padding;

@@ -19,10 +19,10 @@ typedef struct
   GradOnednn *forward, *backward_data, *backward_weights;       /* the latter may be NULL */
 } Plan;
 
-/* Winograd multiplies 2.25 to 4 times less and loses about one decimal digit. oneDNN 2.x has it behind
- * `auto`, for 3x3 kernels of stride 1; 3.x has it no more and takes `auto` for direct. It computes tiles of
- * 4x4 outputs and transforms the weights at every call, which pays only with many tiles: measured
- * with AVX-512, 64 to 512 channels and batches of 1 to 256, from about as many as these. */
+/* Winograd multiplies 2.25 to 4 times less and loses about one decimal digit. oneDNN 2.x has it
+ * behind `auto`, for 3x3 kernels of stride 1; 3.x has it no more and takes `auto` for direct. It
+ * computes tiles of 4x4 outputs and transforms the weights at every call, which pays only with many
+ * tiles: measured with AVX-512, 64 to 512 channels and batches of 1 to 256, from about these on. */
 static dnnl_alg_kind_t
 algorithm (const GradConvDesc * d, dnnl_prop_kind_t direction)
 {

@@ -32,7 +32,7 @@ typedef struct
       GradTensor * dw, GradTensor * db, gboolean accumulate, GError ** error);
 } GradConvOps;
 
-/* Whether sizes fit together, and there is a backward to a plan; in conv-ref.c, for all backends. */
+/* Whether sizes fit together, whether a plan has a backward; in conv-ref.c, for all backends. */
 gboolean grad_conv_desc_check (const GradConvDesc * desc, GError ** error);
 gboolean grad_conv_desc_has_backward (const GradConvDesc * desc);
 /* GRAD_ERROR_UNSUPPORTED if not */

@@ -1,4 +1,4 @@
-/* GradStreamer kernels: max pooling on the cpu device by oneDNN, global average pooling by loops of our own
+/* GradStreamer kernels: max pooling on the cpu device by oneDNN, global average pooling by loops
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  *   max:    x, dx: (N, C, IH, IW), y, dy: (N, C, OH, OW), in the device's layout; the workspace

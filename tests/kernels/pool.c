@@ -97,8 +97,8 @@ upload (GradTensor * tensor, const gfloat * values)
   g_assert_true (grad_tensor_upload (tensor, values, tensor->memory.maxsize, NULL));
 }
 
-/* 2x2 outputs of a 3x3 picture, 3x3/2 with padding 1: of equal values the first one wins, also when all
- * are negative and padding would be larger if it were 0 */
+/* 3x3/2 with padding 1 on a 3x3 picture: of equal values the first one wins, and padding never does,
+ * even where all values are negative */
 static void
 test_max_by_hand (void)
 {
@@ -150,7 +150,11 @@ test_global_by_hand (void)
 static void
 test_differences (void)
 {
-  static const Case cases[] = { {2, 3, 7, 6, 3, 2, 1}, {1, 2, 6, 6, 2, 2, 0}, {2, 2, 5, 4, 3, 1, 1} };
+  static const Case cases[] = {
+    {2, 3, 7, 6, 3, 2, 1},
+    {1, 2, 6, 6, 2, 2, 0},
+    {2, 2, 5, 4, 3, 1, 1},
+  };
   g_autoptr (GradDevice) ref = test_device ("ref");
 
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
@@ -256,7 +260,11 @@ test_threads (gconstpointer name)
 static void
 test_refused (void)
 {
-  static const Case wrong[] = { {1, 1, 4, 4, 2, 2, 2}, {0, 1, 4, 4, 2, 2, 0}, {1, 1, 2, 2, 5, 1, 1} };
+  static const Case wrong[] = {
+    {1, 1, 4, 4, 2, 2, 2},
+    {0, 1, 4, 4, 2, 2, 0},
+    {1, 1, 2, 2, 5, 1, 1},
+  };
 
   for (const gchar * const *name = test_devices (); *name; name++) {
     g_autoptr (GradDevice) device = test_device (*name);
