@@ -239,7 +239,8 @@ print_epoch (GradProgress * self, const GstStructure * evaluate)
 {
   print (self, grad_progress_epoch (self->train, evaluate));
   g_clear_pointer (&self->train, gst_structure_free);
-  self->next = 0;               /* the next pass is drawn at once */
+  if (self->terminal)
+    self->next = 0;             /* the next pass is drawn at once */
 }
 
 static void
