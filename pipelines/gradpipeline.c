@@ -38,6 +38,19 @@ is_ours (const gchar * element)
   return g_str_has_prefix (element, "grad") || g_str_has_prefix (element, "idx");
 }
 
+/* "a, b" of a, b, a */
+static gchar *
+join_names (gchar ** names)
+{
+  g_autoptr (GPtrArray) list = g_ptr_array_new ();
+
+  for (; *names != NULL; names++)
+    if (!g_ptr_array_find_with_equal_func (list, *names, g_str_equal, NULL))
+      g_ptr_array_add (list, *names);
+  g_ptr_array_add (list, NULL);
+  return g_strjoinv (", ", (gchar **) list->pdata);
+}
+
 /* says what to do about elements that do not exist */
 static void
 explain_missing (GstParseContext * context, GError ** error)
@@ -50,7 +63,7 @@ explain_missing (GstParseContext * context, GError ** error)
       || missing == NULL)
     return;
   plugin = gst_registry_find_plugin (gst_registry_get (), "gradstreamer");
-  names = g_strjoinv (", ", missing);
+  names = join_names (missing);
   g_clear_error (error);
   if (plugin == NULL && is_ours (missing[0]))
     g_set_error (error, GST_PARSE_ERROR, GST_PARSE_ERROR_NO_SUCH_ELEMENT,
