@@ -7,8 +7,7 @@
 G_BEGIN_DECLS
 
 #define GRAD_TYPE_UNIT (grad_unit_get_type ())
-G_DECLARE_DERIVABLE_TYPE (GradUnit, grad_unit, GRAD, UNIT, GObject)
-GRAD_API GType grad_unit_get_type (void);
+GRAD_API G_DECLARE_DERIVABLE_TYPE (GradUnit, grad_unit, GRAD, UNIT, GObject)
 
 /**
  * GradValue:

@@ -7,8 +7,7 @@
 G_BEGIN_DECLS
 
 #define GRAD_TYPE_DATASET (grad_dataset_get_type ())
-G_DECLARE_FINAL_TYPE (GradDataset, grad_dataset, GRAD, DATASET, GObject)
-GRAD_API GType grad_dataset_get_type (void);
+GRAD_API G_DECLARE_FINAL_TYPE (GradDataset, grad_dataset, GRAD, DATASET, GObject)
 
 /* images: IDX file of rank 3, uint8 (magic 0x00000803); labels: of rank 1, uint8 (0x00000801), or NULL.
  * Plain or gzip, told apart by their contents. */

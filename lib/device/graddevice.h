@@ -7,9 +7,7 @@
 G_BEGIN_DECLS
 
 #define GRAD_TYPE_DEVICE (grad_device_get_type ())
-G_DECLARE_DERIVABLE_TYPE (GradDevice, grad_device, GRAD, DEVICE, GObject)
-
-GRAD_API GType grad_device_get_type (void);
+GRAD_API G_DECLARE_DERIVABLE_TYPE (GradDevice, grad_device, GRAD, DEVICE, GObject)
 
 /**
  * GradDeviceSettings:

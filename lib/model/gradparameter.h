@@ -62,8 +62,7 @@ struct _GradParameter
 };
 
 #define GRAD_TYPE_PARAMETER_STORE (grad_parameter_store_get_type ())
-G_DECLARE_FINAL_TYPE (GradParameterStore, grad_parameter_store, GRAD, PARAMETER_STORE, GObject)
-GRAD_API GType grad_parameter_store_get_type (void);
+GRAD_API G_DECLARE_FINAL_TYPE (GradParameterStore, grad_parameter_store, GRAD, PARAMETER_STORE, GObject)
 
 GRAD_API GradParameterStore *grad_parameter_store_new (void);
 GRAD_API void grad_parameter_store_set_seed (GradParameterStore * store, guint64 seed);

@@ -7,8 +7,7 @@
 G_BEGIN_DECLS
 
 #define GRAD_TYPE_SAFETENSORS (grad_safetensors_get_type ())
-G_DECLARE_FINAL_TYPE (GradSafetensors, grad_safetensors, GRAD, SAFETENSORS, GObject)
-GRAD_API GType grad_safetensors_get_type (void);
+GRAD_API G_DECLARE_FINAL_TYPE (GradSafetensors, grad_safetensors, GRAD, SAFETENSORS, GObject)
 
 /**
  * GradSafetensorsEntry:

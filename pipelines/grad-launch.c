@@ -1,0 +1,205 @@
+/* GradStreamer: grad-launch runs a .launch file or a launch string and shows how the training goes
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+#include "gradpipeline.h"
+#include "gradprogress.h"
+
+#include <glib-unix.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define EXIT_INTERRUPTED 130
+
+typedef struct
+{
+  GstElement *pipeline;
+  GMainLoop *loop;
+  GradProgress *progress;
+  GHashTable *warnings;         /* those that were printed */
+  gboolean verbose;
+  gboolean reported;            /* an error was printed */
+  guint signals[2];
+  gint status;
+} Runner;
+
+static const gchar description[] =
+    "A launch string contains at least one \"!\". A .launch file is one with # comments and variables\n"
+    "${name:-default}, which name=value sets.\n\n"
+    "Ctrl-C stops cleanly and saves the model; a second one exits at once.\n"
+    "Exit status: 0 at the end of the stream, 1 after an error, 2 for a wrong command, 130 when interrupted.";
+
+static gchar *
+issue_text (GstMessage * message, gboolean verbose)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree gchar *debug = NULL;
+
+  if (GST_MESSAGE_TYPE (message) == GST_MESSAGE_ERROR)
+    gst_message_parse_error (message, &error, &debug);
+  else
+    gst_message_parse_warning (message, &error, &debug);
+  return g_strdup_printf ("%s: %s%s%s", GST_MESSAGE_SRC_NAME (message), error->message,
+      verbose && debug ? "\n  " : "", verbose && debug ? debug : "");
+}
+
+static void
+print_issue (Runner * self, const gchar * kind, const gchar * text)
+{
+  grad_progress_clear (self->progress);
+  fprintf (stderr, "grad-launch: %s%s\n", kind, text);
+}
+
+static void
+handle_message (Runner * self, GstMessage * message)
+{
+  const GstStructure *structure = gst_message_get_structure (message);
+  g_autofree gchar *text = NULL;
+
+  switch (GST_MESSAGE_TYPE (message)) {
+    case GST_MESSAGE_ELEMENT:
+      grad_progress_handle (self->progress, structure, g_get_monotonic_time ());
+      break;
+    case GST_MESSAGE_WARNING:
+      text = issue_text (message, self->verbose);
+      if (!g_hash_table_contains (self->warnings, text)) {
+        print_issue (self, "warning: ", text);
+        g_hash_table_add (self->warnings, g_steal_pointer (&text));
+      }
+      break;
+    case GST_MESSAGE_ERROR:
+      if (!self->reported) {    /* the first says it; others follow from it */
+        text = issue_text (message, self->verbose);
+        print_issue (self, "", text);
+      }
+      self->reported = TRUE;
+      self->status = EXIT_FAILURE;
+      g_main_loop_quit (self->loop);
+      break;
+    case GST_MESSAGE_EOS:
+      g_main_loop_quit (self->loop);
+      break;
+    case GST_MESSAGE_LATENCY:
+      gst_bin_recalculate_latency (GST_BIN (self->pipeline));
+      break;
+    case GST_MESSAGE_CLOCK_LOST:
+      gst_element_set_state (self->pipeline, GST_STATE_PAUSED);
+      gst_element_set_state (self->pipeline, GST_STATE_PLAYING);
+      break;
+    default:
+      break;
+  }
+}
+
+static gboolean
+on_message (GstBus * bus, GstMessage * message, gpointer data)
+{
+  handle_message (data, message);
+  return G_SOURCE_CONTINUE;
+}
+
+/* The first signal ends the loop; with the sources gone, GLib restores what signals do by default, so that
+ * a second one ends the process. */
+static gboolean
+on_signal (gpointer data)
+{
+  Runner *self = data;
+
+  for (guint i = 0; i < G_N_ELEMENTS (self->signals); i++)
+    g_source_remove (self->signals[i]);
+  print_issue (self, "", "interrupted: stopping; once more exits at once");
+  self->status = EXIT_INTERRUPTED;
+  g_main_loop_quit (self->loop);
+  return G_SOURCE_CONTINUE;     /* removed above */
+}
+
+static void
+watch_signals (Runner * self)
+{
+  self->signals[0] = g_unix_signal_add (SIGINT, on_signal, self);
+  self->signals[1] = g_unix_signal_add (SIGTERM, on_signal, self);
+}
+
+static void
+run (Runner * self)
+{
+  g_autoptr (GstBus) bus = gst_pipeline_get_bus (GST_PIPELINE (self->pipeline));
+  GstMessage *message;
+
+  /* what is posted on the way down is to be seen */
+  gst_pipeline_set_auto_flush_bus (GST_PIPELINE (self->pipeline), FALSE);
+  gst_bus_add_watch (bus, on_message, self);
+  watch_signals (self);
+  if (gst_element_set_state (self->pipeline, GST_STATE_PLAYING) == GST_STATE_CHANGE_FAILURE)
+    self->status = EXIT_FAILURE;
+  else
+    g_main_loop_run (self->loop);
+  gst_bus_remove_watch (bus);
+  gst_element_set_state (self->pipeline, GST_STATE_NULL);
+  while ((message = gst_bus_pop (bus)) != NULL) {
+    handle_message (self, message);
+    gst_message_unref (message);
+  }
+  if (self->status == EXIT_FAILURE && !self->reported)
+    print_issue (self, "", "the pipeline cannot start");
+  grad_progress_finish (self->progress);
+}
+
+static gboolean
+is_terminal (void)
+{
+  const gchar *term = g_getenv ("TERM");
+
+  return isatty (STDERR_FILENO) && term != NULL && g_strcmp0 (term, "dumb") != 0;
+}
+
+int
+main (int argc, char **argv)
+{
+  gboolean version = FALSE, quiet = FALSE, verbose = FALSE;
+  g_auto (GStrv) arguments = NULL;
+  const GOptionEntry entries[] = {
+    {"quiet", 'q', 0, G_OPTION_ARG_NONE, &quiet, "Print results and errors only", NULL},
+    {"verbose", 'v', 0, G_OPTION_ARG_NONE, &verbose, "Print the details of errors too", NULL},
+    {"version", 0, 0, G_OPTION_ARG_NONE, &version, "Print the version and exit", NULL},
+    {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &arguments, NULL,
+        "FILE.launch|'LAUNCH STRING' [name=value ...]"},
+    {NULL}
+  };
+  g_autoptr (GOptionContext) options = g_option_context_new (NULL);
+  g_autoptr (GError) error = NULL;
+  Runner self = { 0 };
+
+  g_option_context_add_main_entries (options, entries, NULL);
+  g_option_context_add_group (options, gst_init_get_option_group ());
+  g_option_context_set_description (options, description);
+  if (!g_option_context_parse (options, &argc, &argv, &error)) {
+    fprintf (stderr, "grad-launch: %s\n", error->message);
+    return 2;
+  }
+  if (version) {
+    printf ("grad-launch %s, %s\n", PACKAGE_VERSION, gst_version_string ());
+    return EXIT_SUCCESS;
+  }
+  if (arguments == NULL) {
+    fprintf (stderr, "usage: grad-launch [OPTIONS] FILE.launch|'LAUNCH STRING' [name=value ...]\n"
+        "(grad-launch --help says more)\n");
+    return 2;
+  }
+  grad_pipeline_load_plugin ();
+  self.pipeline = grad_pipeline_new ((const gchar * const *) arguments, &error);
+  if (self.pipeline == NULL) {
+    fprintf (stderr, "grad-launch: %s\n", error->message);
+    return grad_pipeline_exit_status (error);
+  }
+  self.loop = g_main_loop_new (NULL, FALSE);
+  self.progress = grad_progress_new (is_terminal (), quiet);
+  self.warnings = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  self.verbose = verbose;
+  run (&self);
+  gst_object_unref (self.pipeline);
+  g_main_loop_unref (self.loop);
+  grad_progress_free (self.progress);
+  g_hash_table_unref (self.warnings);
+  return self.status;
+}

@@ -1,0 +1,140 @@
+/* GradStreamer: from a command line to a pipeline
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+#include "gradpipeline.h"
+#include "gradlaunchfile.h"
+
+#include <string.h>
+
+#define PLUGIN "libgstgradstreamer.so"
+
+gboolean
+grad_pipeline_load_plugin (void)
+{
+  GstRegistry *registry = gst_registry_get ();
+  g_autofree gchar *program = g_file_read_link ("/proc/self/exe", NULL);
+  g_autofree gchar *here = program ? g_path_get_dirname (program) : g_strdup (".");
+  g_autofree gchar *built = g_build_filename (here, "..", "plugins", NULL);
+  g_autofree gchar *installed = g_build_filename (here, "..", PLUGIN_SUBDIR, NULL);
+  const gchar *dirs[] = { built, installed, PLUGIN_DIR };
+  g_autoptr (GstPlugin) plugin = NULL;
+
+  for (guint i = 0; i < G_N_ELEMENTS (dirs); i++) {
+    g_autofree gchar *path = g_build_filename (dirs[i], PLUGIN, NULL);
+    g_autofree gchar *dir = g_canonicalize_filename (dirs[i], NULL);
+
+    if (g_file_test (path, G_FILE_TEST_EXISTS)) {
+      gst_registry_scan_path (registry, dir);
+      break;
+    }
+  }
+  plugin = gst_registry_find_plugin (registry, "gradstreamer");
+  return plugin != NULL;
+}
+
+static gboolean
+is_ours (const gchar * element)
+{
+  return g_str_has_prefix (element, "grad") || g_str_has_prefix (element, "idx");
+}
+
+/* "a, b" of a, b, a */
+static gchar *
+join_names (gchar ** names)
+{
+  g_autoptr (GPtrArray) list = g_ptr_array_new ();
+
+  for (; *names != NULL; names++)
+    if (!g_ptr_array_find_with_equal_func (list, *names, g_str_equal, NULL))
+      g_ptr_array_add (list, *names);
+  g_ptr_array_add (list, NULL);
+  return g_strjoinv (", ", (gchar **) list->pdata);
+}
+
+/* says what to do about elements that do not exist */
+static void
+explain_missing (GstParseContext * context, GError ** error)
+{
+  g_auto (GStrv) missing = gst_parse_context_get_missing_elements (context);
+  g_autofree gchar *names = NULL;
+  g_autoptr (GstPlugin) plugin = NULL;
+
+  if (!g_error_matches (*error, GST_PARSE_ERROR, GST_PARSE_ERROR_NO_SUCH_ELEMENT)
+      || missing == NULL)
+    return;
+  plugin = gst_registry_find_plugin (gst_registry_get (), "gradstreamer");
+  names = join_names (missing);
+  g_clear_error (error);
+  if (plugin == NULL && is_ours (missing[0]))
+    g_set_error (error, GST_PARSE_ERROR, GST_PARSE_ERROR_NO_SUCH_ELEMENT,
+        "there is no element %s: the plugin is not here; build it, or put the folder of " PLUGIN
+        " into GST_PLUGIN_PATH", names);
+  else
+    g_set_error (error, GST_PARSE_ERROR, GST_PARSE_ERROR_NO_SUCH_ELEMENT,
+        "there is no element %s: check the spelling (gst-inspect-1.0 lists what there is), install the "
+        "plugin that has it, or put that plugin's folder into GST_PLUGIN_PATH", names);
+}
+
+/* the file that is meant: as given, or a recipe of the installation */
+static gchar *
+find_file (const gchar * name)
+{
+  g_autofree gchar *recipe = g_build_filename (RECIPE_DIR, name, NULL);
+
+  if (g_file_test (name, G_FILE_TEST_IS_REGULAR))
+    return g_strdup (name);
+  if (strchr (name, '/') == NULL && g_file_test (recipe, G_FILE_TEST_IS_REGULAR))
+    return g_steal_pointer (&recipe);
+  return NULL;
+}
+
+static GstElement *
+in_pipeline (GstElement * element)
+{
+  GstElement *pipeline;
+
+  if (element == NULL || GST_IS_PIPELINE (element))
+    return element;
+  pipeline = gst_pipeline_new (NULL);
+  gst_bin_add (GST_BIN (pipeline), element);
+  return pipeline;
+}
+
+GstElement *
+grad_pipeline_new (const gchar * const *arguments, GError ** error)
+{
+  g_autoptr (GstParseContext) context = gst_parse_context_new ();
+  g_autoptr (GstElement) element = NULL;
+  g_autoptr (GError) parse_error = NULL;
+  g_autofree gchar *file = find_file (arguments[0]), *launch = NULL;
+
+  if (file == NULL && g_strv_contains (arguments, "!")) {
+    element = gst_parse_launchv_full ((const gchar **) arguments, context,
+        GST_PARSE_FLAG_FATAL_ERRORS, &parse_error);
+  } else {
+    if (file != NULL) {
+      launch = grad_launch_file_load (file, arguments + 1, error);
+    } else if (strchr (arguments[0], '!') != NULL) {
+      launch = grad_launch_file_expand (arguments[0], "launch string", arguments + 1, error);
+    } else {
+      g_set_error (error, G_FILE_ERROR, G_FILE_ERROR_NOENT,
+          "%s: there is no such file, and without a \"!\" it is no launch string", arguments[0]);
+    }
+    if (launch == NULL)
+      return NULL;
+    element = gst_parse_launch_full (launch, context, GST_PARSE_FLAG_FATAL_ERRORS, &parse_error);
+  }
+  if (parse_error != NULL) {
+    explain_missing (context, &parse_error);
+    g_propagate_error (error, g_steal_pointer (&parse_error));
+    return NULL;
+  }
+  return gst_object_ref_sink (in_pipeline (g_steal_pointer (&element)));
+}
+
+gint
+grad_pipeline_exit_status (const GError * error)
+{
+  return error->domain == GRAD_LAUNCH_FILE_ERROR || error->domain == G_FILE_ERROR
+      || error->domain == G_OPTION_ERROR ? 2 : 1;
+}

@@ -1,0 +1,20 @@
+/* GradStreamer: from a command line to a pipeline
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <gst/gst.h>
+
+G_BEGIN_DECLS
+
+/* Makes the plugin known to this process: the one beside this program, in a build or an installation, else
+ * the one that GStreamer finds by itself. FALSE when there is none. */
+gboolean grad_pipeline_load_plugin (void);
+
+/* arguments, NULL-terminated: a .launch file or a launch string, then name=value …; or the words of a launch
+ * string, as gst-launch-1.0 takes them. */
+GstElement *grad_pipeline_new (const gchar * const *arguments, GError ** error);
+
+/* 2 for a wrong command, 1 for everything else */
+gint grad_pipeline_exit_status (const GError * error);
+
+G_END_DECLS
