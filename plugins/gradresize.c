@@ -102,7 +102,7 @@ grad_resize_start (GradTransform * trans, GError ** error)
       && parse_channels ("std", self->std, std, TRUE, error);
   GST_OBJECT_UNLOCK (self);
   if (ok)
-    self->resizer = grad_resizer_new (grad_transform_get_device (trans), mean, std);
+    self->resizer = grad_resizer_new (grad_transform_peek_device (trans), mean, std);
   return ok;
 }
 

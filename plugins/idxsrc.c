@@ -428,6 +428,13 @@ grad_idx_src_decide_allocation (GstBaseSrc * src, GstQuery * query)
   return TRUE;                  /* tensors come from the device's pool */
 }
 
+/* Caps are set batch by batch: the last one of a pass may be smaller. */
+static gboolean
+grad_idx_src_negotiate (GstBaseSrc * src)
+{
+  return TRUE;
+}
+
 static gboolean
 grad_idx_src_is_seekable (GstBaseSrc * src)
 {
@@ -618,6 +625,7 @@ grad_idx_src_class_init (GradIdxSrcClass * klass)
   src_class->start = GST_DEBUG_FUNCPTR (grad_idx_src_start);
   src_class->stop = GST_DEBUG_FUNCPTR (grad_idx_src_stop);
   src_class->query = GST_DEBUG_FUNCPTR (grad_idx_src_query);
+  src_class->negotiate = GST_DEBUG_FUNCPTR (grad_idx_src_negotiate);
   src_class->is_seekable = GST_DEBUG_FUNCPTR (grad_idx_src_is_seekable);
   src_class->decide_allocation = GST_DEBUG_FUNCPTR (grad_idx_src_decide_allocation);
   GST_PUSH_SRC_CLASS (klass)->create = GST_DEBUG_FUNCPTR (grad_idx_src_create);

@@ -32,6 +32,8 @@ struct _GradNetwork
   GHashTable *applied;          /* source -> last sequence number applied */
   GHashTable *prefixes;         /* kind -> how many were given out */
 
+  gint warned;                  /* atomic: that its weights are random */
+
   /* of whoever has the step */
   GPtrArray *tape;              /* nodes of the last backward, in order */
   guint64 n_updates;

@@ -11,7 +11,7 @@ G_BEGIN_DECLS
  *
  * Flag of properties that say what the network is (channels, kernel size …). They are written to model files.
  */
-#define GRAD_PARAM_STRUCTURAL (1 << (GST_PARAM_USER_SHIFT + 0))
+#define GRAD_PARAM_STRUCTURAL GST_PARAM_USER_SHIFT       /* which is a flag, not a shift */
 
 #define GRAD_PARAM_STATIC \
   ((GParamFlags) (G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_READY))

@@ -4,6 +4,7 @@
  * A layer is a graph of units. In phase train, with an optimizer on the network, it waits for its turn, records its
  * units on the tape and attaches the tape to its output. */
 #include "gradlayer.h"
+#include "../autograd/gradnetwork-private.h"
 #include "../autograd/gradtapemeta-private.h"
 
 GST_DEBUG_CATEGORY_STATIC (grad_layer_debug);
@@ -22,7 +23,6 @@ typedef struct
   GradGraph *graph;
   gchar *prefix;                /* that is used: kept until NULL, so that PAUSED can be left and entered */
   gboolean flushing;            /* network's lock */
-  gboolean warned;
 } GradLayerPrivate;
 
 enum
@@ -42,7 +42,7 @@ grad_layer_attach (GradTransform * trans, GError ** error)
 {
   GradLayer *self = GRAD_LAYER (trans);
   GradLayerPrivate *priv = PRIV (self);
-  GradBus *bus = grad_transform_get_bus (trans);
+  GradBus *bus = grad_transform_peek_bus (trans);
   g_autofree gchar *name = NULL, *model = NULL;
   GradParameterStore *store;
 
@@ -103,7 +103,7 @@ grad_layer_prepare (GradTransform * trans, const GradShape * input, GError ** er
   GradLayerPrivate *priv = PRIV (trans);
   GradShape output;
 
-  return grad_graph_prepare (ensure_graph (GRAD_LAYER (trans)), grad_transform_get_device (trans),
+  return grad_graph_prepare (ensure_graph (GRAD_LAYER (trans)), grad_transform_peek_device (trans),
       grad_network_get_store (priv->network), input, &output, error);
 }
 
@@ -114,11 +114,11 @@ warn_of_random_weights (GradLayer * self)
   GradLayerPrivate *priv = PRIV (self);
   GradParameterStore *store = grad_network_get_store (priv->network);
 
-  if (priv->warned || priv->prefix == NULL || grad_parameter_store_get_source (store)
+  if (priv->prefix == NULL || grad_parameter_store_get_source (store)
       || grad_network_get_n_updates (priv->network) > 0
-      || grad_network_has_optimizer (priv->network))
+      || grad_network_has_optimizer (priv->network)
+      || !g_atomic_int_compare_and_exchange (&priv->network->warned, FALSE, TRUE))
     return;
-  priv->warned = TRUE;
   GST_ELEMENT_WARNING (self, RESOURCE, SETTINGS,
       ("The weights of network \"%s\" are random: set model=FILE on one of its layers.",
           grad_network_get_name (priv->network)), (NULL));
@@ -223,7 +223,6 @@ grad_layer_change_state (GstElement * element, GstStateChange transition)
   if (transition == GST_STATE_CHANGE_READY_TO_NULL) {
     g_clear_object (&priv->network);
     g_clear_pointer (&priv->prefix, g_free);
-    priv->warned = FALSE;
   }
   return ret;
 }

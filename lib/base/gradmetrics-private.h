@@ -4,6 +4,8 @@
 
 #include "../autograd/gradsamplemeta.h"
 
+#include <stdio.h>
+
 G_BEGIN_DECLS
 
 typedef struct

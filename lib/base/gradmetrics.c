@@ -36,6 +36,8 @@ grad_metrics_set_dataset (GradMetrics * metrics, const GstStructure * dataset)
   gst_structure_get (dataset, "train-samples", G_TYPE_UINT, &metrics->train_samples,
       "test-samples", G_TYPE_UINT, &metrics->test_samples, "train-batches", G_TYPE_UINT,
       &metrics->train_batches, "epochs", G_TYPE_UINT, &metrics->epochs, NULL);
+  if (!metrics->started)        /* the first batch leaves the source now */
+    metrics->last_batch = g_get_monotonic_time ();
 }
 
 /* A structure as one line of JSON: strings, whole numbers and doubles; a double that JSON cannot say is null. */
@@ -98,13 +100,15 @@ post_progress (GradMetrics * metrics, GstProgressType type, const gchar * text)
       gst_message_new_progress (GST_OBJECT (metrics->element), type, "train", text));
 }
 
-/* the run and each pass begin when the first batch is there, less the time that it took */
+/* A pass begins where the one before ended, the first one when the source said what it has. */
 static void
 begin (GradMetrics * metrics, const GradSampleMeta * sample, gint64 now)
 {
   if (!metrics->started) {
     metrics->started = TRUE;
-    metrics->run_start = metrics->last_batch = now;
+    if (metrics->last_batch == 0)
+      metrics->last_batch = now;
+    metrics->run_start = metrics->last_batch;
     post_progress (metrics, GST_PROGRESS_TYPE_START, "training");
   }
   if (metrics->in_pass && (metrics->phase != sample->phase || metrics->epoch != sample->epoch))

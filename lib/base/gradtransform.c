@@ -38,25 +38,25 @@ G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (GradTransform, grad_transform, GST_TYPE_BAS
 #define KLASS(t) GRAD_TRANSFORM_GET_CLASS (t)
 
 /**
- * grad_transform_get_bus: (skip)
+ * grad_transform_peek_bus: (skip)
  * @transform: an element that is at least READY
  *
  * Returns: (transfer none): its bus
  */
 GradBus *
-grad_transform_get_bus (GradTransform * transform)
+grad_transform_peek_bus (GradTransform * transform)
 {
   return PRIV (transform)->bus;
 }
 
 /**
- * grad_transform_get_device: (skip)
+ * grad_transform_peek_device: (skip)
  * @transform: an element that is at least PAUSED
  *
  * Returns: (transfer none): its device
  */
 GradDevice *
-grad_transform_get_device (GradTransform * transform)
+grad_transform_peek_device (GradTransform * transform)
 {
   return PRIV (transform)->device;
 }

@@ -8,8 +8,7 @@
 G_BEGIN_DECLS
 
 #define GRAD_TYPE_TRANSFORM (grad_transform_get_type ())
-G_DECLARE_DERIVABLE_TYPE (GradTransform, grad_transform, GRAD, TRANSFORM, GstBaseTransform)
-GRAD_API GType grad_transform_get_type (void);
+GRAD_API G_DECLARE_DERIVABLE_TYPE (GradTransform, grad_transform, GRAD, TRANSFORM, GstBaseTransform)
 
 /**
  * GradTransformClass:
@@ -39,7 +38,7 @@ struct _GradTransformClass
   gpointer padding[GST_PADDING];
 };
 
-GRAD_API GradBus *grad_transform_get_bus (GradTransform * transform);
-GRAD_API GradDevice *grad_transform_get_device (GradTransform * transform);
+GRAD_API GradBus *grad_transform_peek_bus (GradTransform * transform);
+GRAD_API GradDevice *grad_transform_peek_device (GradTransform * transform);
 
 G_END_DECLS

@@ -15,7 +15,7 @@ struct _GradResizer
 /**
  * grad_resizer_new: (skip)
  * @device: where
- * @mean: (array fixed-size=4): means of the channels, in 0 … 1
+ * @mean: (array fixed-size=4): means of the channels
  * @std: (array fixed-size=4): standard deviations of the channels
  *
  * Makes what turns uint8 pictures into floats, as torchvision does it with PIL: antialiased bilinear, then
@@ -49,7 +49,7 @@ grad_resizer_free (GradResizer * resizer)
 /**
  * grad_resizer_run: (skip)
  * @resizer: a resizer
- * @pictures: (N, C, H, W) uint8
+ * @pictures: uint8, N C H W
  * @width: columns to make
  * @height: rows to make
  * @error: location of a #GError
