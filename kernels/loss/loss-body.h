@@ -52,3 +52,23 @@ grad_check_labels (const gint32 * labels, gint n, gint k, GError ** error)
     }
   return TRUE;
 }
+
+/* logits, dlogits: (N, K), labels: (N) */
+static inline gboolean
+grad_cross_entropy (const GRAD_REAL * logits, const gint32 * labels, gint n, gint k,
+    gdouble smoothing, GRAD_REAL * dlogits, gdouble * loss_sum, guint * correct, GError ** error)
+{
+  if (!grad_check_labels (labels, n, k, error))
+    return FALSE;
+  *loss_sum = 0;
+  *correct = 0;
+  for (gint i = 0; i < n; i++) {
+    gsize row = (gsize) i * k;
+    gboolean right;
+
+    *loss_sum += grad_cross_entropy_row (logits + row, k, labels[i], smoothing, 1.0 / n,
+        dlogits ? dlogits + row : NULL, &right);
+    *correct += right;
+  }
+  return TRUE;
+}

@@ -62,7 +62,7 @@ static const struct
 } cases[] = {
   {4, 5, -1, 1, 0},
   {256, 10, -10, 10, 0},
-  {1100, 10, -10, 10, 0.1},     /* several batches of rows */
+  {1100, 10, -10, 10, 0.1},     /* more samples than classes */
   {3, 1000, -5, 5, 0.1},
   {7, 10, -3e4, 3e4, 0},        /* exp() of these overflows */
   {5, 1, -1, 1, 0},
