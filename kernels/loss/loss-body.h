@@ -7,7 +7,7 @@
 
 /* logits, dlogits: (K). With M the largest logit and L = log of the sum of exp (logits(k) - M),
  * log p(k) = logits(k) - M - L: nothing overflows. Sums are made in double.
- * Returns the loss; without smoothing a logit of -inf is fine unless it is the label's (the loss is inf). */
+ * Returns the loss; without smoothing a logit of -inf is fine unless it is the label's: inf. */
 GRAD_BODY gdouble
 grad_cross_entropy_row (const GRAD_REAL * logits, gint k, gint label, gdouble smoothing,
     gdouble scale, GRAD_REAL * dlogits, gboolean * correct)

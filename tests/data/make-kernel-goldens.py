@@ -2,9 +2,10 @@
 # GradStreamer tests: what PyTorch and Pillow compute, as arrays for tests/kernels/*.c
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# Writes kernel-goldens.h beside this script; needs torch, numpy and PIL (made with Debian 12's torch 1.13,
-# Pillow 9.4). Inputs come from the generator below, which tests/kernels/kernelutil.h has, too, so only
-# results are stored. Everything is computed in double, with settings that are exact in float.
+# Writes kernel-goldens.h beside this script; needs torch, numpy and PIL (made with torch 1.13 and
+# Pillow 9.4 of Debian 12). Inputs come from the generator below, which tests/kernels/kernelutil.h
+# has, too, so only results are stored. All is computed in double, with settings that are exact in
+# float.
 import os
 
 import numpy as np
@@ -99,7 +100,7 @@ def fnv(data):
 
 
 def picture(kind, height, width, seed):
-    """noise: the low byte of bits(); gradient: a ramp with a dark frame, as clothes lie in a picture"""
+    """noise: the low byte of bits(); gradient: a ramp in a dark frame, like a piece of clothing"""
     g = Lcg(seed)
     p = np.zeros((height, width), np.uint8)
     for y in range(height):
@@ -113,17 +114,20 @@ def picture(kind, height, width, seed):
 
 def resize():
     """FNV-1a hash of the resized bytes, and the beginning of the middle row"""
-    out.append('static const struct\n{\n  gint ih, iw, oh, ow;\n  gboolean noise;\n  guint64 hash;\n'
-               '  guint8 first[8];              /* the beginning of row oh / 2 */\n} golden_resize[] = {')
+    out.append('static const struct\n{\n'
+               '  gint ih, iw, oh, ow;\n  gboolean noise;\n  guint64 hash;\n'
+               '  guint8 first[8];              /* the beginning of row oh / 2 */\n'
+               '} golden_resize[] = {')
     for ih, iw, oh, ow in ((28, 28, 96, 96), (96, 96, 28, 28), (28, 28, 40, 17), (3, 3, 50, 50),
                            (50, 50, 3, 3), (28, 28, 28, 28), (28, 28, 28, 50), (28, 28, 9, 28),
                            (1, 1, 8, 8), (64, 100, 1, 33)):
         for kind in ('noise', 'gradient'):
             image = Image.fromarray(picture(kind, ih, iw, 4), 'L')
             result = np.asarray(image.resize((ow, oh), Image.BILINEAR))
-            row = list(result[oh // 2, :8]) + [0] * 8
-            out.append(f'  {{{ih}, {iw}, {oh}, {ow}, {"TRUE" if kind == "noise" else "FALSE"}, '
-                       f'{fnv(result.tobytes()):#x}u, {{{", ".join(map(str, row[:8]))}}}}},')
+            noise = 'TRUE' if kind == 'noise' else 'FALSE'
+            row = ', '.join(map(str, (list(result[oh // 2, :8]) + [0] * 8)[:8]))
+            hash = fnv(result.tobytes())
+            out.append(f'  {{{ih}, {iw}, {oh}, {ow}, {noise}, {hash:#x}u, {{{row}}}}},')
     out.append('};')
 
 

@@ -42,7 +42,7 @@ assert_golden (GradTensor * tensor, const gdouble * golden, gdouble tolerance)
 static inline GradDevice *
 device_with_threads (guint threads)
 {
-  GradDeviceSettings settings = {.name = "cpu",.precision = GRAD_PRECISION_AUTO,.threads = threads };
+  GradDeviceSettings settings = {.name = "cpu",.threads = threads };
 
   for (const gchar * const *name = test_devices (); *name; name++)
     if (g_str_equal (*name, "cpu"))
@@ -59,7 +59,8 @@ assert_same_bits (GradTensor * a, GradTensor * b)
   g_assert_cmpmem (as, size, bs, size);
 }
 
-/* Checks dx of the reference device: df/dx(i) by central differences, f being what `func` computes. */
+/* Checks dx of the reference device: df/dx(i) by central differences, f being what `func`
+ * computes. */
 static inline void
 assert_gradient (GradTensor * x, GradTensor * dx, gdouble (*func) (gpointer data), gpointer data)
 {

@@ -338,7 +338,9 @@ test_threads (void)
     return;
   }
   for (guint i = 0; i < 2; i++) {
-    GradNormDesc desc = {.n = 5,.c = i ? 80 : 7,.h = 11,.w = 6,.add = TRUE,.relu = TRUE,.eps = 1e-5f };
+    GradNormDesc desc = {.n = 5,.c = i ? 80 : 7,.h = 11,.w = 6,.add = TRUE,.relu = TRUE,
+      .eps = 1e-5f
+    };
     g_autoptr (Norm) a = norm_new (one, &desc, -1, 1), b = norm_new (two, &desc, -1, 1);
 
     forward_to (a, a->y);

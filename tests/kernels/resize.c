@@ -14,7 +14,8 @@ draw (guint8 * pixels, gint h, gint w, gboolean noise, guint32 seed)
       if (noise)
         *pixels++ = lcg_bits (&state) & 255;
       else
-        *pixels++ = 4 * x >= w && 4 * x < 3 * w && 8 * y >= h ? (40 + 200 * y / h + 3 * x) & 255 : 0;
+        *pixels++ = 4 * x >= w && 4 * x < 3 * w && 8 * y >= h
+            ? (40 + 200 * y / h + 3 * x) & 255 : 0;
 }
 
 static guint64
@@ -141,7 +142,9 @@ test_devices_agree (void)
     g_autoptr (GradDevice) device = test_device (*name);
 
     for (gint size = 1; size < 120; size += 3) {
-      GradResizeDesc desc = {.n = 1,.c = 1,.ih = 33,.iw = 41,.oh = size,.ow = 121 - size,.std = {1} };
+      GradResizeDesc desc = {.n = 1,.c = 1,.ih = 33,.iw = 41,.oh = size,.ow = 121 - size,
+        .std = {1}
+      };
       guint8 pixels[33 * 41];
       gsize bytes = (gsize) desc.oh * desc.ow * sizeof (gfloat);
       g_autofree gfloat *a = NULL, *b = NULL;
