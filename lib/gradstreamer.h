@@ -11,3 +11,7 @@
 #include "model/gradsafetensors.h"
 #include "data/graddataset.h"
 #include "autograd/gradunit.h"
+#include "autograd/gradnetwork.h"
+#include "autograd/gradbus.h"
+#include "autograd/gradgraph.h"
+#include "autograd/gradsamplemeta.h"

@@ -14,7 +14,7 @@ struct _GradNode
 {
   gint ref_count;               /* atomic */
   GradUnit *unit;               /* owned */
-  gpointer plan;                /* the unit's */
+  gpointer plan;                /* the unit's entry: see grad_node_get_plan() */
   GradStep *step;               /* owned */
   guint n_inputs;
   GradNode *inputs[2];          /* owned, NULL where no gradient is wanted */
@@ -34,6 +34,7 @@ void grad_node_save (GradNode * node, guint slot, GradTensor * tensor);
 void grad_node_drop_saved (GradNode * node, guint slot);
 /* drops the inputs: called right after backward; what commit() needs stays saved */
 void grad_node_forget (GradNode * node);
+gboolean grad_node_commit (GradNode * node, GError ** error);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (GradNode, grad_node_unref)
 

@@ -14,7 +14,7 @@ struct _GradUnitClass
 {
   GObjectClass parent_class;
 
-  guint n_inputs;
+  gboolean passthrough;         /* the output is the first input itself */
 
   /* Output shape from input shapes; FALSE with an error that names both when they do not fit. */
   gboolean (*infer_shape) (GradUnit * unit, const GradShape * inputs, GradShape * output,
@@ -39,6 +39,8 @@ struct _GradUnitClass
 };
 
 GradDevice *grad_unit_get_device (GradUnit * unit);
+gpointer grad_node_get_plan (GradNode * node);
+void grad_unit_release_plan (GradUnit * unit, gpointer entry);
 GradParameter *grad_unit_add_parameter (GradUnit * unit, const gchar * prefix,
     const gchar * name, GradParameterKind kind, const GradShape * shape, GradInit init,
     gsize fan_in, GError ** error);

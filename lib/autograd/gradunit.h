@@ -35,6 +35,8 @@ GRAD_API GradUnit *grad_linear_unit_new (const gchar * name, gint units, gboolea
 GRAD_API GradUnit *grad_add_unit_new (void);
 GRAD_API GradUnit *grad_loss_unit_new (gdouble label_smoothing);
 
+GRAD_API gboolean grad_unit_infer_shape (GradUnit * unit, const GradShape * inputs,
+    guint n_inputs, GradShape * output, GError ** error);
 GRAD_API gboolean grad_unit_prepare (GradUnit * unit, GradDevice * device,
     GradParameterStore * store, const GradShape * inputs, guint n_inputs, GradShape * output,
     GError ** error);

@@ -14,8 +14,9 @@ G_BEGIN_DECLS
  */
 typedef struct
 {
-  guint32 key[2];
-  guint64 counter;
+  guint32 key[2];               /* the seed */
+  guint32 stream[2];            /* the rest of the key: upper half of Philox's counter */
+  guint64 counter;              /* blocks taken: its lower half */
   guint32 block[4];
   guint used;
 } GradRandom;

@@ -37,4 +37,11 @@ gpointer grad_tensor_data (const GradTensor * tensor);
 GradTensor *grad_tensor_hold (GradTensor * tensor);
 void grad_tensor_release (GradTensor * tensor);
 
+/* Whether the caller's reference is the only one, so that it may overwrite the tensor. */
+static inline gboolean
+grad_tensor_is_exclusive (GradTensor * tensor)
+{
+  return GST_MINI_OBJECT_REFCOUNT_VALUE (tensor) == 1;
+}
+
 G_END_DECLS

@@ -1,0 +1,184 @@
+/* GradStreamer kernels: 2D convolution, the reference
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ *   x, dx: (N, I, IH, IW), y, dy, residual: (N, O, OH, OW)
+ *   w, dw: (O, I, kernel, kernel), b, db: (O)
+ *   y =, dx =, dw = or +=, db = or +=
+ *
+ * Dense doubles, one thread, deterministic. All three directions walk over the same products. */
+#include "kernels/kernels.h"
+
+#include <string.h>
+
+typedef struct
+{
+  GradPlan base;
+  GradConvDesc desc;
+} Plan;
+
+gboolean
+grad_conv_desc_check (const GradConvDesc * d, GError ** error)
+{
+  if (MIN (MIN (d->n, d->ic), MIN (d->ih, d->iw)) >= 1 && d->oc >= 1 && d->kernel >= 1
+      && d->stride >= 1 && d->padding >= 0 && d->padding < d->kernel
+      && d->ih + 2 * d->padding >= d->kernel && d->iw + 2 * d->padding >= d->kernel
+      && d->oh == (d->ih + 2 * d->padding - d->kernel) / d->stride + 1
+      && d->ow == (d->iw + 2 * d->padding - d->kernel) / d->stride + 1)
+    return TRUE;
+  g_set_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE, "no %dx%d convolution of stride %d and padding "
+      "%d takes (%d,%d,%d,%d) to (%d,%d,%d,%d)", d->kernel, d->kernel, d->stride, d->padding, d->n,
+      d->ic, d->ih, d->iw, d->n, d->oc, d->oh, d->ow);
+  return FALSE;
+}
+
+gboolean
+grad_conv_desc_has_backward (const GradConvDesc * d)
+{
+  return d->training && !d->add && !d->relu;
+}
+
+gboolean
+grad_conv_check_backward (gboolean has_backward, GError ** error)
+{
+  if (!has_backward)
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_UNSUPPORTED,
+        "a convolution planned for inference has no backward");
+  return has_backward;
+}
+
+static void
+conv_free (GradPlan * plan)
+{
+  g_free (plan);
+}
+
+static gboolean
+conv_supports (GradDevice * device, const GradConvDesc * d)
+{
+  return grad_conv_desc_check (d, NULL);
+}
+
+static GradPlan *
+conv_plan (GradDevice * device, const GradConvDesc * d, GError ** error)
+{
+  Plan *plan;
+
+  if (!grad_conv_desc_check (d, error))
+    return NULL;
+  plan = g_new0 (Plan, 1);
+  plan->base = (GradPlan) {.device = device,.free = conv_free };
+  plan->desc = *d;
+  return &plan->base;
+}
+
+/* The outputs j in [*begin, *end) whose input j * stride + offset lies in the picture, [0, size) */
+static void
+inside (gint size, gint n_out, gint stride, gint offset, gint * begin, gint * end)
+{
+  *begin = offset < 0 ? (-offset + stride - 1) / stride : 0;
+  *end = offset < size ? MIN (n_out, (size - 1 - offset) / stride + 1) : 0;
+}
+
+typedef enum
+{
+  FORWARD, BACKWARD_DATA, BACKWARD_WEIGHTS
+} Direction;
+
+/* For every product w(o,c,p,q) x(n,c,i*stride-padding+p,j*stride-padding+q) of y(n,o,i,j):
+ * y += w x,  or dx += w dy,  or dw += x dy */
+static void
+walk (const GradConvDesc * d, Direction direction, gdouble * x, gdouble * w, gdouble * y)
+{
+  for (gint n = 0; n < d->n; n++)
+    for (gint o = 0; o < d->oc; o++)
+      for (gint c = 0; c < d->ic; c++)
+        for (gint p = 0; p < d->kernel; p++)
+          for (gint q = 0; q < d->kernel; q++) {
+            gdouble *wp = w + (((gsize) o * d->ic + c) * d->kernel + p) * d->kernel + q;
+            gint i0, i1, j0, j1;
+
+            inside (d->ih, d->oh, d->stride, p - d->padding, &i0, &i1);
+            inside (d->iw, d->ow, d->stride, q - d->padding, &j0, &j1);
+            for (gint i = i0; i < i1; i++) {
+              gdouble *yp = y + (((gsize) n * d->oc + o) * d->oh + i) * d->ow;
+              gdouble *xp = x + (((gsize) n * d->ic + c) * d->ih + i * d->stride - d->padding + p)
+                  * d->iw + q - d->padding;
+
+              for (gint j = j0; j < j1; j++)
+                switch (direction) {
+                  case FORWARD:
+                    yp[j] += *wp * xp[j * d->stride];
+                    break;
+                  case BACKWARD_DATA:
+                    xp[j * d->stride] += *wp * yp[j];
+                    break;
+                  case BACKWARD_WEIGHTS:
+                    *wp += xp[j * d->stride] * yp[j];
+                    break;
+                }
+            }
+          }
+}
+
+static gboolean
+conv_forward (GradPlan * base, const GradTensor * x, const GradTensor * w, const GradTensor * b,
+    const GradTensor * residual, GradTensor * y, GError ** error)
+{
+  const GradConvDesc *d = &((Plan *) base)->desc;
+  gsize plane = (gsize) d->oh * d->ow, size = d->n * d->oc * plane;
+  const gdouble *bias = d->bias ? grad_tensor_data (b) : NULL;
+  const gdouble *r = d->add ? grad_tensor_data (residual) : NULL;
+  gdouble *out = grad_tensor_data (y);
+
+  for (gsize i = 0; i < size; i++)
+    out[i] = (r ? r[i] : 0) + (bias ? bias[i / plane % d->oc] : 0);
+  walk (d, FORWARD, grad_tensor_data (x), grad_tensor_data (w), out);
+  for (gsize i = 0; i < size && d->relu; i++)
+    out[i] = MAX (out[i], 0);
+  return TRUE;
+}
+
+static gboolean
+conv_backward_data (GradPlan * base, const GradTensor * dy, const GradTensor * w, GradTensor * dx,
+    GError ** error)
+{
+  const GradConvDesc *d = &((Plan *) base)->desc;
+  gdouble *out = grad_tensor_data (dx);
+
+  if (!grad_conv_check_backward (grad_conv_desc_has_backward (d), error))
+    return FALSE;
+  memset (out, 0, (gsize) d->n * d->ic * d->ih * d->iw * sizeof (gdouble));
+  walk (d, BACKWARD_DATA, out, grad_tensor_data (w), grad_tensor_data (dy));
+  return TRUE;
+}
+
+static gboolean
+conv_backward_weights (GradPlan * base, const GradTensor * x, const GradTensor * dy,
+    GradTensor * dw, GradTensor * db, gboolean accumulate, GError ** error)
+{
+  const GradConvDesc *d = &((Plan *) base)->desc;
+  gsize plane = (gsize) d->oh * d->ow, size = d->n * d->oc * plane;
+  const gdouble *in = grad_tensor_data (dy);
+  gdouble *out = grad_tensor_data (dw), *bias = d->bias ? grad_tensor_data (db) : NULL;
+
+  if (!grad_conv_check_backward (grad_conv_desc_has_backward (d), error))
+    return FALSE;
+  if (!accumulate)
+    memset (out, 0, (gsize) d->oc * d->ic * d->kernel * d->kernel * sizeof (gdouble));
+  walk (d, BACKWARD_WEIGHTS, grad_tensor_data (x), out, (gdouble *) in);
+  if (d->bias) {
+    if (!accumulate)
+      memset (bias, 0, d->oc * sizeof (gdouble));
+    for (gsize i = 0; i < size; i++)
+      bias[i / plane % d->oc] += in[i];
+  }
+  return TRUE;
+}
+
+const GradConvOps grad_conv_ref_ops = {
+  .supports = conv_supports,
+  .plan = conv_plan,
+  .forward = conv_forward,
+  .backward_data = conv_backward_data,
+  .backward_weights = conv_backward_weights,
+};

@@ -1,0 +1,11 @@
+/* GradStreamer kernels: loops over the threads of the cpu device
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cpu.h"
+
+void
+grad_parallel_for (gsize n, GradParallelFunc func, gpointer data)
+{
+#pragma omp parallel for schedule (static) if (n > 1)
+  for (gsize i = 0; i < n; i++)
+    func (i, data);
+}

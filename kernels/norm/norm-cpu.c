@@ -1,0 +1,324 @@
+/* GradStreamer kernels: batch normalisation (+ add) (+ ReLU), cpu
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * x, residual, y and their gradients: (N, C, H, W) plain or (N, C/B, H, W, B), the rest (C); float.
+ * dgamma and dbeta = or +=, all other outputs =; deterministic: sums are made per plane, in any order,
+ * and planes are added in theirs, in double.
+ *
+ * Memory bound. Training reads x twice; backward reads x, dy and, with ReLU, y twice each. The second
+ * pass walks backwards, so that it begins with what the first one left in the cache. */
+#include "norm-planes.h"
+#include "kernels/cpu.h"
+#include "kernels/kernels.h"
+
+#include <math.h>
+
+#define LANES GRAD_NORM_LANES
+#define GROUP 64                /* channels that one thread adds up at a time */
+
+typedef struct
+{
+  GradPlan plan;
+  GradNormDesc desc;
+  gdouble *partial[2];          /* (N, C) each: of every plane, mean and m2, or sums of dz and dz (x - mean) */
+  gdouble *total[2];            /* (C) each: mean and m2, or the sums */
+  gfloat *mean, *scale, *slope, *shift; /* (C) each, see GradNormAffine and GradNormGradient */
+} CpuPlan;
+
+/* One call: tensors' storage, and how it falls into planes. */
+typedef struct
+{
+  CpuPlan *self;
+  gsize block, n_planes, plane; /* B; N C/B; elements H W B */
+  const gfloat *x, *y_in, *residual, *dy, *mean;
+  gfloat *y, *dx, *dresidual;
+} Job;
+
+static void
+cpu_free (GradPlan * plan)
+{
+  CpuPlan *self = (CpuPlan *) plan;
+
+  g_free (self->partial[0]);
+  g_free (self->mean);
+  g_free (self);
+}
+
+static gboolean
+supports (GradDevice * device, const GradNormDesc * desc)
+{
+  return TRUE;
+}
+
+static GradPlan *
+plan_new (GradDevice * device, const GradNormDesc * desc, GError ** error)
+{
+  CpuPlan *self = g_new (CpuPlan, 1);
+  gsize c = desc->c, nc = desc->n * c;
+
+  self->plan = (GradPlan) {.device = device,.free = cpu_free };
+  self->desc = *desc;
+  self->partial[0] = g_new (gdouble, 2 * nc + 2 * c);
+  self->partial[1] = self->partial[0] + nc;
+  self->total[0] = self->partial[1] + nc;
+  self->total[1] = self->total[0] + c;
+  self->mean = g_new (gfloat, 4 * c);
+  self->scale = self->mean + c;
+  self->slope = self->scale + c;
+  self->shift = self->slope + c;
+  return &self->plan;
+}
+
+static Job
+job_new (GradPlan * plan, const GradTensor * x)
+{
+  CpuPlan *self = (CpuPlan *) plan;
+  const GradNormDesc *d = &self->desc;
+  gsize block = x->layout == GRAD_LAYOUT_PLAIN ? 1 : x->layout;
+
+  return (Job) {
+    .self = self,
+    .block = block,
+    .n_planes = (gsize) d->n * d->c / block,
+    .plane = (gsize) d->h * d->w * block,
+    .x = grad_tensor_data (x),
+  };
+}
+
+/* first channel of plane i */
+static inline gsize
+plane_channel (const Job * job, gsize i)
+{
+  return i * job->block % job->self->desc.c;
+}
+
+static inline void
+to_lanes (const Job * job, gsize plane, const gfloat * channels, gfloat * lanes)
+{
+  const gfloat *from = channels + plane_channel (job, plane);
+
+  for (gsize l = 0; l < LANES; l++)
+    lanes[l] = from[l & (job->block - 1)];
+}
+
+static void
+moments_plane (gsize i, gpointer data)
+{
+  const Job *job = data;
+  gsize at = i * job->block;
+
+  grad_norm_plane_moments (job->x + i * job->plane, job->plane, job->block,
+      job->self->partial[0] + at, job->self->partial[1] + at);
+}
+
+/* Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances",
+ * 1979, for parts of one size: the mean is the mean of means, and
+ * m2 = sum of m2(n) + H W (mean(n) - mean)^2 */
+static void
+combine_moments (gsize group, gpointer data)
+{
+  const Job *job = data;
+  const CpuPlan *self = job->self;
+  gsize n = self->desc.n, c = self->desc.c, from = group * GROUP, to = MIN (from + GROUP, c);
+  gdouble hw = (gdouble) self->desc.h * self->desc.w;
+  gdouble *mean = self->total[0], *m2 = self->total[1];
+
+  for (gsize j = from; j < to; j++)
+    mean[j] = m2[j] = 0;
+  for (gsize i = 0; i < n; i++)
+    for (gsize j = from; j < to; j++)
+      mean[j] += self->partial[0][i * c + j] / n;
+  for (gsize i = 0; i < n; i++)
+    for (gsize j = from; j < to; j++) {
+      gdouble d = self->partial[0][i * c + j] - mean[j];
+
+      m2[j] += self->partial[1][i * c + j] + hw * d * d;
+    }
+}
+
+static void
+combine_sums (gsize group, gpointer data)
+{
+  const Job *job = data;
+  const CpuPlan *self = job->self;
+  gsize n = self->desc.n, c = self->desc.c, from = group * GROUP, to = MIN (from + GROUP, c);
+
+  for (guint k = 0; k < 2; k++) {
+    for (gsize j = from; j < to; j++)
+      self->total[k][j] = 0;
+    for (gsize i = 0; i < n; i++)
+      for (gsize j = from; j < to; j++)
+        self->total[k][j] += self->partial[k][i * c + j];
+  }
+}
+
+static void
+run_groups (Job * job, GradParallelFunc func)
+{
+  grad_parallel_for ((job->self->desc.c + GROUP - 1) / GROUP, func, job);
+}
+
+/* y = scale (x - mean) + shift; what rounding mean to float loses goes into shift */
+static void
+set_affine (CpuPlan * self, gint c, gdouble mean, gdouble var, gfloat gamma, gfloat beta)
+{
+  gdouble scale = gamma / sqrt (var + self->desc.eps);
+
+  self->mean[c] = mean;
+  self->scale[c] = scale;
+  self->shift[c] = beta - scale * (mean - self->mean[c]);
+}
+
+static void
+forward_plane (gsize i, gpointer data)
+{
+  const Job *job = data;
+  gsize plane = job->n_planes - 1 - i, at = plane * job->plane;
+  GradNormAffine affine;
+
+  to_lanes (job, plane, job->self->mean, affine.mean);
+  to_lanes (job, plane, job->self->scale, affine.scale);
+  to_lanes (job, plane, job->self->shift, affine.shift);
+  grad_norm_plane_forward (job->x + at, job->residual ? job->residual + at : NULL, job->y + at,
+      job->plane, &affine, job->self->desc.relu);
+}
+
+static gboolean
+forward_train (GradPlan * plan, const GradTensor * x, const GradTensor * residual,
+    const GradTensor * gamma, const GradTensor * beta, GradTensor * mean, GradTensor * var,
+    GradTensor * y, GError ** error)
+{
+  Job job = job_new (plan, x);
+  CpuPlan *self = job.self;
+  const GradNormDesc *d = &self->desc;
+  const gfloat *gammas = grad_tensor_data (gamma), *betas = grad_tensor_data (beta);
+  gfloat *means = grad_tensor_data (mean), *vars = grad_tensor_data (var);
+  gdouble count = (gdouble) d->n * d->h * d->w;
+
+  job.residual = residual ? grad_tensor_data (residual) : NULL;
+  job.y = grad_tensor_data (y);
+  grad_parallel_for (job.n_planes, moments_plane, &job);
+  run_groups (&job, combine_moments);
+  for (gint c = 0; c < d->c; c++) {
+    gdouble v = MAX (self->total[1][c] / count, 0);
+
+    means[c] = self->total[0][c];
+    vars[c] = v;
+    set_affine (self, c, self->total[0][c], v, gammas[c], betas[c]);
+  }
+  grad_parallel_for (job.n_planes, forward_plane, &job);
+  return TRUE;
+}
+
+static gboolean
+forward_infer (GradPlan * plan, const GradTensor * x, const GradTensor * residual,
+    const GradTensor * gamma, const GradTensor * beta, const GradTensor * running_mean,
+    const GradTensor * running_var, const GradTensor * offset, GradTensor * y, GError ** error)
+{
+  Job job = job_new (plan, x);
+  const gfloat *gammas = grad_tensor_data (gamma), *betas = grad_tensor_data (beta);
+  const gfloat *means = grad_tensor_data (running_mean), *vars = grad_tensor_data (running_var);
+  const gfloat *offsets = offset ? grad_tensor_data (offset) : NULL;
+
+  job.residual = residual ? grad_tensor_data (residual) : NULL;
+  job.y = grad_tensor_data (y);
+  for (gint c = 0; c < job.self->desc.c; c++)
+    set_affine (job.self, c, (gdouble) means[c] - (offsets ? offsets[c] : 0), vars[c], gammas[c],
+        betas[c]);
+  grad_parallel_for (job.n_planes, forward_plane, &job);
+  return TRUE;
+}
+
+static void
+sums_plane (gsize i, gpointer data)
+{
+  const Job *job = data;
+  gsize at = i * job->plane;
+  gfloat mean[LANES];
+
+  to_lanes (job, i, job->mean, mean);
+  grad_norm_plane_sums (job->x + at, job->y_in ? job->y_in + at : NULL, job->dy + at,
+      job->dresidual ? job->dresidual + at : NULL, job->plane, job->block, mean,
+      job->self->partial[0] + i * job->block, job->self->partial[1] + i * job->block);
+}
+
+static void
+backward_plane (gsize i, gpointer data)
+{
+  const Job *job = data;
+  gsize plane = job->n_planes - 1 - i, at = plane * job->plane;
+  GradNormGradient gradient;
+
+  to_lanes (job, plane, job->mean, gradient.mean);
+  to_lanes (job, plane, job->self->scale, gradient.scale);
+  to_lanes (job, plane, job->self->slope, gradient.slope);
+  to_lanes (job, plane, job->self->shift, gradient.shift);
+  if (job->dresidual != NULL)   /* is dz already */
+    grad_norm_plane_backward (job->x + at, NULL, job->dresidual + at, job->dx + at, job->plane,
+        &gradient);
+  else
+    grad_norm_plane_backward (job->x + at, job->y_in ? job->y_in + at : NULL, job->dy + at,
+        job->dx + at, job->plane, &gradient);
+}
+
+static gboolean
+backward (GradPlan * plan, const GradTensor * x, const GradTensor * y, const GradTensor * dy,
+    const GradTensor * gamma, const GradTensor * mean, const GradTensor * var, GradTensor * dx,
+    GradTensor * dresidual, GradTensor * dgamma, GradTensor * dbeta, gboolean accumulate,
+    GError ** error)
+{
+  Job job = job_new (plan, x);
+  CpuPlan *self = job.self;
+  const GradNormDesc *d = &self->desc;
+  const gfloat *gammas = grad_tensor_data (gamma), *vars = grad_tensor_data (var);
+  gfloat *dgammas = grad_tensor_data (dgamma), *dbetas = grad_tensor_data (dbeta);
+  gdouble count = (gdouble) d->n * d->h * d->w;
+
+  job.y_in = d->relu ? grad_tensor_data (y) : NULL;
+  job.dy = grad_tensor_data (dy);
+  job.mean = grad_tensor_data (mean);
+  job.dx = grad_tensor_data (dx);
+  job.dresidual = dresidual ? grad_tensor_data (dresidual) : NULL;
+  grad_parallel_for (job.n_planes, sums_plane, &job);
+  run_groups (&job, combine_sums);
+  for (gint c = 0; c < d->c; c++) {
+    gdouble inv = 1 / sqrt (vars[c] + (gdouble) d->eps), scale = gammas[c] * inv;
+    gdouble sum_dz = self->total[0][c], sum_dz_xhat = self->total[1][c] * inv;
+
+    dgammas[c] = sum_dz_xhat + (accumulate ? dgammas[c] : 0);
+    dbetas[c] = sum_dz + (accumulate ? dbetas[c] : 0);
+    self->scale[c] = scale;
+    self->slope[c] = -scale * inv * sum_dz_xhat / count;
+    self->shift[c] = -scale * sum_dz / count;
+  }
+  grad_parallel_for (job.n_planes, backward_plane, &job);
+  return TRUE;
+}
+
+static gboolean
+update_running (GradPlan * plan, const GradTensor * mean, const GradTensor * var,
+    const GradTensor * offset, gfloat momentum, GradTensor * running_mean,
+    GradTensor * running_var, GError ** error)
+{
+  const GradNormDesc *d = &((CpuPlan *) plan)->desc;
+  const gfloat *means = grad_tensor_data (mean), *vars = grad_tensor_data (var);
+  const gfloat *offsets = offset ? grad_tensor_data (offset) : NULL;
+  gfloat *rm = grad_tensor_data (running_mean), *rv = grad_tensor_data (running_var);
+  gdouble count = (gdouble) d->n * d->h * d->w;
+  gfloat unbiased = count > 1 ? count / (count - 1) : 1;
+
+  for (gint c = 0; c < d->c; c++) {
+    rm[c] += momentum * (means[c] + (offsets ? offsets[c] : 0) - rm[c]);
+    rv[c] += momentum * (vars[c] * unbiased - rv[c]);
+  }
+  return TRUE;
+}
+
+const GradNormOps grad_norm_cpu_ops = {
+  .supports = supports,
+  .plan = plan_new,
+  .forward_train = forward_train,
+  .forward_infer = forward_infer,
+  .backward = backward,
+  .update_running = update_running,
+};

@@ -1,0 +1,372 @@
+/* GradStreamer kernels: oneDNN primitives with all that they need
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "kernels/onednn-versions.h"
+#include "lib/device/gradcpudevice-private.h"
+
+GST_DEBUG_CATEGORY_STATIC (grad_onednn_debug);
+#define GST_CAT_DEFAULT grad_onednn_debug
+
+#define ALIGN 64
+
+/* one tensor of a primitive; `inside` is in the primitive's layout, `outside` in the tensor's */
+typedef struct
+{
+  gint arg;                     /* DNNL_ARG_…, 0: not there */
+  gboolean output;
+  dnnl_memory_t inside, outside;
+  dnnl_primitive_t reorder;     /* NULL: both layouts are the same */
+  dnnl_memory_t reorder_scratchpad;
+  gsize n_elements;
+  gsize inside_offset, sum_offset;      /* of buffers in scratch memory */
+} Slot;
+
+struct _GradOnednn
+{
+  GradDevice *device;           /* not owned */
+  dnnl_primitive_desc_t pd;
+  dnnl_primitive_t primitive;
+  dnnl_memory_t scratchpad;
+  gsize scratchpad_size, scratch_size;
+  Slot slots[GRAD_ONEDNN_N_SLOTS];
+};
+
+/* what belongs to a compute thread */
+typedef struct
+{
+  GradDevice *device;           /* not owned: it joins the thread */
+  dnnl_stream_t stream;
+  guint8 *scratch;              /* only grows, when a primitive is made */
+  gsize capacity;
+} Thread;
+
+static dnnl_engine_t engine;    /* of the process */
+
+static gboolean
+check (dnnl_status_t status, const gchar * call, gint line, GError ** error)
+{
+  if (status == dnnl_success)
+    return TRUE;
+  GST_ERROR ("%s:%d: %s: status %d", __FILE__, line, call, status);
+  g_set_error (error, GRAD_ERROR, GRAD_ERROR_FAILED, "oneDNN failed with status %d in %s (%s:%d)",
+      status, call, __FILE__, line);
+  return FALSE;
+}
+
+#define CHECK(call) check (call, #call, __LINE__, error)
+
+static void
+thread_free (gpointer data)
+{
+  Thread *self = data;
+
+  dnnl_stream_destroy (self->stream);
+  if (self->scratch != NULL)
+    grad_device_pool_put (self->device, self->scratch, self->capacity);
+  g_free (self);
+}
+
+static gboolean
+open_engine (GError ** error)
+{
+  static GMutex lock;
+  gboolean ok;
+
+  g_mutex_lock (&lock);
+  if (engine == NULL)
+    GST_DEBUG_CATEGORY_INIT (grad_onednn_debug, "gradonednn", 0, "GradStreamer's use of oneDNN");
+  ok = engine != NULL || CHECK (dnnl_engine_create (&engine, dnnl_cpu, 0));
+  g_mutex_unlock (&lock);
+  return ok;
+}
+
+/* The calling thread, with scratch memory of at least that size. */
+static Thread *
+thread_get (GradDevice * device, gsize scratch_size, GError ** error)
+{
+  static GPrivate key = G_PRIVATE_INIT (thread_free);
+  Thread *self = g_private_get (&key);
+
+  if (self == NULL) {
+    dnnl_stream_t stream;
+
+    if (!CHECK (dnnl_stream_create (&stream, engine, dnnl_stream_default_flags)))
+      return NULL;
+    self = g_new0 (Thread, 1);
+    self->device = device;
+    self->stream = stream;
+    g_private_set (&key, self);
+  }
+  g_assert (self->device == device);
+  if (self->capacity < scratch_size) {
+    if (self->scratch != NULL)
+      grad_device_pool_put (device, self->scratch, self->capacity);
+    self->capacity = 0;
+    self->scratch = grad_device_pool_get (device, scratch_size, &self->capacity, error);
+    if (self->scratch == NULL)
+      return NULL;
+  }
+  return self;
+}
+
+static dnnl_format_tag_t
+format_tag (const GradOnednnTensor * tensor, gboolean inside)
+{
+  if (inside && tensor->any)
+    return dnnl_format_tag_any;
+  if (tensor->layout != GRAD_LAYOUT_PLAIN)
+    return tensor->layout == GRAD_LAYOUT_NCHW16C ? dnnl_nChw16c : dnnl_nChw8c;
+  return tensor->shape.rank == 1 ? dnnl_a : tensor->shape.rank == 2 ? dnnl_ab : dnnl_abcd;
+}
+
+static gboolean
+memory_desc_new (const GradOnednnTensor * tensor, gboolean inside, GradOnednnMd * md,
+    GError ** error)
+{
+  dnnl_dims_t dims;
+
+  *md = NULL;
+  if (tensor->shape.rank == 0)
+    return TRUE;
+  for (guint i = 0; i < tensor->shape.rank; i++)
+    dims[i] = tensor->shape.dims[i];
+  return CHECK (grad_onednn_memory_desc_new (tensor->shape.rank, dims, format_tag (tensor, inside),
+          md));
+}
+
+/* scratchpad of ours, DST += …, ReLU */
+static gboolean
+attributes_new (gboolean add, gboolean relu, dnnl_primitive_attr_t * attr, GError ** error)
+{
+  dnnl_post_ops_t ops = NULL;
+  gboolean ok;
+
+  *attr = NULL;
+  ok = CHECK (dnnl_primitive_attr_create (attr))
+      && CHECK (dnnl_primitive_attr_set_scratchpad_mode (*attr, dnnl_scratchpad_mode_user))
+      && CHECK (dnnl_post_ops_create (&ops))
+      && (!add || CHECK (grad_onednn_append_sum (ops)))
+      && (!relu || CHECK (grad_onednn_append_relu (ops)))
+      && CHECK (dnnl_primitive_attr_set_post_ops (*attr, ops));
+  if (ops != NULL)
+    dnnl_post_ops_destroy (ops);
+  return ok;
+}
+
+/* space of `size` bytes in the scratch memory: its offset */
+static gsize
+scratch_add (GradOnednn * self, gsize size)
+{
+  gsize offset = self->scratch_size;
+
+  self->scratch_size += (size + ALIGN - 1) / ALIGN * ALIGN;
+  return offset;
+}
+
+/* primitive and the memory object of its scratchpad; all scratchpads start at offset 0 */
+static gboolean
+primitive_new (GradOnednn * self, const_dnnl_primitive_desc_t pd, dnnl_primitive_t * primitive,
+    dnnl_memory_t * scratchpad, GError ** error)
+{
+  GradOnednnConstMd desc = dnnl_primitive_desc_query_md (pd, dnnl_query_scratchpad_md, 0);
+
+  self->scratchpad_size = MAX (self->scratchpad_size, dnnl_memory_desc_get_size (desc));
+  return CHECK (dnnl_primitive_create (primitive, pd))
+      && CHECK (dnnl_memory_create (scratchpad, desc, engine, DNNL_MEMORY_NONE));
+}
+
+static gboolean
+slot_init (GradOnednn * self, Slot * slot, GradOnednnConstMd inside,
+    const GradOnednnTensor * tensor, dnnl_primitive_attr_t attr, GError ** error)
+{
+  dnnl_primitive_desc_t pd = NULL;
+  GradOnednnMd outside;
+  gboolean ok = memory_desc_new (tensor, FALSE, &outside, error)
+      && CHECK (dnnl_memory_create (&slot->inside, inside, engine, DNNL_MEMORY_NONE));
+
+  if (ok && outside != NULL && !dnnl_memory_desc_equal (inside, outside)) {
+    ok = CHECK (dnnl_memory_create (&slot->outside, outside, engine, DNNL_MEMORY_NONE))
+        && CHECK (dnnl_reorder_primitive_desc_create (&pd, slot->output ? inside : outside, engine,
+            slot->output ? outside : inside, engine, attr))
+        && primitive_new (self, pd, &slot->reorder, &slot->reorder_scratchpad, error);
+    if (pd != NULL)
+      dnnl_primitive_desc_destroy (pd);
+  }
+  grad_onednn_memory_desc_free (outside);
+  return ok;
+}
+
+GradOnednnTensor
+grad_onednn_activation (GradDevice * device, GradShape shape)
+{
+  return (GradOnednnTensor) {.shape = shape,.layout =
+        GRAD_DEVICE_GET_CLASS (device)->activation_layout (device, GRAD_DTYPE_FLOAT32, &shape)};
+}
+
+GradOnednnTensor
+grad_onednn_parameter (GradShape shape)
+{
+  return (GradOnednnTensor) {.shape = shape,.layout = GRAD_LAYOUT_PLAIN,.any = shape.rank > 1};
+}
+
+GradOnednn *
+grad_onednn_new (GradDevice * device, const GradOnednnDesc * desc, const GradOnednn * forward,
+    GError ** error)
+{
+  static const gint forward_args[] =
+      { DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST, DNNL_ARG_WORKSPACE };
+  static const gint data_args[] =
+      { DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, 0, DNNL_ARG_DIFF_DST, DNNL_ARG_WORKSPACE };
+  static const gint weights_args[] =
+      { DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_BIAS, DNNL_ARG_DIFF_DST, 0 };
+  gboolean data = desc->direction == dnnl_backward_data;
+  gboolean gradients = desc->direction == dnnl_backward_weights;
+  const gint *args = data ? data_args : gradients ? weights_args : forward_args;
+  GradOnednnMd md[GRAD_ONEDNN_N_SLOTS] = { NULL };
+  dnnl_primitive_attr_t attr = NULL, reorder_attr = NULL;
+  GradOnednn *self;
+  const gchar *name = "";
+  gboolean ok;
+
+  if (!open_engine (error))
+    return NULL;
+  self = g_new0 (GradOnednn, 1);
+  self->device = device;
+  ok = attributes_new (desc->add, desc->relu, &attr, error)
+      && attributes_new (FALSE, FALSE, &reorder_attr, error);
+  for (gint i = 0; i < GRAD_ONEDNN_N_SLOTS && ok; i++)
+    ok = memory_desc_new (&desc->tensors[i], TRUE, &md[i], error);
+  ok = ok && CHECK (grad_onednn_primitive_desc_new (engine, desc, md, attr,
+              forward ? forward->pd : NULL, &self->pd))
+      && primitive_new (self, self->pd, &self->primitive, &self->scratchpad, error);
+  for (gint i = 0; i < GRAD_ONEDNN_N_SLOTS && ok; i++) {
+    Slot *slot = &self->slots[i];
+    GradOnednnConstMd inside = args[i] == 0 ? NULL
+        : dnnl_primitive_desc_query_md (self->pd, dnnl_query_exec_arg_md, args[i]);
+    gsize size = inside == NULL ? 0 : dnnl_memory_desc_get_size (inside);
+
+    if (size == 0)
+      continue;
+    slot->arg = args[i];
+    slot->output = i == (data ? GRAD_ONEDNN_SRC : GRAD_ONEDNN_DST);
+    if (gradients)
+      slot->output = i == GRAD_ONEDNN_WEIGHTS || i == GRAD_ONEDNN_BIAS;
+    ok = slot_init (self, slot, inside, &desc->tensors[i], reorder_attr, error);
+    if (desc->tensors[i].shape.rank > 0)
+      slot->n_elements = grad_shape_n_elements (&desc->tensors[i].shape);
+    if (slot->reorder != NULL)
+      slot->inside_offset = scratch_add (self, size);
+    if (gradients && slot->output)
+      slot->sum_offset = scratch_add (self, slot->n_elements * sizeof (gfloat));
+  }
+  self->scratchpad_size = (self->scratchpad_size + ALIGN - 1) / ALIGN * ALIGN;
+  ok = ok && thread_get (device, self->scratchpad_size + self->scratch_size, error) != NULL;
+
+  for (gint i = 0; i < GRAD_ONEDNN_N_SLOTS; i++)
+    grad_onednn_memory_desc_free (md[i]);
+  if (attr != NULL)
+    dnnl_primitive_attr_destroy (attr);
+  if (reorder_attr != NULL)
+    dnnl_primitive_attr_destroy (reorder_attr);
+  if (!ok) {
+    grad_onednn_free (self);
+    return NULL;
+  }
+  dnnl_primitive_desc_query (self->pd, dnnl_query_impl_info_str, 0, &name);
+  GST_DEBUG ("%s: %" G_GSIZE_FORMAT " + %" G_GSIZE_FORMAT " bytes of scratch memory", name,
+      self->scratchpad_size, self->scratch_size);
+  return self;
+}
+
+void
+grad_onednn_free (GradOnednn * self)
+{
+  if (self == NULL)
+    return;
+  for (gint i = 0; i < GRAD_ONEDNN_N_SLOTS; i++) {
+    Slot *slot = &self->slots[i];
+
+    /* all of these take NULL */
+    dnnl_memory_destroy (slot->inside);
+    dnnl_memory_destroy (slot->outside);
+    dnnl_memory_destroy (slot->reorder_scratchpad);
+    dnnl_primitive_destroy (slot->reorder);
+  }
+  dnnl_memory_destroy (self->scratchpad);
+  dnnl_primitive_destroy (self->primitive);
+  dnnl_primitive_desc_destroy (self->pd);
+  g_free (self);
+}
+
+gsize
+grad_onednn_workspace_size (const GradOnednn * self)
+{
+  return dnnl_memory_desc_get_size (dnnl_primitive_desc_query_md (self->pd,
+          dnnl_query_workspace_md, 0));
+}
+
+static gboolean
+reorder (Thread * thread, Slot * slot, GError ** error)
+{
+  dnnl_exec_arg_t args[] = {
+    {DNNL_ARG_FROM, slot->output ? slot->inside : slot->outside},
+    {DNNL_ARG_TO, slot->output ? slot->outside : slot->inside},
+    {DNNL_ARG_SCRATCHPAD, slot->reorder_scratchpad},
+  };
+
+  return CHECK (dnnl_memory_set_data_handle (slot->reorder_scratchpad, thread->scratch))
+      && CHECK (dnnl_primitive_execute (slot->reorder, thread->stream, 3, args));
+}
+
+static void
+add (gfloat * to, const gfloat * from, gsize n)
+{
+#pragma omp parallel for simd schedule(static)
+  for (gsize i = 0; i < n; i++)
+    to[i] += from[i];
+}
+
+gboolean
+grad_onednn_run (GradOnednn * self, const GradTensor * const tensors[GRAD_ONEDNN_N_SLOTS],
+    gboolean accumulate, GError ** error)
+{
+  Thread *thread = thread_get (self->device, self->scratchpad_size + self->scratch_size, error);
+  dnnl_exec_arg_t args[GRAD_ONEDNN_N_SLOTS + 1];
+  gint n_args = 0;
+  guint8 *buffers;
+
+  if (thread == NULL)
+    return FALSE;
+  buffers = thread->scratch + self->scratchpad_size;
+
+  for (gint i = 0; i < GRAD_ONEDNN_N_SLOTS; i++) {
+    Slot *slot = &self->slots[i];
+    gpointer outside, inside;
+
+    if (slot->arg == 0)
+      continue;
+    outside = slot->output && accumulate ? buffers + slot->sum_offset
+        : grad_tensor_data (tensors[i]);
+    inside = slot->reorder ? buffers + slot->inside_offset : outside;
+    if (!CHECK (dnnl_memory_set_data_handle (slot->inside, inside)))
+      return FALSE;
+    if (slot->reorder && (!CHECK (dnnl_memory_set_data_handle (slot->outside, outside))
+            || (!slot->output && !reorder (thread, slot, error))))
+      return FALSE;
+    args[n_args++] = (dnnl_exec_arg_t) {slot->arg, slot->inside};
+  }
+  args[n_args++] = (dnnl_exec_arg_t) {DNNL_ARG_SCRATCHPAD, self->scratchpad};
+  if (!CHECK (dnnl_memory_set_data_handle (self->scratchpad, thread->scratch))
+      || !CHECK (dnnl_primitive_execute (self->primitive, thread->stream, n_args, args)))
+    return FALSE;
+
+  for (gint i = 0; i < GRAD_ONEDNN_N_SLOTS; i++) {
+    Slot *slot = &self->slots[i];
+
+    if (slot->output && slot->reorder && !reorder (thread, slot, error))
+      return FALSE;
+    if (slot->output && accumulate)
+      add (grad_tensor_data (tensors[i]), (gfloat *) (buffers + slot->sum_offset),
+          slot->n_elements);
+  }
+  return CHECK (dnnl_stream_wait (thread->stream));
+}

@@ -1,0 +1,60 @@
+/* GradStreamer kernels: oneDNN primitives with all that they need, for versions 2.6 to 3.x
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "kernels/kernels.h"
+
+#include <oneapi/dnnl/dnnl.h>
+
+G_BEGIN_DECLS
+
+/* What a primitive reads and writes. In a backward one, what it computes and DST are gradients. */
+typedef enum
+{
+  GRAD_ONEDNN_SRC,
+  GRAD_ONEDNN_WEIGHTS,
+  GRAD_ONEDNN_BIAS,
+  GRAD_ONEDNN_DST,
+  GRAD_ONEDNN_WORKSPACE,
+  GRAD_ONEDNN_N_SLOTS
+} GradOnednnSlot;
+
+typedef struct
+{
+  GradShape shape;              /* rank 0: the primitive does without */
+  guint layout;                 /* of the tensor, GRAD_LAYOUT_… */
+  gboolean any;                 /* the primitive may choose another layout for itself */
+} GradOnednnTensor;
+
+typedef struct
+{
+  dnnl_primitive_kind_t kind;   /* dnnl_convolution, dnnl_pooling or dnnl_inner_product */
+  dnnl_prop_kind_t direction;   /* dnnl_forward_training, dnnl_backward_data, … */
+  dnnl_alg_kind_t algorithm;    /* not for inner products */
+  GradOnednnTensor tensors[GRAD_ONEDNN_N_SLOTS];        /* WORKSPACE comes from oneDNN */
+  gint kernel, stride, padding;
+  gboolean add, relu;           /* forward: DST += result, then DST = max (DST, 0) */
+} GradOnednnDesc;
+
+/* A primitive with all that it needs: memory objects, and reorders for the tensors that it wants
+ * in another layout. Buffers lie in scratch memory that all primitives of a thread share. */
+typedef struct _GradOnednn GradOnednn;
+
+/* An activation lies as the device says; a parameter is plain outside, as oneDNN likes inside. */
+GradOnednnTensor grad_onednn_activation (GradDevice * device, GradShape shape);
+GradOnednnTensor grad_onednn_parameter (GradShape shape);
+
+/* `forward` is the forward primitive of a backward one. To be called in the compute thread. */
+GradOnednn *grad_onednn_new (GradDevice * device, const GradOnednnDesc * desc,
+    const GradOnednn * forward, GError ** error);
+void grad_onednn_free (GradOnednn * self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (GradOnednn, grad_onednn_free)
+
+gsize grad_onednn_workspace_size (const GradOnednn * self);
+
+/* Computes outputs = … from the storage of the tensors; with `accumulate`, gradients of WEIGHTS
+ * and BIAS += …. To be called in the compute thread. */
+gboolean grad_onednn_run (GradOnednn * self, const GradTensor * const tensors[GRAD_ONEDNN_N_SLOTS],
+    gboolean accumulate, GError ** error);
+
+G_END_DECLS

@@ -1,0 +1,138 @@
+/* GradStreamer kernels: resize of uint8 pictures, cpu
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * x: (N, C, IH, IW) uint8, y: (N, C, OH, OW) float, plain or in channel blocks, =; deterministic.
+ * Runs in its caller's thread alone; a plan serves one thread at a time. */
+#include "kernels/cpu.h"
+#include "kernels/kernels.h"
+#include "resize-body.h"
+
+typedef struct
+{
+  GradPlan plan;
+  GradResizeDesc desc;
+  GradResizeTable across, down;
+  gfloat value[4][256];         /* y of each uint8, for the first four channels */
+  gint32 *wide, *sums;          /* (IW), (OW): a row of x, sums of a row */
+  guint8 *rows, *line;          /* (IH, OW), (OW): after the first pass, after the second */
+} CpuPlan;
+
+static void
+cpu_free (GradPlan * plan)
+{
+  CpuPlan *self = (CpuPlan *) plan;
+
+  grad_resize_table_clear (&self->across);
+  grad_resize_table_clear (&self->down);
+  g_free (self->wide);
+  g_free (self->sums);
+  g_free (self->rows);
+  g_free (self->line);
+  g_free (self);
+}
+
+static GradPlan *
+plan_new (GradDevice * device, const GradResizeDesc * desc, GError ** error)
+{
+  CpuPlan *self = g_new0 (CpuPlan, 1);
+
+  self->plan = (GradPlan) {.device = device,.free = cpu_free };
+  self->desc = *desc;
+  grad_resize_table_init (&self->across, desc->iw, desc->ow);
+  grad_resize_table_init (&self->down, desc->ih, desc->oh);
+  for (gint c = 0; c < MIN (desc->c, 4); c++)
+    for (gint v = 0; v < 256; v++)
+      self->value[c][v] = (v / 255.f - desc->mean[c]) / desc->std[c];
+  self->wide = g_new (gint32, desc->iw);
+  self->sums = g_new (gint32, desc->ow);
+  self->rows = g_new (guint8, (gsize) desc->ih * desc->ow);
+  self->line = g_new (guint8, desc->ow);
+  return &self->plan;
+}
+
+/* x: (IW), y: (OW) */
+GRAD_CLONES static void
+resize_row (const GradResizeTable * table, const guint8 * restrict x, guint8 * restrict y,
+    gint32 * restrict wide, gint32 * restrict sums)
+{
+  const gint32 *restrict first = table->first;
+  gint in = table->in, out = table->out;
+
+  for (gint i = 0; i < in; i++)
+    wide[i] = x[i];
+  for (gint o = 0; o < out; o++)
+    sums[o] = GRAD_RESIZE_HALF;
+  for (gint t = 0; t < table->n_taps; t++) {
+    const gint32 *restrict weights = table->weights + (gsize) t * out;
+
+    for (gint o = 0; o < out; o++)
+      sums[o] += weights[o] * wide[first[o] + t];
+  }
+  for (gint o = 0; o < out; o++)
+    y[o] = grad_resize_round (sums[o]);
+}
+
+/* Row o of the second pass: rows (IH, W), y (W) */
+GRAD_CLONES static void
+mix_rows (const GradResizeTable * table, gint o, const guint8 * restrict rows, gsize width,
+    guint8 * restrict y, gint32 * restrict sums)
+{
+  const guint8 *restrict row = rows + table->first[o] * width;
+
+  for (gsize i = 0; i < width; i++)
+    sums[i] = GRAD_RESIZE_HALF;
+  for (gint t = 0; t < table->n_taps; t++, row += width) {
+    gint32 weight = table->weights[(gsize) t * table->out + o];
+
+    for (gsize i = 0; i < width; i++)
+      sums[i] += weight * row[i];
+  }
+  for (gsize i = 0; i < width; i++)
+    y[i] = grad_resize_round (sums[i]);
+}
+
+/* One channel of one sample; y has `stride` floats from pixel to pixel. */
+static void
+resize_plane (CpuPlan * self, const guint8 * x, const gfloat * value, gfloat * y, gsize stride)
+{
+  const GradResizeDesc *d = &self->desc;
+  const guint8 *rows = x;
+
+  if (d->iw != d->ow) {
+    for (gint r = 0; r < d->ih; r++)
+      resize_row (&self->across, x + (gsize) r * d->iw, self->rows + (gsize) r * d->ow, self->wide,
+          self->sums);
+    rows = self->rows;
+  }
+  for (gint o = 0; o < d->oh; o++) {
+    const guint8 *line = rows + (gsize) o * d->ow;
+
+    if (d->ih != d->oh) {
+      mix_rows (&self->down, o, rows, d->ow, self->line, self->sums);
+      line = self->line;
+    }
+    for (gint i = 0; i < d->ow; i++, y += stride)
+      *y = value[line[i]];
+  }
+}
+
+static gboolean
+run (GradPlan * plan, const GradTensor * x, GradTensor * y, GError ** error)
+{
+  CpuPlan *self = (CpuPlan *) plan;
+  const GradResizeDesc *d = &self->desc;
+  gsize block = y->layout == GRAD_LAYOUT_PLAIN ? 1 : y->layout;
+  gsize in_plane = (gsize) d->ih * d->iw, out_plane = (gsize) d->oh * d->ow;
+  const guint8 *in = grad_tensor_data (x);
+  gfloat *out = grad_tensor_data (y);
+
+  for (gsize i = 0; i < (gsize) d->n * d->c; i++)
+    resize_plane (self, in + i * in_plane, self->value[MIN (i % d->c, 3)],
+        out + i / block * block * out_plane + i % block, block);
+  return TRUE;
+}
+
+const GradResizeOps grad_resize_cpu_ops = {
+  .plan = plan_new,
+  .run = run,
+};

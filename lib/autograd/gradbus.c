@@ -1,0 +1,262 @@
+/* GradStreamer: the gradient bus, shared by the elements of a pipeline
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "gradbus.h"
+#include "gradnetwork-private.h"
+
+struct _GradBus
+{
+  GObject parent;
+
+  GMutex lock;                  /* guards the rest */
+  GHashTable *networks;         /* model name -> GradNetwork */
+  gchar *device_name;
+  GradDeviceSettings settings;
+  GradDevice *device;
+  guint64 seed;
+  gboolean seeded;
+};
+
+G_DEFINE_FINAL_TYPE (GradBus, grad_bus, G_TYPE_OBJECT);
+
+enum
+{
+  PARAMETER_GRADIENT,
+  N_SIGNALS
+};
+
+static guint signals[N_SIGNALS];
+
+/**
+ * grad_bus_new:
+ *
+ * Returns: (transfer full): a bus without networks
+ */
+GradBus *
+grad_bus_new (void)
+{
+  return g_object_new (GRAD_TYPE_BUS, NULL);
+}
+
+/**
+ * grad_bus_to_context:
+ * @bus: a bus
+ *
+ * Returns: (transfer full): a context for gst_element_set_context(), so that several pipelines share @bus
+ */
+GstContext *
+grad_bus_to_context (GradBus * bus)
+{
+  GstContext *context = gst_context_new (GRAD_BUS_CONTEXT_TYPE, FALSE);
+
+  gst_structure_set (gst_context_writable_structure (context), "bus", GRAD_TYPE_BUS, bus, NULL);
+  return context;
+}
+
+/**
+ * grad_bus_from_context:
+ * @context: any context
+ *
+ * Returns: (transfer full) (nullable): the bus in it, or %NULL when it carries something else
+ */
+GradBus *
+grad_bus_from_context (GstContext * context)
+{
+  GradBus *bus = NULL;
+
+  if (gst_context_has_context_type (context, GRAD_BUS_CONTEXT_TYPE))
+    gst_structure_get (gst_context_get_structure (context), "bus", GRAD_TYPE_BUS, &bus, NULL);
+  return bus;
+}
+
+/**
+ * grad_bus_get_network:
+ * @bus: a bus
+ * @model_name: name of the network
+ *
+ * Returns: (transfer full): the network of that name, made when there was none
+ */
+GradNetwork *
+grad_bus_get_network (GradBus * bus, const gchar * model_name)
+{
+  GradNetwork *network;
+
+  g_mutex_lock (&bus->lock);
+  network = g_hash_table_lookup (bus->networks, model_name);
+  if (network == NULL) {
+    network = grad_network_new (model_name);
+    network->bus = bus;
+    grad_parameter_store_set_seed (network->store, bus->seed);
+    g_hash_table_insert (bus->networks, network->name, network);
+  }
+  g_object_ref (network);
+  g_mutex_unlock (&bus->lock);
+  return network;
+}
+
+/**
+ * grad_bus_set_seed:
+ * @bus: a bus
+ * @seed: seed of everything random in the run
+ * @error: location of a #GError
+ *
+ * Returns: %FALSE with %GRAD_ERROR_SETTINGS when another seed was set
+ */
+gboolean
+grad_bus_set_seed (GradBus * bus, guint64 seed, GError ** error)
+{
+  GHashTableIter iter;
+  gpointer network;
+  gboolean ok;
+
+  g_mutex_lock (&bus->lock);
+  ok = !bus->seeded || bus->seed == seed;
+  if (ok) {
+    bus->seeded = TRUE;
+    bus->seed = seed;
+    g_hash_table_iter_init (&iter, bus->networks);
+    while (g_hash_table_iter_next (&iter, NULL, &network))
+      grad_parameter_store_set_seed (((GradNetwork *) network)->store, seed);
+  } else
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS, "seed=%" G_GUINT64_FORMAT
+        " contradicts seed=%" G_GUINT64_FORMAT " of another source", seed, bus->seed);
+  g_mutex_unlock (&bus->lock);
+  return ok;
+}
+
+/**
+ * grad_bus_get_seed:
+ * @bus: a bus
+ *
+ * Returns: the seed of the run, 0 when none was set
+ */
+guint64
+grad_bus_get_seed (GradBus * bus)
+{
+  guint64 seed;
+
+  g_mutex_lock (&bus->lock);
+  seed = bus->seed;
+  g_mutex_unlock (&bus->lock);
+  return seed;
+}
+
+static gboolean
+contradiction (GError ** error, const gchar * what)
+{
+  g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS,
+      "two elements ask for a different %s: a pipeline has one device; set it on one element", what);
+  return FALSE;
+}
+
+/**
+ * grad_bus_add_settings:
+ * @bus: a bus
+ * @settings: what one element asks for; name %NULL, precision auto, 0 threads ask for nothing
+ * @error: location of a #GError
+ *
+ * Collects what the device is to be opened with.
+ *
+ * Returns: %FALSE with %GRAD_ERROR_SETTINGS when it contradicts what another element asked for, or comes after
+ *   the device was opened with something else
+ */
+gboolean
+grad_bus_add_settings (GradBus * bus, const GradDeviceSettings * settings, GError ** error)
+{
+  GradDeviceSettings *have = &bus->settings;
+  gboolean ok = TRUE;
+
+  g_mutex_lock (&bus->lock);
+  if (settings->name && have->name && !g_str_equal (settings->name, have->name))
+    ok = contradiction (error, "device");
+  else if (settings->precision && have->precision && settings->precision != have->precision)
+    ok = contradiction (error, "precision");
+  else if (settings->threads && have->threads && settings->threads != have->threads)
+    ok = contradiction (error, "number of threads");
+  else {
+    if (settings->name && !have->name)
+      have->name = bus->device_name = g_strdup (settings->name);
+    if (settings->precision)
+      have->precision = settings->precision;
+    if (settings->threads)
+      have->threads = settings->threads;
+    have->deterministic |= settings->deterministic;
+  }
+  g_mutex_unlock (&bus->lock);
+  return ok;
+}
+
+/**
+ * grad_bus_get_device:
+ * @bus: a bus
+ * @error: location of a #GError
+ *
+ * Returns: (transfer full) (nullable): the pipeline's device, opened at the first call, or %NULL as
+ *   grad_device_open()
+ */
+GradDevice *
+grad_bus_get_device (GradBus * bus, GError ** error)
+{
+  GradDevice *device;
+
+  g_mutex_lock (&bus->lock);
+  if (bus->device == NULL)
+    bus->device = grad_device_open (&bus->settings, error);
+  device = bus->device ? g_object_ref (bus->device) : NULL;
+  g_mutex_unlock (&bus->lock);
+  return device;
+}
+
+void
+grad_bus_announce (GradBus * bus, GradNetwork * network, GradParameter * parameter)
+{
+  if (parameter->grad != NULL && !parameter->dead
+      && g_signal_has_handler_pending (bus, signals[PARAMETER_GRADIENT], 0, TRUE))
+    g_signal_emit (bus, signals[PARAMETER_GRADIENT], 0, network->name, parameter->name,
+        parameter->grad);
+}
+
+static void
+orphan_network (gpointer network)
+{
+  ((GradNetwork *) network)->bus = NULL;
+  g_object_unref (network);
+}
+
+static void
+grad_bus_finalize (GObject * object)
+{
+  GradBus *self = GRAD_BUS (object);
+
+  g_hash_table_unref (self->networks);
+  g_clear_object (&self->device);
+  g_free (self->device_name);
+  g_mutex_clear (&self->lock);
+  G_OBJECT_CLASS (grad_bus_parent_class)->finalize (object);
+}
+
+static void
+grad_bus_class_init (GradBusClass * klass)
+{
+  G_OBJECT_CLASS (klass)->finalize = grad_bus_finalize;
+
+  /**
+   * GradBus::parameter-gradient:
+   * @bus: the bus
+   * @model_name: the network
+   * @name: name of the parameter
+   * @gradient: its gradient, valid until the end of the step
+   *
+   * A parameter's gradient is final, while earlier layers still compute theirs. Emitted in the thread of the
+   * optimizer sink, which waits: the place to look at gradients, or to change them (all-reduce).
+   */
+  signals[PARAMETER_GRADIENT] = g_signal_new ("parameter-gradient", GRAD_TYPE_BUS,
+      G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 3, G_TYPE_STRING, G_TYPE_STRING,
+      GRAD_TYPE_TENSOR);
+}
+
+static void
+grad_bus_init (GradBus * self)
+{
+  g_mutex_init (&self->lock);
+  self->networks = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, orphan_network);
+}

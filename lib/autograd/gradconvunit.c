@@ -1,0 +1,333 @@
+/* GradStreamer: convolution (+ batch norm) (+ residual add) (+ ReLU): the unit of residual networks
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ *   z = conv (x, w) [+ b];  y = [relu] ([norm] (z) [+ residual])
+ *
+ * x: (N, I, IH, IW), residual, z, y: (N, O, OH, OW). In front of a norm the bias is dead: batch statistics
+ * cancel it and its gradient is zero. It is not added, but enters the running mean, as in PyTorch. */
+#include "gradunit-private.h"
+
+#define BN_EPS 1e-5f
+#define BN_MOMENTUM 0.1f
+
+enum
+{ SAVED_X, SAVED_Z, SAVED_Y, SAVED_MEAN, SAVED_VAR };
+
+#define GRAD_TYPE_CONV_UNIT (grad_conv_unit_get_type ())
+G_DECLARE_FINAL_TYPE (GradConvUnit, grad_conv_unit, GRAD, CONV_UNIT, GradUnit)
+
+struct _GradConvUnit
+{
+  GradUnit parent;
+
+  gchar *name, *norm_name;
+  gint channels, kernel, stride, padding;
+  gboolean has_bias, add, relu;
+
+  GradParameter *weight, *bias;
+  GradParameter *gamma, *beta, *running_mean, *running_var, *n_batches;
+};
+
+G_DEFINE_FINAL_TYPE (GradConvUnit, grad_conv_unit, GRAD_TYPE_UNIT);
+
+typedef struct
+{
+  GradPlan *conv, *norm;
+} ConvUnitPlan;
+
+static inline GradTensor *
+value_of (GradParameter * parameter)
+{
+  return parameter ? parameter->value : NULL;
+}
+
+static gboolean
+grad_conv_unit_infer_shape (GradUnit * unit, const GradShape * in, GradShape * out,
+    GError ** error)
+{
+  GradConvUnit *self = GRAD_CONV_UNIT (unit);
+
+  if (in->rank != 4 || in->dims[2] + 2 * self->padding < self->kernel
+      || in->dims[3] + 2 * self->padding < self->kernel) {
+    g_autofree gchar *text = grad_shape_to_string (in);
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE, "%s: got %s, expected pictures "
+        "(N, C, H, W) of at least %d rows and columns", self->name, text,
+        MAX (1, self->kernel - 2 * self->padding));
+    return FALSE;
+  }
+  *out = GRAD_SHAPE (in->dims[0], self->channels,
+      (in->dims[2] + 2 * self->padding - self->kernel) / self->stride + 1,
+      (in->dims[3] + 2 * self->padding - self->kernel) / self->stride + 1);
+  if (self->add && !grad_shape_equal (&in[1], out)) {
+    g_autofree gchar *got = grad_shape_to_string (&in[1]);
+    g_autofree gchar *expected = grad_shape_to_string (out);
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE,
+        "%s: the shortcut has %d channels (%s), the convolution makes %d (%s)", self->name,
+        in[1].dims[1], got, out->dims[1], expected);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean
+grad_conv_unit_create_parameters (GradUnit * unit, const GradShape * in, GError ** error)
+{
+  GradConvUnit *self = GRAD_CONV_UNIT (unit);
+  GradShape w = GRAD_SHAPE (self->channels, in->dims[1], self->kernel, self->kernel);
+  GradShape c = GRAD_SHAPE (self->channels), scalar = { 0 };
+  gsize fan_in = (gsize) in->dims[1] * self->kernel * self->kernel;
+  const gchar *norm = self->norm_name;
+
+#define ADD(prefix, name, kind, shape, init) \
+  grad_unit_add_parameter (unit, prefix, name, GRAD_PARAMETER_##kind, shape, GRAD_INIT_##init, fan_in, error)
+  if (!(self->weight = ADD (self->name, "weight", TRAINABLE, &w, UNIFORM_FAN_IN))
+      || (self->has_bias
+          && !(self->bias = ADD (self->name, "bias", TRAINABLE, &c, UNIFORM_FAN_IN)))
+      || (norm && (!(self->gamma = ADD (norm, "weight", TRAINABLE, &c, ONES))
+              || !(self->beta = ADD (norm, "bias", TRAINABLE, &c, ZEROS))
+              || !(self->running_mean = ADD (norm, "running_mean", STATISTIC, &c, ZEROS))
+              || !(self->running_var = ADD (norm, "running_var", STATISTIC, &c, ONES))
+              || !(self->n_batches =
+                  ADD (norm, "num_batches_tracked", COUNTER, &scalar, ZEROS)))))
+    return FALSE;
+#undef ADD
+  if (self->bias && norm)
+    self->bias->dead = TRUE;
+  return TRUE;
+}
+
+static void
+grad_conv_unit_free_plan (gpointer data)
+{
+  ConvUnitPlan *plan = data;
+
+  grad_plan_free (plan->conv);
+  grad_plan_free (plan->norm);
+  g_free (plan);
+}
+
+static gpointer
+grad_conv_unit_plan (GradUnit * unit, const GradShape * in, const GradShape * out,
+    gboolean training, GError ** error)
+{
+  GradConvUnit *self = GRAD_CONV_UNIT (unit);
+  GradDevice *device = grad_unit_get_device (unit);
+  const GradKernels *kernels = grad_device_kernels (device);
+  gboolean fuse = !training && !self->norm_name;
+  GradConvDesc conv = {
+    .n = in->dims[0],.ic = in->dims[1],.ih = in->dims[2],.iw = in->dims[3],
+    .oc = out->dims[1],.oh = out->dims[2],.ow = out->dims[3],
+    .kernel = self->kernel,.stride = self->stride,.padding = self->padding,
+    .bias = self->bias && !self->norm_name,
+    .add = fuse && self->add,.relu = fuse && self->relu,.training = training
+  };
+  GradNormDesc norm = {
+    .n = out->dims[0],.c = out->dims[1],.h = out->dims[2],.w = out->dims[3],
+    .add = self->add,.relu = self->relu,.eps = BN_EPS
+  };
+  ConvUnitPlan *plan = g_new0 (ConvUnitPlan, 1);
+
+  plan->conv = kernels->conv->plan (device, &conv, error);
+  if (plan->conv != NULL && self->norm_name)
+    plan->norm = kernels->norm->plan (device, &norm, error);
+  if (plan->conv == NULL || (self->norm_name && plan->norm == NULL)) {
+    grad_conv_unit_free_plan (plan);
+    return NULL;
+  }
+  return plan;
+}
+
+/* y = [relu] (z [+ residual]) in place, where no norm does it */
+static gboolean
+add_and_relu (GradConvUnit * self, GradDevice * device, GradTensor * residual, GradTensor * y,
+    GError ** error)
+{
+  const GradElementwiseOps *ops = grad_device_kernels (device)->elementwise;
+
+  return (!self->add || ops->add (device, y, residual, y, error))
+      && (!self->relu || ops->relu (device, y, y, error));
+}
+
+static gboolean
+grad_conv_unit_forward (GradUnit * unit, gpointer data, GradTensor ** in, GradTensor * y,
+    GradNode * node, GError ** error)
+{
+  GradConvUnit *self = GRAD_CONV_UNIT (unit);
+  GradDevice *device = grad_unit_get_device (unit);
+  const GradKernels *kernels = grad_device_kernels (device);
+  const ConvUnitPlan *plan = data;
+  GradTensor *x = in[0], *residual = self->add ? in[1] : NULL;
+  GradTensor *bias = value_of (self->bias), *w = self->weight->value;
+  g_autoptr (GradTensor) z = NULL, mean = NULL, var = NULL;
+
+  if (!self->norm_name) {
+    if (!kernels->conv->forward (plan->conv, x, w, bias, node ? NULL : residual, y, error)
+        || (node && !add_and_relu (self, device, residual, y, error)))
+      return FALSE;
+  } else if (node == NULL) {
+    return kernels->conv->forward (plan->conv, x, w, NULL, NULL, y, error)
+        && kernels->norm->forward_infer (plan->norm, y, residual, self->gamma->value,
+        self->beta->value, self->running_mean->value, self->running_var->value, bias, y, error);
+  } else {
+    if (!(z = grad_tensor_new (device, GRAD_DTYPE_FLOAT32, grad_tensor_get_shape (y), error))
+        || !(mean = grad_tensor_new_plain (device, GRAD_DTYPE_FLOAT32, &self->gamma->shape, error))
+        || !(var = grad_tensor_new_plain (device, GRAD_DTYPE_FLOAT32, &self->gamma->shape, error))
+        || !kernels->conv->forward (plan->conv, x, w, NULL, NULL, z, error)
+        || !kernels->norm->forward_train (plan->norm, z, residual, self->gamma->value,
+            self->beta->value, mean, var, y, error))
+      return FALSE;
+    grad_node_save (node, SAVED_Z, z);
+    grad_node_save (node, SAVED_MEAN, mean);
+    grad_node_save (node, SAVED_VAR, var);
+  }
+  if (node) {
+    grad_node_save (node, SAVED_X, x);
+    if (self->relu)
+      grad_node_save (node, SAVED_Y, y);
+  }
+  return TRUE;
+}
+
+/* Gradient at z from the one at y, and the residual's: dz may be y's own storage. */
+static GradTensor *
+backward_to_z (GradConvUnit * self, GradDevice * device, GradNode * node, GradTensor * dy,
+    GradTensor ** dresidual, gboolean accumulate, GError ** error)
+{
+  const GradKernels *kernels = grad_device_kernels (device);
+  const ConvUnitPlan *plan = grad_node_get_plan (node);
+  gboolean own = grad_tensor_is_exclusive (dy);
+  g_autoptr (GradTensor) masked = NULL;
+  GradTensor *z = node->saved[SAVED_Z];
+
+  if (self->relu && (dresidual || !self->norm_name)) {  /* somewhere to put dy where y > 0 */
+    masked = own ? grad_tensor_ref (dy)
+        : grad_tensor_new (device, GRAD_DTYPE_FLOAT32, grad_tensor_get_shape (dy), error);
+    if (masked == NULL)
+      return NULL;
+  }
+  if (self->norm_name) {
+    if (!grad_unit_ensure_grad (GRAD_UNIT (self), self->gamma, error)
+        || !grad_unit_ensure_grad (GRAD_UNIT (self), self->beta, error)
+        || !kernels->norm->backward (plan->norm, z, node->saved[SAVED_Y], dy,
+            self->gamma->value, node->saved[SAVED_MEAN], node->saved[SAVED_VAR], z, masked,
+            self->gamma->grad, self->beta->grad, accumulate, error))
+      return NULL;
+    if (dresidual)
+      *dresidual = grad_tensor_ref (masked ? masked : dy);
+    return grad_tensor_ref (z);
+  }
+  if (self->relu && !kernels->elementwise->relu_backward (device, node->saved[SAVED_Y], dy,
+          masked, error))
+    return NULL;
+  if (dresidual)
+    *dresidual = grad_tensor_ref (masked ? masked : dy);
+  return grad_tensor_ref (masked ? masked : dy);
+}
+
+static gboolean
+grad_conv_unit_backward (GradUnit * unit, GradNode * node, GradTensor * dy, GradTensor ** dx,
+    const gboolean * wanted, gboolean accumulate, GError ** error)
+{
+  GradConvUnit *self = GRAD_CONV_UNIT (unit);
+  GradDevice *device = grad_unit_get_device (unit);
+  const GradConvOps *conv = grad_device_kernels (device)->conv;
+  const ConvUnitPlan *plan = grad_node_get_plan (node);
+  GradParameter *bias = self->norm_name ? NULL : self->bias;
+  GradTensor *x = node->saved[SAVED_X];
+  g_autoptr (GradTensor) dz = backward_to_z (self, device, node, dy,
+      self->add && wanted[1] ? &dx[1] : NULL, accumulate, error);
+
+  grad_node_drop_saved (node, SAVED_Y);
+  grad_node_drop_saved (node, SAVED_Z);
+  if (dz == NULL || !grad_unit_ensure_grad (unit, self->weight, error)
+      || (bias && !grad_unit_ensure_grad (unit, bias, error))
+      || !conv->backward_weights (plan->conv, x, dz, self->weight->grad,
+          bias ? bias->grad : NULL, accumulate, error))
+    return FALSE;
+  if (wanted[0]) {
+    dx[0] = grad_tensor_new (device, GRAD_DTYPE_FLOAT32, grad_tensor_get_shape (x), error);
+    if (dx[0] == NULL || !conv->backward_data (plan->conv, dz, self->weight->value, dx[0], error))
+      return FALSE;
+  }
+  grad_node_drop_saved (node, SAVED_X);
+  return TRUE;
+}
+
+static gboolean
+grad_conv_unit_commit (GradUnit * unit, GradNode * node, GError ** error)
+{
+  GradConvUnit *self = GRAD_CONV_UNIT (unit);
+  const GradKernels *kernels = grad_device_kernels (grad_unit_get_device (unit));
+  const ConvUnitPlan *plan = grad_node_get_plan (node);
+
+  if (!self->norm_name)
+    return TRUE;
+  self->n_batches->count++;
+  return kernels->norm->update_running (plan->norm, node->saved[SAVED_MEAN],
+      node->saved[SAVED_VAR], value_of (self->bias), BN_MOMENTUM, self->running_mean->value,
+      self->running_var->value, error);
+}
+
+static void
+grad_conv_unit_finalize (GObject * object)
+{
+  GradConvUnit *self = GRAD_CONV_UNIT (object);
+
+  g_free (self->name);
+  g_free (self->norm_name);
+  G_OBJECT_CLASS (grad_conv_unit_parent_class)->finalize (object);
+}
+
+static void
+grad_conv_unit_class_init (GradConvUnitClass * klass)
+{
+  GradUnitClass *unit_class = GRAD_UNIT_CLASS (klass);
+
+  G_OBJECT_CLASS (klass)->finalize = grad_conv_unit_finalize;
+  unit_class->infer_shape = grad_conv_unit_infer_shape;
+  unit_class->create_parameters = grad_conv_unit_create_parameters;
+  unit_class->plan = grad_conv_unit_plan;
+  unit_class->free_plan = grad_conv_unit_free_plan;
+  unit_class->forward = grad_conv_unit_forward;
+  unit_class->backward = grad_conv_unit_backward;
+  unit_class->commit = grad_conv_unit_commit;
+}
+
+static void
+grad_conv_unit_init (GradConvUnit * self)
+{
+}
+
+/**
+ * grad_conv_unit_new:
+ * @name: name of the convolution's parameters: "layer1.0.conv1"
+ * @norm_name: (nullable): name of the batch norm's parameters, or %NULL for none
+ * @channels: output channels O
+ * @kernel: rows and columns of the kernel
+ * @stride: stride in both directions
+ * @padding: zeros added on each side
+ * @bias: whether the convolution has a bias
+ * @add: whether a second input of the output's shape is added before the ReLU
+ * @relu: whether a ReLU ends it
+ *
+ * Convolution, fused with what follows it in a residual network.
+ *
+ * Returns: (transfer full): a new unit of one or two inputs
+ */
+GradUnit *
+grad_conv_unit_new (const gchar * name, const gchar * norm_name, gint channels, gint kernel,
+    gint stride, gint padding, gboolean bias, gboolean add, gboolean relu)
+{
+  GradConvUnit *self = g_object_new (GRAD_TYPE_CONV_UNIT, NULL);
+
+  self->name = g_strdup (name);
+  self->norm_name = g_strdup (norm_name);
+  self->channels = channels;
+  self->kernel = kernel;
+  self->stride = stride;
+  self->padding = padding;
+  self->has_bias = bias;
+  self->add = add;
+  self->relu = relu;
+  return GRAD_UNIT (self);
+}

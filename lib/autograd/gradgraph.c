@@ -1,0 +1,312 @@
+/* GradStreamer: units wired together
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "gradgraph.h"
+
+typedef struct
+{
+  GradUnit *unit;
+  guint n_inputs, inputs[2];    /* numbers of values */
+} Wire;
+
+struct _GradGraph
+{
+  GObject parent;
+  GArray *wires;                /* the i-th one makes value i + 1 */
+};
+
+G_DEFINE_FINAL_TYPE (GradGraph, grad_graph, G_TYPE_OBJECT);
+
+GType
+grad_block_get_type (void)
+{
+  static gsize type = 0;
+  static const GEnumValue values[] = {
+    {GRAD_BLOCK_BASIC, "Two 3x3 convolutions", "basic"},
+    {GRAD_BLOCK_BOTTLENECK, "1x1, 3x3 and 1x1 convolutions", "bottleneck"},
+    {0, NULL, NULL}
+  };
+
+  if (g_once_init_enter (&type))
+    g_once_init_leave (&type, g_enum_register_static ("GradBlock", values));
+  return type;
+}
+
+GType
+grad_shortcut_get_type (void)
+{
+  static gsize type = 0;
+  static const GEnumValue values[] = {
+    {GRAD_SHORTCUT_CONV, "1x1 convolution, as in the book", "conv"},
+    {GRAD_SHORTCUT_CONV_NORM, "1x1 convolution and batch norm, as in torchvision", "conv-norm"},
+    {0, NULL, NULL}
+  };
+
+  if (g_once_init_enter (&type))
+    g_once_init_leave (&type, g_enum_register_static ("GradShortcut", values));
+  return type;
+}
+
+/**
+ * grad_graph_new:
+ *
+ * Returns: (transfer full): a graph whose output is its input
+ */
+GradGraph *
+grad_graph_new (void)
+{
+  return g_object_new (GRAD_TYPE_GRAPH, NULL);
+}
+
+static guint
+add (GradGraph * self, Wire wire)
+{
+  g_array_append_val (self->wires, wire);
+  return self->wires->len;
+}
+
+/**
+ * grad_graph_add:
+ * @graph: a graph
+ * @unit: (transfer full): a unit of one input
+ * @input: number of the value that it takes
+ *
+ * Returns: number of the value that it makes; the last one is the graph's output
+ */
+guint
+grad_graph_add (GradGraph * graph, GradUnit * unit, guint input)
+{
+  return add (graph, (Wire) { unit, 1, {input} });
+}
+
+/**
+ * grad_graph_add2:
+ * @graph: a graph
+ * @unit: (transfer full): a unit of two inputs
+ * @input: number of the first value that it takes
+ * @second: number of the second one
+ *
+ * Returns: number of the value that it makes
+ */
+guint
+grad_graph_add2 (GradGraph * graph, GradUnit * unit, guint input, guint second)
+{
+  return add (graph, (Wire) { unit, 2, {input, second} });
+}
+
+static gchar *
+join (const gchar * prefix, const gchar * name)
+{
+  return *prefix ? g_strconcat (prefix, ".", name, NULL) : g_strdup (name);
+}
+
+/* conv + norm (+ add) + ReLU named PREFIX.convI, PREFIX.bnI */
+static GradUnit *
+conv_norm_relu (const gchar * prefix, gint i, gint channels, gint kernel, gint stride,
+    gboolean bias, gboolean residual)
+{
+  g_autofree gchar *conv = g_strdup_printf ("conv%d", i), *conv_name = join (prefix, conv);
+  g_autofree gchar *norm = g_strdup_printf ("bn%d", i), *norm_name = join (prefix, norm);
+
+  return grad_conv_unit_new (conv_name, norm_name, channels, kernel, stride, kernel / 2, bias,
+      residual, TRUE);
+}
+
+/**
+ * grad_graph_add_stem:
+ * @graph: a graph
+ * @input: number of the value that it takes: (N, C, H, W)
+ * @prefix: prefix of the parameter names, "" for none
+ * @channels: output channels
+ * @kernel: rows and columns of the kernel, odd
+ * @stride: stride of the convolution
+ * @bias: whether the convolution has a bias
+ * @pool: whether a 3x3 max pooling of stride 2 ends it
+ *
+ * Adds convolution, batch norm, ReLU and max pooling.
+ *
+ * Returns: number of the value that it makes
+ */
+guint
+grad_graph_add_stem (GradGraph * graph, guint input, const gchar * prefix, gint channels,
+    gint kernel, gint stride, gboolean bias, gboolean pool)
+{
+  guint x = grad_graph_add (graph,
+      conv_norm_relu (prefix, 1, channels, kernel, stride, bias, FALSE), input);
+
+  return pool ? grad_graph_add (graph, grad_max_pool_unit_new (3, 2, 1), x) : x;
+}
+
+/**
+ * grad_graph_add_residual:
+ * @graph: a graph
+ * @input: number of the value that it takes: (N, C, H, W)
+ * @prefix: prefix of the parameter names: "layer1.0"
+ * @channels: output channels
+ * @stride: stride of the 3x3 convolution that may halve the size, and of the shortcut
+ * @project: whether the shortcut is a 1x1 convolution; otherwise it is the input itself
+ * @block: kind of block
+ * @shortcut: kind of projection
+ * @bias: whether convolutions have a bias
+ *
+ * Adds a residual block.
+ *
+ * Returns: number of the value that it makes
+ */
+guint
+grad_graph_add_residual (GradGraph * graph, guint input, const gchar * prefix, gint channels,
+    gint stride, gboolean project, GradBlock block, GradShortcut shortcut, gboolean bias)
+{
+  guint x = input, skip = input;
+
+  if (project) {
+    g_autofree gchar *conv = join (prefix, "downsample.0");
+    g_autofree gchar *norm =
+        shortcut == GRAD_SHORTCUT_CONV_NORM ? join (prefix, "downsample.1") : NULL;
+
+    skip = grad_graph_add (graph,
+        grad_conv_unit_new (conv, norm, channels, 1, stride, 0, bias, FALSE, FALSE), input);
+  }
+  if (block == GRAD_BLOCK_BASIC) {
+    x = grad_graph_add (graph, conv_norm_relu (prefix, 1, channels, 3, stride, bias, FALSE), x);
+    return grad_graph_add2 (graph, conv_norm_relu (prefix, 2, channels, 3, 1, bias, TRUE), x,
+        skip);
+  }
+  x = grad_graph_add (graph, conv_norm_relu (prefix, 1, channels / 4, 1, 1, bias, FALSE), x);
+  x = grad_graph_add (graph, conv_norm_relu (prefix, 2, channels / 4, 3, stride, bias, FALSE), x);
+  return grad_graph_add2 (graph, conv_norm_relu (prefix, 3, channels, 1, 1, bias, TRUE), x, skip);
+}
+
+/* Shapes of all values from the input's; prepares the units, too, when there is a device. */
+static gboolean
+walk_shapes (GradGraph * self, GradDevice * device, GradParameterStore * store,
+    const GradShape * input, GradShape * output, GError ** error)
+{
+  g_autofree GradShape *shapes = g_new (GradShape, self->wires->len + 1);
+
+  shapes[GRAD_GRAPH_INPUT] = *input;
+  for (guint i = 0; i < self->wires->len; i++) {
+    Wire *w = &g_array_index (self->wires, Wire, i);
+    GradShape in[2] = { shapes[w->inputs[0]], shapes[w->inputs[1]] };
+
+    if (device ? !grad_unit_prepare (w->unit, device, store, in, w->n_inputs, &shapes[i + 1], error)
+        : !grad_unit_infer_shape (w->unit, in, w->n_inputs, &shapes[i + 1], error))
+      return FALSE;
+  }
+  *output = shapes[self->wires->len];
+  return TRUE;
+}
+
+/**
+ * grad_graph_infer_shape:
+ * @graph: a graph
+ * @input: shape of its input
+ * @output: (out): shape of its output
+ * @error: location of a #GError
+ *
+ * Says what shape comes out, without preparing anything.
+ *
+ * Returns: %FALSE when a shape does not fit
+ */
+gboolean
+grad_graph_infer_shape (GradGraph * graph, const GradShape * input, GradShape * output,
+    GError ** error)
+{
+  return walk_shapes (graph, NULL, NULL, input, output, error);
+}
+
+/**
+ * grad_graph_prepare:
+ * @graph: a graph
+ * @device: where it computes
+ * @store: where its parameters are
+ * @input: shape of its input
+ * @output: (out): shape of its output
+ * @error: location of a #GError
+ *
+ * Prepares all units, as grad_unit_prepare().
+ *
+ * Returns: %FALSE when a shape does not fit or a parameter cannot be had
+ */
+gboolean
+grad_graph_prepare (GradGraph * graph, GradDevice * device, GradParameterStore * store,
+    const GradShape * input, GradShape * output, GError ** error)
+{
+  return walk_shapes (graph, device, store, input, output, error);
+}
+
+/* Whether a unit after the i-th one takes the value. */
+static gboolean
+needed_after (GradGraph * self, guint value, guint i)
+{
+  for (i++; i < self->wires->len; i++) {
+    Wire *w = &g_array_index (self->wires, Wire, i);
+
+    if (w->inputs[0] == value || (w->n_inputs == 2 && w->inputs[1] == value))
+      return TRUE;
+  }
+  return FALSE;
+}
+
+/**
+ * grad_graph_forward:
+ * @graph: a prepared graph
+ * @step: (nullable): the step to record on
+ * @urgent: whether this goes before training
+ * @input: its input
+ * @output: (out caller-allocates): where the output goes
+ * @error: location of a #GError
+ *
+ * Runs all units, as grad_unit_forward(). Values are let go of as soon as no unit takes them any more.
+ *
+ * Returns: %FALSE with the error of the unit that failed
+ */
+gboolean
+grad_graph_forward (GradGraph * graph, GradStep * step, gboolean urgent, const GradValue * input,
+    GradValue * output, GError ** error)
+{
+  guint n = graph->wires->len;
+  g_autofree GradValue *values = g_new0 (GradValue, n + 1);
+  gboolean ok = TRUE;
+
+  values[GRAD_GRAPH_INPUT] = *input;
+  for (guint i = 0; i < n && ok; i++) {
+    Wire *w = &g_array_index (graph->wires, Wire, i);
+    GradValue in[2] = { values[w->inputs[0]], values[w->inputs[1]] };
+
+    ok = grad_unit_forward (w->unit, step, urgent, in, w->n_inputs, &values[i + 1], error);
+    for (guint k = 0; k < w->n_inputs; k++)
+      if (w->inputs[k] != GRAD_GRAPH_INPUT && !needed_after (graph, w->inputs[k], i))
+        grad_value_clear (&values[w->inputs[k]]);
+  }
+  if (ok)
+    *output = values[n];
+  for (guint i = 1; i < n + (ok ? 0 : 1); i++)
+    grad_value_clear (&values[i]);
+  return ok;
+}
+
+static void
+clear_wire (gpointer wire)
+{
+  g_object_unref (((Wire *) wire)->unit);
+}
+
+static void
+grad_graph_finalize (GObject * object)
+{
+  g_array_unref (GRAD_GRAPH (object)->wires);
+  G_OBJECT_CLASS (grad_graph_parent_class)->finalize (object);
+}
+
+static void
+grad_graph_class_init (GradGraphClass * klass)
+{
+  G_OBJECT_CLASS (klass)->finalize = grad_graph_finalize;
+}
+
+static void
+grad_graph_init (GradGraph * self)
+{
+  self->wires = g_array_new (FALSE, FALSE, sizeof (Wire));
+  g_array_set_clear_func (self->wires, clear_wire);
+}

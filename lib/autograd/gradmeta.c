@@ -1,0 +1,236 @@
+/* GradStreamer: sample, loss and tape metas
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "gradsamplemeta.h"
+#include "gradtapemeta-private.h"
+
+/* ---- sample meta: untagged, copied by every transform */
+
+GType
+grad_sample_meta_api_get_type (void)
+{
+  static GType type = 0;
+  static const gchar *tags[] = { NULL };
+
+  if (g_once_init_enter (&type))
+    g_once_init_leave (&type, gst_meta_api_type_register ("GradSampleMetaAPI", tags));
+  return type;
+}
+
+static gboolean
+sample_meta_init (GstMeta * meta, gpointer params, GstBuffer * buffer)
+{
+  GradSampleMeta *self = (GradSampleMeta *) meta;
+  GstMeta parent = self->meta;
+
+  *self = (GradSampleMeta) {.meta = parent };
+  return TRUE;
+}
+
+static void
+sample_meta_free (GstMeta * meta, GstBuffer * buffer)
+{
+  GradSampleMeta *self = (GradSampleMeta *) meta;
+
+  g_clear_pointer (&self->labels, g_bytes_unref);
+  g_clear_pointer (&self->indices, g_bytes_unref);
+}
+
+static gboolean
+sample_meta_transform (GstBuffer * to, GstMeta * meta, GstBuffer * from, GQuark type,
+    gpointer data)
+{
+  GradSampleMeta *self = (GradSampleMeta *) meta, *copy = gst_buffer_get_grad_sample_meta (to);
+  GstMeta parent;
+
+  if (copy == NULL)
+    copy = gst_buffer_add_grad_sample_meta (to);
+  else
+    sample_meta_free ((GstMeta *) copy, to);
+  parent = copy->meta;
+  *copy = *self;
+  copy->meta = parent;
+  if (copy->labels)
+    g_bytes_ref (copy->labels);
+  if (copy->indices)
+    g_bytes_ref (copy->indices);
+  return TRUE;
+}
+
+static const GstMetaInfo *
+sample_meta_info (void)
+{
+  static const GstMetaInfo *info = NULL;
+
+  if (g_once_init_enter (&info))
+    g_once_init_leave (&info, gst_meta_register (GRAD_SAMPLE_META_API_TYPE, "GradSampleMeta",
+            sizeof (GradSampleMeta), sample_meta_init, sample_meta_free, sample_meta_transform));
+  return info;
+}
+
+/**
+ * gst_buffer_add_grad_sample_meta: (skip)
+ * @buffer: a writable buffer
+ *
+ * Returns: (transfer none): a new, empty sample meta
+ */
+GradSampleMeta *
+gst_buffer_add_grad_sample_meta (GstBuffer * buffer)
+{
+  return (GradSampleMeta *) gst_buffer_add_meta (buffer, sample_meta_info (), NULL);
+}
+
+/**
+ * gst_buffer_get_grad_sample_meta: (skip)
+ * @buffer: a buffer
+ *
+ * Returns: (transfer none) (nullable): its sample meta
+ */
+GradSampleMeta *
+gst_buffer_get_grad_sample_meta (GstBuffer * buffer)
+{
+  return (GradSampleMeta *) gst_buffer_get_meta (buffer, GRAD_SAMPLE_META_API_TYPE);
+}
+
+/**
+ * grad_sample_meta_new_source:
+ *
+ * Returns: an id for a source of samples that no other source in this process has
+ */
+guint64
+grad_sample_meta_new_source (void)
+{
+  static gint last = 0;
+
+  return (guint64) g_atomic_int_add (&last, 1) + 1;
+}
+
+/* ---- loss meta: untagged, copied by every transform */
+
+GType
+grad_loss_meta_api_get_type (void)
+{
+  static GType type = 0;
+  static const gchar *tags[] = { NULL };
+
+  if (g_once_init_enter (&type))
+    g_once_init_leave (&type, gst_meta_api_type_register ("GradLossMetaAPI", tags));
+  return type;
+}
+
+static gboolean
+loss_meta_init (GstMeta * meta, gpointer params, GstBuffer * buffer)
+{
+  GradLossMeta *self = (GradLossMeta *) meta;
+
+  self->loss_sum = 0;
+  self->correct = self->n_samples = 0;
+  return TRUE;
+}
+
+static gboolean
+loss_meta_transform (GstBuffer * to, GstMeta * meta, GstBuffer * from, GQuark type, gpointer data)
+{
+  GradLossMeta *self = (GradLossMeta *) meta, *copy = gst_buffer_add_grad_loss_meta (to);
+
+  copy->loss_sum = self->loss_sum;
+  copy->correct = self->correct;
+  copy->n_samples = self->n_samples;
+  return TRUE;
+}
+
+static const GstMetaInfo *
+loss_meta_info (void)
+{
+  static const GstMetaInfo *info = NULL;
+
+  if (g_once_init_enter (&info))
+    g_once_init_leave (&info, gst_meta_register (GRAD_LOSS_META_API_TYPE, "GradLossMeta",
+            sizeof (GradLossMeta), loss_meta_init, NULL, loss_meta_transform));
+  return info;
+}
+
+/**
+ * gst_buffer_add_grad_loss_meta: (skip)
+ * @buffer: a writable buffer
+ *
+ * Returns: (transfer none): a new, empty loss meta
+ */
+GradLossMeta *
+gst_buffer_add_grad_loss_meta (GstBuffer * buffer)
+{
+  return (GradLossMeta *) gst_buffer_add_meta (buffer, loss_meta_info (), NULL);
+}
+
+/**
+ * gst_buffer_get_grad_loss_meta: (skip)
+ * @buffer: a buffer
+ *
+ * Returns: (transfer none) (nullable): its loss meta
+ */
+GradLossMeta *
+gst_buffer_get_grad_loss_meta (GstBuffer * buffer)
+{
+  return (GradLossMeta *) gst_buffer_get_meta (buffer, GRAD_LOSS_META_API_TYPE);
+}
+
+/* ---- tape meta: goes with the memory */
+
+typedef struct
+{
+  GstMeta meta;
+  GradNode *node;
+} GradTapeMeta;
+
+static GType
+tape_meta_api_get_type (void)
+{
+  static GType type = 0;
+  static const gchar *tags[] = { GST_META_TAG_MEMORY_STR, NULL };
+
+  if (g_once_init_enter (&type))
+    g_once_init_leave (&type, gst_meta_api_type_register ("GradTapeMetaAPI", tags));
+  return type;
+}
+
+static gboolean
+tape_meta_init (GstMeta * meta, gpointer node, GstBuffer * buffer)
+{
+  ((GradTapeMeta *) meta)->node = grad_node_ref (node);
+  return TRUE;
+}
+
+static void
+tape_meta_free (GstMeta * meta, GstBuffer * buffer)
+{
+  grad_node_unref (((GradTapeMeta *) meta)->node);
+}
+
+/* Copies of the whole buffer keep the tape, regions and anything converted do not. */
+static gboolean
+tape_meta_transform (GstBuffer * to, GstMeta * meta, GstBuffer * from, GQuark type, gpointer data)
+{
+  if (!GST_META_TRANSFORM_IS_COPY (type) || ((GstMetaTransformCopy *) data)->region)
+    return FALSE;
+  gst_buffer_add_grad_tape_meta (to, ((GradTapeMeta *) meta)->node);
+  return TRUE;
+}
+
+void
+gst_buffer_add_grad_tape_meta (GstBuffer * buffer, GradNode * node)
+{
+  static const GstMetaInfo *info = NULL;
+
+  if (g_once_init_enter (&info))
+    g_once_init_leave (&info, gst_meta_register (tape_meta_api_get_type (), "GradTapeMeta",
+            sizeof (GradTapeMeta), tape_meta_init, tape_meta_free, tape_meta_transform));
+  gst_buffer_add_meta (buffer, info, node);
+}
+
+GradNode *
+gst_buffer_get_grad_node (GstBuffer * buffer)
+{
+  GradTapeMeta *meta =
+      (GradTapeMeta *) gst_buffer_get_meta (buffer, tape_meta_api_get_type ());
+
+  return meta ? meta->node : NULL;
+}

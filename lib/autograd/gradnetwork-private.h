@@ -1,0 +1,43 @@
+/* GradStreamer: inside of a network
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "gradnetwork.h"
+#include "gradnode-private.h"
+
+G_BEGIN_DECLS
+
+/* The open record of one training micro-batch. Held by tape nodes alone; the network points to it without
+ * holding it, so that the last node to go closes it as aborted. */
+struct _GradStep
+{
+  guint ref_count;              /* guarded by the network's lock */
+  GradNetwork *network;         /* owned */
+  guint64 source, sequence;
+  gboolean applied;
+};
+
+struct _GradNetwork
+{
+  GObject parent;
+
+  gchar *name;
+  GradParameterStore *store;
+  GradBus *bus;                 /* not owned, NULL without a pipeline: the bus owns its networks */
+
+  GMutex lock;                  /* guards the following */
+  GCond turn;
+  gpointer optimizer;           /* identity */
+  GradStep *open;               /* not owned */
+  GHashTable *applied;          /* source -> last sequence number applied */
+  GHashTable *prefixes;         /* kind -> how many were given out */
+
+  /* of whoever has the step */
+  GPtrArray *tape;              /* nodes of the last backward, in order */
+  guint64 n_updates;
+};
+
+/* Called in the thread that runs backward: a parameter's gradient is final. */
+void grad_bus_announce (GradBus * bus, GradNetwork * network, GradParameter * parameter);
+
+G_END_DECLS

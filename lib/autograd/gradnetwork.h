@@ -1,0 +1,58 @@
+/* GradStreamer: a network: its parameters, its open step, its turn
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "gradunit.h"
+
+G_BEGIN_DECLS
+
+#define GRAD_TYPE_NETWORK (grad_network_get_type ())
+G_DECLARE_FINAL_TYPE (GradNetwork, grad_network, GRAD, NETWORK, GObject)
+GRAD_API GType grad_network_get_type (void);
+
+GRAD_API GradNetwork *grad_network_new (const gchar * name);
+GRAD_API const gchar *grad_network_get_name (GradNetwork * network);
+GRAD_API GradParameterStore *grad_network_get_store (GradNetwork * network);
+GRAD_API gchar *grad_network_next_prefix (GradNetwork * network, const gchar * kind);
+
+/* Exactly one optimizer per network; owner is only compared. */
+GRAD_API gboolean grad_network_register_optimizer (GradNetwork * network, gpointer owner,
+    GError ** error);
+GRAD_API void grad_network_unregister_optimizer (GradNetwork * network, gpointer owner);
+GRAD_API gboolean grad_network_has_optimizer (GradNetwork * network);
+
+/* Turns: who may compute now. flushing is a flag of the caller's, changed by
+ * grad_network_set_flushing() only. */
+GRAD_API gboolean grad_network_enter (GradNetwork * network, GradPhase phase, guint64 source,
+    guint64 sequence, const gboolean * flushing, GradStep ** step);
+GRAD_API void grad_network_set_flushing (GradNetwork * network, gboolean * flushing,
+    gboolean value);
+
+GRAD_API GradStep *grad_step_ref (GradStep * step);
+GRAD_API void grad_step_unref (GradStep * step);
+
+/**
+ * GradAdamOptions:
+ * @learning_rate: step size
+ * @beta1: decay of the first moment
+ * @beta2: decay of the second moment
+ * @epsilon: added to the denominator
+ * @weight_decay: L2 penalty added to the gradient, as PyTorch's Adam does it
+ */
+typedef struct
+{
+  gdouble learning_rate, beta1, beta2, epsilon, weight_decay;
+} GradAdamOptions;
+
+#define GRAD_ADAM_DEFAULTS { 0.001, 0.9, 0.999, 1e-8, 0 }
+
+/* One training step, in this order: backward from the loss's node, update, commit. An abort flag
+ * (atomic, nullable) interrupts backward between two units. */
+GRAD_API gboolean grad_network_backward (GradNetwork * network, GradNode * root,
+    gboolean accumulate, const gint * abort, GError ** error);
+GRAD_API gboolean grad_network_update_adam (GradNetwork * network,
+    const GradAdamOptions * options, GError ** error);
+GRAD_API gboolean grad_network_commit (GradNetwork * network, GError ** error);
+GRAD_API guint64 grad_network_get_n_updates (GradNetwork * network);
+
+G_END_DECLS

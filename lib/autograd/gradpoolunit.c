@@ -1,0 +1,224 @@
+/* GradStreamer: max pooling and global average pooling
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "gradunit-private.h"
+
+/* ---- max pooling: (N, C, IH, IW) to (N, C, OH, OW); saved: what forward noted for backward */
+
+#define GRAD_TYPE_MAX_POOL_UNIT (grad_max_pool_unit_get_type ())
+G_DECLARE_FINAL_TYPE (GradMaxPoolUnit, grad_max_pool_unit, GRAD, MAX_POOL_UNIT, GradUnit)
+
+struct _GradMaxPoolUnit
+{
+  GradUnit parent;
+  gint kernel, stride, padding;
+};
+
+G_DEFINE_FINAL_TYPE (GradMaxPoolUnit, grad_max_pool_unit, GRAD_TYPE_UNIT);
+
+typedef struct
+{
+  GradPlan *pool;
+  GradShape input;
+} MaxPoolPlan;
+
+static gboolean
+grad_max_pool_unit_infer_shape (GradUnit * unit, const GradShape * in, GradShape * out,
+    GError ** error)
+{
+  GradMaxPoolUnit *self = GRAD_MAX_POOL_UNIT (unit);
+
+  if (in->rank != 4 || MIN (in->dims[2], in->dims[3]) + 2 * self->padding < self->kernel) {
+    g_autofree gchar *text = grad_shape_to_string (in);
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE, "max pooling: got %s, expected pictures "
+        "(N, C, H, W) of at least %d rows and columns", text,
+        MAX (1, self->kernel - 2 * self->padding));
+    return FALSE;
+  }
+  *out = GRAD_SHAPE (in->dims[0], in->dims[1],
+      (in->dims[2] + 2 * self->padding - self->kernel) / self->stride + 1,
+      (in->dims[3] + 2 * self->padding - self->kernel) / self->stride + 1);
+  return TRUE;
+}
+
+static gpointer
+grad_max_pool_unit_plan (GradUnit * unit, const GradShape * in, const GradShape * out,
+    gboolean training, GError ** error)
+{
+  GradMaxPoolUnit *self = GRAD_MAX_POOL_UNIT (unit);
+  GradDevice *device = grad_unit_get_device (unit);
+  GradPoolDesc desc = {
+    .n = in->dims[0],.c = in->dims[1],.ih = in->dims[2],.iw = in->dims[3],
+    .oh = out->dims[2],.ow = out->dims[3],
+    .kernel = self->kernel,.stride = self->stride,.padding = self->padding
+  };
+  GradPlan *pool = grad_device_kernels (device)->pool->plan (device, &desc, error);
+  MaxPoolPlan *plan;
+
+  if (pool == NULL)
+    return NULL;
+  plan = g_new (MaxPoolPlan, 1);
+  plan->pool = pool;
+  plan->input = *in;
+  return plan;
+}
+
+static void
+grad_max_pool_unit_free_plan (gpointer data)
+{
+  grad_plan_free (((MaxPoolPlan *) data)->pool);
+  g_free (data);
+}
+
+static gboolean
+grad_max_pool_unit_forward (GradUnit * unit, gpointer data, GradTensor ** in, GradTensor * y,
+    GradNode * node, GError ** error)
+{
+  GradDevice *device = grad_unit_get_device (unit);
+  const GradPoolOps *ops = grad_device_kernels (device)->pool;
+  MaxPoolPlan *plan = data;
+  g_autoptr (GradTensor) workspace = NULL;
+
+  if (node != NULL) {
+    workspace = grad_tensor_new_plain (device, GRAD_DTYPE_UINT8,
+        &GRAD_SHAPE (ops->workspace_size (plan->pool)), error);
+    if (workspace == NULL)
+      return FALSE;
+    grad_node_save (node, 0, workspace);
+  }
+  return ops->forward (plan->pool, in[0], y, workspace, error);
+}
+
+static gboolean
+grad_max_pool_unit_backward (GradUnit * unit, GradNode * node, GradTensor * dy, GradTensor ** dx,
+    const gboolean * wanted, gboolean accumulate, GError ** error)
+{
+  GradDevice *device = grad_unit_get_device (unit);
+  MaxPoolPlan *plan = grad_node_get_plan (node);
+  gboolean ok = TRUE;
+
+  if (wanted[0]) {
+    dx[0] = grad_tensor_new (device, GRAD_DTYPE_FLOAT32, &plan->input, error);
+    ok = dx[0] && grad_device_kernels (device)->pool->backward (plan->pool, dy, node->saved[0],
+        dx[0], error);
+  }
+  grad_node_drop_saved (node, 0);
+  return ok;
+}
+
+static void
+grad_max_pool_unit_class_init (GradMaxPoolUnitClass * klass)
+{
+  GradUnitClass *unit_class = GRAD_UNIT_CLASS (klass);
+
+  unit_class->infer_shape = grad_max_pool_unit_infer_shape;
+  unit_class->plan = grad_max_pool_unit_plan;
+  unit_class->free_plan = grad_max_pool_unit_free_plan;
+  unit_class->forward = grad_max_pool_unit_forward;
+  unit_class->backward = grad_max_pool_unit_backward;
+}
+
+static void
+grad_max_pool_unit_init (GradMaxPoolUnit * self)
+{
+}
+
+/**
+ * grad_max_pool_unit_new:
+ * @kernel: rows and columns of the window
+ * @stride: stride in both directions
+ * @padding: padding on each side, never the maximum
+ *
+ * Returns: (transfer full): a new unit of one input
+ */
+GradUnit *
+grad_max_pool_unit_new (gint kernel, gint stride, gint padding)
+{
+  GradMaxPoolUnit *self = g_object_new (GRAD_TYPE_MAX_POOL_UNIT, NULL);
+
+  self->kernel = kernel;
+  self->stride = stride;
+  self->padding = padding;
+  return GRAD_UNIT (self);
+}
+
+/* ---- global average pooling: (N, C, H, W) to (N, C) */
+
+#define GRAD_TYPE_GLOBAL_POOL_UNIT (grad_global_pool_unit_get_type ())
+G_DECLARE_FINAL_TYPE (GradGlobalPoolUnit, grad_global_pool_unit, GRAD, GLOBAL_POOL_UNIT, GradUnit)
+
+struct _GradGlobalPoolUnit
+{
+  GradUnit parent;
+};
+
+G_DEFINE_FINAL_TYPE (GradGlobalPoolUnit, grad_global_pool_unit, GRAD_TYPE_UNIT);
+
+static gboolean
+grad_global_pool_unit_infer_shape (GradUnit * unit, const GradShape * in, GradShape * out,
+    GError ** error)
+{
+  if (in->rank != 4) {
+    g_autofree gchar *text = grad_shape_to_string (in);
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE,
+        "global pooling: got %s, expected (N, C, H, W)", text);
+    return FALSE;
+  }
+  *out = GRAD_SHAPE (in->dims[0], in->dims[1]);
+  return TRUE;
+}
+
+static gpointer
+grad_global_pool_unit_plan (GradUnit * unit, const GradShape * in, const GradShape * out,
+    gboolean training, GError ** error)
+{
+  return g_memdup2 (in, sizeof *in);
+}
+
+static gboolean
+grad_global_pool_unit_forward (GradUnit * unit, gpointer plan, GradTensor ** in, GradTensor * y,
+    GradNode * node, GError ** error)
+{
+  GradDevice *device = grad_unit_get_device (unit);
+
+  return grad_device_kernels (device)->pool->global_forward (device, in[0], y, error);
+}
+
+static gboolean
+grad_global_pool_unit_backward (GradUnit * unit, GradNode * node, GradTensor * dy,
+    GradTensor ** dx, const gboolean * wanted, gboolean accumulate, GError ** error)
+{
+  GradDevice *device = grad_unit_get_device (unit);
+
+  if (!wanted[0])
+    return TRUE;
+  dx[0] = grad_tensor_new (device, GRAD_DTYPE_FLOAT32, grad_node_get_plan (node), error);
+  return dx[0] && grad_device_kernels (device)->pool->global_backward (device, dy, dx[0], error);
+}
+
+static void
+grad_global_pool_unit_class_init (GradGlobalPoolUnitClass * klass)
+{
+  GradUnitClass *unit_class = GRAD_UNIT_CLASS (klass);
+
+  unit_class->infer_shape = grad_global_pool_unit_infer_shape;
+  unit_class->plan = grad_global_pool_unit_plan;
+  unit_class->free_plan = g_free;
+  unit_class->forward = grad_global_pool_unit_forward;
+  unit_class->backward = grad_global_pool_unit_backward;
+}
+
+static void
+grad_global_pool_unit_init (GradGlobalPoolUnit * self)
+{
+}
+
+/**
+ * grad_global_pool_unit_new:
+ *
+ * Returns: (transfer full): a new unit of one input, (N, C, H, W) to the means (N, C)
+ */
+GradUnit *
+grad_global_pool_unit_new (void)
+{
+  return g_object_new (GRAD_TYPE_GLOBAL_POOL_UNIT, NULL);
+}

@@ -1,0 +1,178 @@
+/* GradStreamer: what every element does with the bus, its device and errors
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "gradelement.h"
+
+static gboolean
+query_pad (GstElement * element, GstPad * pad, gpointer query)
+{
+  return !gst_pad_peer_query (pad, query);      /* stop at the first that answers */
+}
+
+static gboolean
+query_neighbours (GstElement * element, GradBus ** bus)
+{
+  g_autoptr (GstQuery) query = gst_query_new_context (GRAD_BUS_CONTEXT_TYPE);
+  GstContext *context = NULL;
+
+  if (!gst_element_foreach_src_pad (element, query_pad, query)
+      || !gst_element_foreach_sink_pad (element, query_pad, query)) {
+    gst_query_parse_context (query, &context);
+    if (context != NULL)
+      gst_element_set_context (element, context);
+  }
+  return *bus != NULL;
+}
+
+/**
+ * grad_element_ensure_bus: (skip)
+ * @element: an element that goes from NULL to READY
+ * @bus: (inout): where it keeps its bus; grad_element_set_context() fills it in
+ *
+ * Finds the pipeline's bus: from a neighbour, from a bin or the application, or makes one and tells everybody.
+ *
+ * Returns: %TRUE
+ */
+gboolean
+grad_element_ensure_bus (GstElement * element, GradBus ** bus)
+{
+  if (*bus != NULL || query_neighbours (element, bus))
+    return TRUE;
+
+  gst_element_post_message (element,
+      gst_message_new_need_context (GST_OBJECT (element), GRAD_BUS_CONTEXT_TYPE));
+  if (*bus == NULL) {
+    g_autoptr (GradBus) own = grad_bus_new ();
+    g_autoptr (GstContext) context = grad_bus_to_context (own);
+
+    gst_element_set_context (element, context);
+    gst_element_post_message (element,
+        gst_message_new_have_context (GST_OBJECT (element), gst_context_ref (context)));
+  }
+  return TRUE;
+}
+
+/**
+ * grad_element_set_context: (skip)
+ * @element: an element
+ * @context: a context
+ * @bus: (inout): where it keeps its bus
+ *
+ * For #GstElementClass.set_context(), before chaining up.
+ */
+void
+grad_element_set_context (GstElement * element, GstContext * context, GradBus ** bus)
+{
+  GradBus *found = grad_bus_from_context (context);
+
+  if (found == NULL)
+    return;
+  GST_OBJECT_LOCK (element);
+  if (*bus == NULL)
+    *bus = g_steal_pointer (&found);
+  GST_OBJECT_UNLOCK (element);
+  g_clear_object (&found);
+}
+
+/**
+ * grad_element_query_context: (skip)
+ * @element: an element
+ * @query: any query
+ * @bus: (nullable): its bus
+ *
+ * Returns: whether @query asked for the bus and was answered
+ */
+gboolean
+grad_element_query_context (GstElement * element, GstQuery * query, GradBus * bus)
+{
+  const gchar *type;
+  g_autoptr (GstContext) context = NULL;
+
+  if (GST_QUERY_TYPE (query) != GST_QUERY_CONTEXT || bus == NULL
+      || !gst_query_parse_context_type (query, &type)
+      || !g_str_equal (type, GRAD_BUS_CONTEXT_TYPE))
+    return FALSE;
+  context = grad_bus_to_context (bus);
+  gst_query_set_context (query, context);
+  return TRUE;
+}
+
+/**
+ * grad_element_open_device: (skip)
+ * @element: an element that goes from READY to PAUSED
+ * @bus: its bus
+ * @error: location of a #GError
+ *
+ * The pipeline's device. Whoever asks first says which it is at INFO and in an element message "grad-device".
+ *
+ * Returns: (transfer full) (nullable): the device, or %NULL as grad_bus_get_device()
+ */
+GradDevice *
+grad_element_open_device (GstElement * element, GradBus * bus, GError ** error)
+{
+  GradDevice *device = grad_bus_get_device (bus, error);
+  g_autoptr (GEnumClass) klass = g_type_class_ref (GRAD_TYPE_PRECISION);
+  const gchar *precision;
+
+  if (device == NULL || g_object_replace_qdata (G_OBJECT (device),
+          g_quark_from_static_string ("grad-announced"), NULL, device, NULL, NULL) == FALSE)
+    return device;
+  precision = g_enum_get_value (klass, grad_device_get_precision (device))->value_nick;
+  GST_INFO_OBJECT (element, "computing on %s, %s, %u threads", grad_device_get_name (device),
+      precision, grad_device_get_threads (device));
+  gst_element_post_message (element, gst_message_new_element (GST_OBJECT (element),
+          gst_structure_new ("grad-device", "name", G_TYPE_STRING, grad_device_get_name (device),
+              "precision", G_TYPE_STRING, precision, "threads", G_TYPE_UINT,
+              grad_device_get_threads (device), NULL)));
+  return device;
+}
+
+/**
+ * grad_element_post_error: (skip)
+ * @element: an element
+ * @error: what went wrong
+ *
+ * Posts an error message of the kind that fits. Not to be called with the object lock.
+ */
+void
+grad_element_post_error (GstElement * element, const GError * error)
+{
+#define POST(domain, code) \
+  GST_ELEMENT_ERROR (element, domain, code, ("%s", error->message), (NULL)); \
+  break
+
+  switch (error->domain == GRAD_ERROR ? (GradError) error->code : GRAD_ERROR_FAILED) {
+    case GRAD_ERROR_SHAPE:
+      POST (STREAM, FORMAT);
+    case GRAD_ERROR_DEVICE:
+      POST (RESOURCE, NOT_FOUND);
+    case GRAD_ERROR_NO_MEMORY:
+      POST (RESOURCE, NO_SPACE_LEFT);
+    case GRAD_ERROR_FILE:
+      POST (STREAM, WRONG_TYPE);
+    case GRAD_ERROR_IO:
+      POST (RESOURCE, OPEN_READ_WRITE);
+    case GRAD_ERROR_UNSUPPORTED:
+    case GRAD_ERROR_SETTINGS:
+      POST (LIBRARY, SETTINGS);
+    case GRAD_ERROR_LABEL:
+      POST (STREAM, DECODE);
+    default:
+      POST (LIBRARY, FAILED);
+  }
+#undef POST
+}
+
+/**
+ * grad_event_parse_dataset: (skip)
+ * @event: any event
+ *
+ * Returns: (transfer none) (nullable): the structure of a #GRAD_DATASET_EVENT, or %NULL
+ */
+const GstStructure *
+grad_event_parse_dataset (GstEvent * event)
+{
+  const GstStructure *s = gst_event_get_structure (event);
+
+  return GST_EVENT_TYPE (event) == GST_EVENT_CUSTOM_DOWNSTREAM_STICKY && s
+      && gst_structure_has_name (s, GRAD_DATASET_EVENT) ? s : NULL;
+}

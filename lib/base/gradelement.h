@@ -1,0 +1,39 @@
+/* GradStreamer: what every element does with the bus, its device and errors
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "../autograd/gradbus.h"
+
+G_BEGIN_DECLS
+
+/**
+ * GRAD_PARAM_STRUCTURAL:
+ *
+ * Flag of properties that say what the network is (channels, kernel size …). They are written to model files.
+ */
+#define GRAD_PARAM_STRUCTURAL (1 << (GST_PARAM_USER_SHIFT + 0))
+
+#define GRAD_PARAM_STATIC \
+  ((GParamFlags) (G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_READY))
+
+GRAD_API gboolean grad_element_ensure_bus (GstElement * element, GradBus ** bus);
+GRAD_API void grad_element_set_context (GstElement * element, GstContext * context,
+    GradBus ** bus);
+GRAD_API gboolean grad_element_query_context (GstElement * element, GstQuery * query,
+    GradBus * bus);
+GRAD_API GradDevice *grad_element_open_device (GstElement * element, GradBus * bus,
+    GError ** error);
+GRAD_API void grad_element_post_error (GstElement * element, const GError * error);
+
+/**
+ * GRAD_DATASET_EVENT:
+ *
+ * Name of the sticky event by which a source tells what downstream must know: train-samples, test-samples,
+ * train-batches, test-batches, epochs, batch-size (uint), class-names (string, separated by commas, may be
+ * empty), width, height (int), and what gradresize adds: input-width, input-height (int), mean, std (string).
+ */
+#define GRAD_DATASET_EVENT "grad-dataset"
+
+GRAD_API const GstStructure *grad_event_parse_dataset (GstEvent * event);
+
+G_END_DECLS

@@ -1,0 +1,325 @@
+/* GradStreamer: base class of the elements that are stages of a network
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * A layer is a graph of units. In phase train, with an optimizer on the network, it waits for its turn, records its
+ * units on the tape and attaches the tape to its output. */
+#include "gradlayer.h"
+#include "../autograd/gradtapemeta-private.h"
+
+GST_DEBUG_CATEGORY_STATIC (grad_layer_debug);
+#define GST_CAT_DEFAULT grad_layer_debug
+
+typedef struct
+{
+  /* properties, object lock */
+  gchar *model_name;
+  gchar *model;
+  gchar *param_prefix;
+
+  /* from NULL to READY on */
+  GradNetwork *network;
+  /* from READY to PAUSED on */
+  GradGraph *graph;
+  gchar *prefix;                /* that is used: kept until NULL, so that PAUSED can be left and entered */
+  gboolean flushing;            /* network's lock */
+  gboolean warned;
+} GradLayerPrivate;
+
+enum
+{
+  PROP_0,
+  PROP_MODEL_NAME,
+  PROP_MODEL,
+  PROP_PARAM_PREFIX
+};
+
+G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (GradLayer, grad_layer, GRAD_TYPE_TRANSFORM);
+#define PRIV(l) ((GradLayerPrivate *) grad_layer_get_instance_private (GRAD_LAYER (l)))
+#define KLASS(l) GRAD_LAYER_GET_CLASS (l)
+
+static gboolean
+grad_layer_attach (GradTransform * trans, GError ** error)
+{
+  GradLayer *self = GRAD_LAYER (trans);
+  GradLayerPrivate *priv = PRIV (self);
+  GradBus *bus = grad_transform_get_bus (trans);
+  g_autofree gchar *name = NULL, *model = NULL;
+  GradParameterStore *store;
+
+  GST_OBJECT_LOCK (self);
+  name = g_strdup (priv->model_name);
+  model = g_strdup (priv->model);
+  GST_OBJECT_UNLOCK (self);
+  g_set_object (&priv->network, NULL);
+  priv->network = grad_bus_get_network (bus, name);
+  store = grad_network_get_store (priv->network);
+  /* an optimizer that has set where training starts comes first */
+  if (model == NULL || *model == '\0'
+      || (grad_network_has_optimizer (priv->network) && grad_parameter_store_get_source (store)))
+    return TRUE;
+  return grad_parameter_store_set_source (store, model, error);
+}
+
+/* The graph is made when it is first needed, in the streaming thread: default prefixes then come in topological
+ * order, whatever the order of state changes. */
+static GradGraph *
+ensure_graph (GradLayer * self)
+{
+  GradLayerPrivate *priv = PRIV (self);
+
+  if (priv->graph != NULL)
+    return priv->graph;
+  if (priv->prefix == NULL && KLASS (self)->prefix_kind != NULL) {
+    GST_OBJECT_LOCK (self);
+    priv->prefix = g_strdup (priv->param_prefix);
+    GST_OBJECT_UNLOCK (self);
+    if (priv->prefix == NULL)
+      priv->prefix = grad_network_next_prefix (priv->network, KLASS (self)->prefix_kind);
+  }
+  priv->graph = grad_graph_new ();
+  KLASS (self)->build (self, priv->graph, priv->prefix);
+  return priv->graph;
+}
+
+static void
+grad_layer_stop (GradTransform * trans)
+{
+  g_clear_object (&PRIV (trans)->graph);
+}
+
+static gboolean
+grad_layer_infer_shape (GradTransform * trans, const GradShape * input, GradShape * output,
+    GError ** error)
+{
+  GradLayer *self = GRAD_LAYER (trans);
+
+  return (KLASS (self)->check == NULL || KLASS (self)->check (self, input, error))
+      && grad_graph_infer_shape (ensure_graph (self), input, output, error);
+}
+
+static gboolean
+grad_layer_prepare (GradTransform * trans, const GradShape * input, GError ** error)
+{
+  GradLayerPrivate *priv = PRIV (trans);
+  GradShape output;
+
+  return grad_graph_prepare (ensure_graph (GRAD_LAYER (trans)), grad_transform_get_device (trans),
+      grad_network_get_store (priv->network), input, &output, error);
+}
+
+/* Random weights are what training starts with, and seldom what inference wants. */
+static void
+warn_of_random_weights (GradLayer * self)
+{
+  GradLayerPrivate *priv = PRIV (self);
+  GradParameterStore *store = grad_network_get_store (priv->network);
+
+  if (priv->warned || priv->prefix == NULL || grad_parameter_store_get_source (store)
+      || grad_network_get_n_updates (priv->network) > 0
+      || grad_network_has_optimizer (priv->network))
+    return;
+  priv->warned = TRUE;
+  GST_ELEMENT_WARNING (self, RESOURCE, SETTINGS,
+      ("The weights of network \"%s\" are random: set model=FILE on one of its layers.",
+          grad_network_get_name (priv->network)), (NULL));
+}
+
+/* The tape of the input, when its memory is still the one that the layer before made. */
+static gboolean
+input_node (GradLayer * self, GradTensor * input, GstBuffer * in, GradNode ** node,
+    GError ** error)
+{
+  *node = gst_buffer_get_grad_node (in);
+  if (*node == NULL || (*node)->output == input)
+    return TRUE;
+  g_set_error (error, GRAD_ERROR, GRAD_ERROR_UNSUPPORTED, "an element in front of %s has changed "
+      "the output of the layer before it: no gradient can flow back; move it out of the training "
+      "branch", GST_OBJECT_NAME (self));
+  return FALSE;
+}
+
+static gboolean
+compute (GradLayer * self, GradSampleMeta * sample, GradStep * step, GradTensor * input,
+    GstBuffer * in, GstBuffer * out, GError ** error)
+{
+  GradLayerPrivate *priv = PRIV (self);
+  GradPhase phase = sample ? sample->phase : GRAD_PHASE_INFER;
+  GradValue value = { input, NULL }, output;
+  gboolean wanted = TRUE;
+
+  if (KLASS (self)->before && !KLASS (self)->before (self, sample, &wanted, error))
+    return FALSE;
+  if (!wanted) {
+    gst_buffer_append_memory (out, GST_MEMORY_CAST (grad_tensor_ref (input)));
+    return TRUE;
+  }
+  if (step != NULL && !input_node (self, input, in, &value.node, error))
+    return FALSE;
+  if (!grad_graph_forward (priv->graph, step, phase == GRAD_PHASE_INFER, &value, &output, error))
+    return FALSE;
+  gst_buffer_append_memory (out, GST_MEMORY_CAST (g_steal_pointer (&output.tensor)));
+  if (output.node != NULL)
+    gst_buffer_add_grad_tape_meta (out, output.node);
+  grad_value_clear (&output);
+  if (KLASS (self)->after)
+    KLASS (self)->after (self, out);
+  return TRUE;
+}
+
+static gboolean
+grad_layer_process (GradTransform * trans, GradTensor * input, GstBuffer * in, GstBuffer * out,
+    GError ** error)
+{
+  GradLayer *self = GRAD_LAYER (trans);
+  GradLayerPrivate *priv = PRIV (self);
+  GradSampleMeta *sample = gst_buffer_get_grad_sample_meta (in);
+  GradStep *step = NULL;
+  gboolean ok;
+
+  if (sample != NULL && !grad_network_enter (priv->network, sample->phase, sample->source,
+          sample->sequence, &priv->flushing, &step)) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_ABORTED, "flushing");
+    return FALSE;
+  }
+  if (sample != NULL && sample->phase == GRAD_PHASE_TRAIN
+      && !grad_network_has_optimizer (priv->network)) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS, "got a batch to train with, but network "
+        "\"%s\" has no optimizer: end the pipeline with gradadamsink, or use phase=evaluate",
+        grad_network_get_name (priv->network));
+    ok = FALSE;
+  } else {
+    warn_of_random_weights (self);
+    ok = compute (self, sample, step, input, in, out, error);
+  }
+  g_clear_pointer (&step, grad_step_unref);
+  return ok;
+}
+
+static gboolean
+grad_layer_sink_event (GstBaseTransform * trans, GstEvent * event)
+{
+  GradLayerPrivate *priv = PRIV (trans);
+
+  /* before chaining up: the streaming thread may be waiting for its turn */
+  if (GST_EVENT_TYPE (event) == GST_EVENT_FLUSH_START && priv->network)
+    grad_network_set_flushing (priv->network, &priv->flushing, TRUE);
+  else if (GST_EVENT_TYPE (event) == GST_EVENT_FLUSH_STOP && priv->network)
+    grad_network_set_flushing (priv->network, &priv->flushing, FALSE);
+  return GST_BASE_TRANSFORM_CLASS (grad_layer_parent_class)->sink_event (trans, event);
+}
+
+static GstStateChangeReturn
+grad_layer_change_state (GstElement * element, GstStateChange transition)
+{
+  GradLayerPrivate *priv = PRIV (element);
+  GstStateChangeReturn ret;
+
+  /* before chaining up, or the pads could not be deactivated */
+  if (transition == GST_STATE_CHANGE_READY_TO_PAUSED)
+    grad_network_set_flushing (priv->network, &priv->flushing, FALSE);
+  else if (transition == GST_STATE_CHANGE_PAUSED_TO_READY)
+    grad_network_set_flushing (priv->network, &priv->flushing, TRUE);
+  ret = GST_ELEMENT_CLASS (grad_layer_parent_class)->change_state (element, transition);
+  if (transition == GST_STATE_CHANGE_READY_TO_NULL) {
+    g_clear_object (&priv->network);
+    g_clear_pointer (&priv->prefix, g_free);
+    priv->warned = FALSE;
+  }
+  return ret;
+}
+
+static void
+grad_layer_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
+{
+  GradLayerPrivate *priv = PRIV (object);
+  gchar **target = id == PROP_MODEL_NAME ? &priv->model_name
+      : id == PROP_MODEL ? &priv->model : id == PROP_PARAM_PREFIX ? &priv->param_prefix : NULL;
+
+  if (target == NULL) {
+    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+    return;
+  }
+  GST_OBJECT_LOCK (object);
+  g_free (*target);
+  *target = g_value_dup_string (value);
+  if (*target == NULL && id == PROP_MODEL_NAME)
+    *target = g_strdup ("main");
+  GST_OBJECT_UNLOCK (object);
+}
+
+static void
+grad_layer_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
+{
+  GradLayerPrivate *priv = PRIV (object);
+
+  GST_OBJECT_LOCK (object);
+  switch (id) {
+    case PROP_MODEL_NAME:
+      g_value_set_string (value, priv->model_name);
+      break;
+    case PROP_MODEL:
+      g_value_set_string (value, priv->model);
+      break;
+    case PROP_PARAM_PREFIX:
+      g_value_set_string (value, priv->prefix ? priv->prefix : priv->param_prefix);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  }
+  GST_OBJECT_UNLOCK (object);
+}
+
+static void
+grad_layer_finalize (GObject * object)
+{
+  GradLayerPrivate *priv = PRIV (object);
+
+  g_free (priv->model_name);
+  g_free (priv->model);
+  g_free (priv->param_prefix);
+  g_free (priv->prefix);
+  g_clear_object (&priv->network);
+  g_clear_object (&priv->graph);
+  G_OBJECT_CLASS (grad_layer_parent_class)->finalize (object);
+}
+
+static void
+grad_layer_class_init (GradLayerClass * klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  GradTransformClass *transform_class = GRAD_TRANSFORM_CLASS (klass);
+
+  GST_DEBUG_CATEGORY_INIT (grad_layer_debug, "gradlayer", 0, "GradStreamer layers");
+  object_class->set_property = grad_layer_set_property;
+  object_class->get_property = grad_layer_get_property;
+  object_class->finalize = grad_layer_finalize;
+
+  g_object_class_install_property (object_class, PROP_MODEL_NAME,
+      g_param_spec_string ("model-name", "Model name", "Name of the network that this element "
+          "belongs to; networks of different names train independently", "main",
+          GRAD_PARAM_STATIC));
+  g_object_class_install_property (object_class, PROP_MODEL,
+      g_param_spec_string ("model", "Model file", "Safetensors file with the weights of the "
+          "whole network; enough on one of its layers", NULL, GRAD_PARAM_STATIC));
+  g_object_class_install_property (object_class, PROP_PARAM_PREFIX,
+      g_param_spec_string ("param-prefix", "Parameter prefix", "Prefix of this layer's parameter "
+          "names in model files; by default numbered in the order of the network", NULL,
+          GRAD_PARAM_STATIC | GRAD_PARAM_STRUCTURAL));
+
+  GST_ELEMENT_CLASS (klass)->change_state = GST_DEBUG_FUNCPTR (grad_layer_change_state);
+  GST_BASE_TRANSFORM_CLASS (klass)->sink_event = GST_DEBUG_FUNCPTR (grad_layer_sink_event);
+  transform_class->input_rank = 4;
+  transform_class->attach = grad_layer_attach;
+  transform_class->stop = grad_layer_stop;
+  transform_class->infer_shape = grad_layer_infer_shape;
+  transform_class->prepare = grad_layer_prepare;
+  transform_class->process = grad_layer_process;
+
+  gst_type_mark_as_plugin_api (GRAD_TYPE_LAYER, 0);
+}
+
+static void
+grad_layer_init (GradLayer * self)
+{
+  PRIV (self)->model_name = g_strdup ("main");
+}

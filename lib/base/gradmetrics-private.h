@@ -1,0 +1,39 @@
+/* GradStreamer: what a training run tells about itself: messages, JSON lines, progress
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "../autograd/gradsamplemeta.h"
+
+G_BEGIN_DECLS
+
+typedef struct
+{
+  GstElement *element;          /* who posts; not owned */
+  FILE *log;                    /* JSON lines, NULL without */
+
+  /* the data set, from its event */
+  guint train_samples, test_samples, train_batches, epochs;
+
+  /* the pass */
+  gboolean in_pass;
+  GradPhase phase;
+  guint epoch;
+  guint64 samples, correct;
+  gdouble loss_sum;
+  gint64 pass_start, epoch_start;       /* microseconds */
+
+  /* the run */
+  gint64 run_start, last_batch, last_message, last_progress;
+  gdouble samples_done;         /* evaluated ones count as a third */
+  gboolean started;
+} GradMetrics;
+
+void grad_metrics_start (GradMetrics * metrics, GstElement * element);
+gboolean grad_metrics_open_log (GradMetrics * metrics, const gchar * location, GError ** error);
+void grad_metrics_set_dataset (GradMetrics * metrics, const GstStructure * dataset);
+void grad_metrics_batch (GradMetrics * metrics, const GradSampleMeta * sample,
+    const GradLossMeta * loss, guint64 step, gdouble learning_rate);
+void grad_metrics_end_pass (GradMetrics * metrics);
+void grad_metrics_stop (GradMetrics * metrics, gboolean complete);
+
+G_END_DECLS

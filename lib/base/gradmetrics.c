@@ -1,0 +1,207 @@
+/* GradStreamer: what a training run tells about itself: messages, JSON lines, progress
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "gradmetrics-private.h"
+#include "../gradtypes.h"
+
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <math.h>
+#include <stdio.h>
+
+/* Nobody may be reading the bus: messages per batch and progress are limited by time. */
+#define MESSAGE_INTERVAL (50 * G_TIME_SPAN_MILLISECOND)
+#define PROGRESS_INTERVAL G_TIME_SPAN_SECOND
+
+void
+grad_metrics_start (GradMetrics * metrics, GstElement * element)
+{
+  *metrics = (GradMetrics) {.element = element };
+}
+
+gboolean
+grad_metrics_open_log (GradMetrics * metrics, const gchar * location, GError ** error)
+{
+  if (location == NULL || *location == '\0')
+    return TRUE;
+  metrics->log = g_fopen (location, "w");
+  if (metrics->log == NULL)
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_IO, "cannot write the log %s: %s: set log-location "
+        "to a file that can be written", location, g_strerror (errno));
+  return metrics->log != NULL;
+}
+
+void
+grad_metrics_set_dataset (GradMetrics * metrics, const GstStructure * dataset)
+{
+  gst_structure_get (dataset, "train-samples", G_TYPE_UINT, &metrics->train_samples,
+      "test-samples", G_TYPE_UINT, &metrics->test_samples, "train-batches", G_TYPE_UINT,
+      &metrics->train_batches, "epochs", G_TYPE_UINT, &metrics->epochs, NULL);
+}
+
+/* A structure as one line of JSON: strings, whole numbers and doubles; a double that JSON cannot say is null. */
+static void
+log_line (GradMetrics * metrics, const GstStructure * s, const gchar * const *names)
+{
+  g_autoptr (GString) line = g_string_new (NULL);
+
+  if (metrics->log == NULL)
+    return;
+  for (; *names != NULL; names++) {
+    const GValue *value = gst_structure_get_value (s, *names);
+    g_autofree gchar *key = g_strdelimit (g_strdup (*names), "-", '_');
+    gchar number[G_ASCII_DTOSTR_BUF_SIZE];
+
+    g_string_append_printf (line, "%c\"%s\":", line->len ? ',' : '{', key);
+    if (G_VALUE_HOLDS_STRING (value))
+      g_string_append_printf (line, "\"%s\"", g_value_get_string (value));
+    else if (G_VALUE_HOLDS_UINT (value))
+      g_string_append_printf (line, "%u", g_value_get_uint (value));
+    else if (G_VALUE_HOLDS_UINT64 (value))
+      g_string_append_printf (line, "%" G_GUINT64_FORMAT, g_value_get_uint64 (value));
+    else if (isfinite (g_value_get_double (value)))
+      g_string_append (line, g_ascii_formatd (number, sizeof number, "%.9g",
+              g_value_get_double (value)));
+    else
+      g_string_append (line, "null");
+  }
+  fprintf (metrics->log, "%s}\n", line->str);
+  fflush (metrics->log);
+}
+
+static void
+post (GradMetrics * metrics, GstStructure * s)
+{
+  gst_element_post_message (metrics->element,
+      gst_message_new_element (GST_OBJECT (metrics->element), s));
+}
+
+static gdouble
+seconds_since (gint64 start, gint64 now)
+{
+  return (now - start) / (gdouble) G_TIME_SPAN_SECOND;
+}
+
+static gdouble
+seconds_left (GradMetrics * metrics, gint64 now)
+{
+  gdouble all = metrics->epochs * (metrics->train_samples + metrics->test_samples / 3.);
+
+  if (metrics->samples_done <= 0 || metrics->train_samples == 0)
+    return -1;
+  return seconds_since (metrics->run_start, now) * MAX (0, all / metrics->samples_done - 1);
+}
+
+static void
+post_progress (GradMetrics * metrics, GstProgressType type, const gchar * text)
+{
+  gst_element_post_message (metrics->element,
+      gst_message_new_progress (GST_OBJECT (metrics->element), type, "train", text));
+}
+
+/* the run and each pass begin when the first batch is there, less the time that it took */
+static void
+begin (GradMetrics * metrics, const GradSampleMeta * sample, gint64 now)
+{
+  if (!metrics->started) {
+    metrics->started = TRUE;
+    metrics->run_start = metrics->last_batch = now;
+    post_progress (metrics, GST_PROGRESS_TYPE_START, "training");
+  }
+  if (metrics->in_pass && (metrics->phase != sample->phase || metrics->epoch != sample->epoch))
+    grad_metrics_end_pass (metrics);
+  if (metrics->in_pass)
+    return;
+  metrics->in_pass = TRUE;
+  metrics->phase = sample->phase;
+  metrics->epoch = sample->epoch;
+  metrics->samples = metrics->correct = 0;
+  metrics->loss_sum = 0;
+  metrics->pass_start = metrics->last_batch;
+  if (sample->phase == GRAD_PHASE_TRAIN)
+    metrics->epoch_start = metrics->pass_start;
+}
+
+void
+grad_metrics_batch (GradMetrics * metrics, const GradSampleMeta * sample,
+    const GradLossMeta * loss, guint64 step, gdouble learning_rate)
+{
+  static const gchar *const fields[] = { "phase", "epoch", "step", "samples", "loss", "accuracy",
+    "learning-rate", "images-per-second", NULL
+  };
+  gint64 now = g_get_monotonic_time ();
+  gboolean train = sample->phase == GRAD_PHASE_TRAIN;
+  g_autoptr (GstStructure) s = NULL;
+  gdouble rate;
+
+  begin (metrics, sample, now);
+  rate = loss->n_samples / MAX (1e-6, seconds_since (metrics->last_batch, now));
+  metrics->last_batch = now;
+  metrics->samples += loss->n_samples;
+  metrics->correct += loss->correct;
+  metrics->loss_sum += loss->loss_sum;
+  metrics->samples_done += loss->n_samples * (train ? 1 : 1 / 3.);
+
+  s = gst_structure_new ("grad-step", "phase", G_TYPE_STRING, grad_phase_to_string (sample->phase),
+      "epoch", G_TYPE_UINT, sample->epoch, "epochs", G_TYPE_UINT, sample->epochs,
+      "step", G_TYPE_UINT64, step, "batch", G_TYPE_UINT, sample->batch,
+      "batches", G_TYPE_UINT, sample->batches, "samples", G_TYPE_UINT, loss->n_samples,
+      "loss", G_TYPE_DOUBLE, loss->loss_sum / loss->n_samples,
+      "accuracy", G_TYPE_DOUBLE, loss->correct / (gdouble) loss->n_samples,
+      "learning-rate", G_TYPE_DOUBLE, learning_rate, "images-per-second", G_TYPE_DOUBLE, rate,
+      "seconds-left", G_TYPE_DOUBLE, seconds_left (metrics, now), NULL);
+  if (train)
+    log_line (metrics, s, fields);
+  if (train && now - metrics->last_progress >= PROGRESS_INTERVAL) {
+    g_autofree gchar *text = g_strdup_printf ("epoch %u/%u batch %u/%u loss %.4f accuracy %.3f "
+        "%.0f images/s", sample->epoch, sample->epochs, sample->batch, sample->batches,
+        metrics->loss_sum / metrics->samples, metrics->correct / (gdouble) metrics->samples, rate);
+
+    post_progress (metrics, GST_PROGRESS_TYPE_CONTINUE, text);
+    metrics->last_progress = now;
+  }
+  if (now - metrics->last_message >= MESSAGE_INTERVAL) {
+    post (metrics, g_steal_pointer (&s));
+    metrics->last_message = now;
+  }
+  if (sample->last)
+    grad_metrics_end_pass (metrics);
+}
+
+void
+grad_metrics_end_pass (GradMetrics * metrics)
+{
+  static const gchar *const fields[] =
+      { "phase", "epoch", "samples", "loss", "accuracy", "seconds", NULL };
+  gint64 now = metrics->last_batch;
+  gboolean train = metrics->phase == GRAD_PHASE_TRAIN;
+  GstStructure *s;
+
+  if (!metrics->in_pass)
+    return;
+  metrics->in_pass = FALSE;
+  s = gst_structure_new ("grad-epoch", "phase", G_TYPE_STRING, train ? "train-epoch" : "evaluate",
+      "epoch", G_TYPE_UINT, metrics->epoch, "samples", G_TYPE_UINT64, metrics->samples,
+      "loss", G_TYPE_DOUBLE, metrics->loss_sum / metrics->samples,
+      "accuracy", G_TYPE_DOUBLE, metrics->correct / (gdouble) metrics->samples,
+      "seconds", G_TYPE_DOUBLE, seconds_since (metrics->pass_start, now), NULL);
+  log_line (metrics, s, fields);
+  /* whoever prints an epoch wants its time as a whole */
+  if (!train && metrics->epoch_start)
+    gst_structure_set (s, "seconds", G_TYPE_DOUBLE, seconds_since (metrics->epoch_start, now),
+        NULL);
+  post (metrics, s);
+}
+
+void
+grad_metrics_stop (GradMetrics * metrics, gboolean complete)
+{
+  if (metrics->started) {
+    if (complete)
+      grad_metrics_end_pass (metrics);
+    post_progress (metrics, complete ? GST_PROGRESS_TYPE_COMPLETE : GST_PROGRESS_TYPE_CANCELED,
+        complete ? "trained" : "stopped");
+  }
+  metrics->started = metrics->in_pass = FALSE;
+  if (metrics->log != NULL)
+    fclose (g_steal_pointer (&metrics->log));
+}

@@ -1,0 +1,509 @@
+/* GradStreamer: base class of sinks that train a network
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * The end of the line: runs backward over the tape of each training batch, in its streaming thread, has the
+ * subclass update the parameters, measures, and saves the model at the end. */
+#include "gradtrainsink.h"
+#include "gradmetrics-private.h"
+#include "../autograd/gradtapemeta-private.h"
+#include "../model/gradfragment.h"
+
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <math.h>
+
+GST_DEBUG_CATEGORY_STATIC (grad_train_sink_debug);
+#define GST_CAT_DEFAULT grad_train_sink_debug
+
+typedef struct
+{
+  /* properties, object lock */
+  gchar *model_name, *location, *init_location, *log_location;
+  gdouble learning_rate;
+  GradSchedule schedule;
+
+  /* from NULL to READY on */
+  GradBus *bus;
+  GradNetwork *network;
+  /* streaming thread */
+  GradMetrics metrics;
+  GstStructure *dataset;
+  gchar *fragment;
+  guint64 saved;                /* updates in the file */
+  /* atomic */
+  gint abort;
+} GradTrainSinkPrivate;
+
+enum
+{
+  PROP_0,
+  PROP_MODEL_NAME,
+  PROP_LEARNING_RATE,
+  PROP_SCHEDULE,
+  PROP_LOCATION,
+  PROP_INIT_LOCATION,
+  PROP_LOG_LOCATION
+};
+
+G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (GradTrainSink, grad_train_sink, GST_TYPE_BASE_SINK);
+#define PRIV(s) ((GradTrainSinkPrivate *) grad_train_sink_get_instance_private (GRAD_TRAIN_SINK (s)))
+
+GType
+grad_schedule_get_type (void)
+{
+  static gsize type = 0;
+  static const GEnumValue values[] = {
+    {GRAD_SCHEDULE_CONSTANT, "The same in every step", "constant"},
+    {GRAD_SCHEDULE_LINEAR, "In a straight line to 0", "linear"},
+    {GRAD_SCHEDULE_COSINE, "Along half a cosine wave to 0", "cosine"},
+    {0, NULL, NULL}
+  };
+
+  if (g_once_init_enter (&type))
+    g_once_init_leave (&type, g_enum_register_static ("GradSchedule", values));
+  return type;
+}
+
+/**
+ * grad_schedule_factor:
+ * @schedule: a course
+ * @step: number of the step, from 0
+ * @n_steps: steps of the run
+ *
+ * Returns: what the learning rate is multiplied with in that step, 0 to 1
+ */
+gdouble
+grad_schedule_factor (GradSchedule schedule, guint64 step, guint64 n_steps)
+{
+  gdouble t = n_steps ? MIN (1, step / (gdouble) n_steps) : 0;
+
+  switch (schedule) {
+    case GRAD_SCHEDULE_LINEAR:
+      return 1 - t;
+    case GRAD_SCHEDULE_COSINE:
+      return 0.5 * (1 + cos (G_PI * t));
+    default:
+      return 1;
+  }
+}
+
+static GstFlowReturn
+fail (GradTrainSink * self, GError * error)
+{
+  gboolean aborted = g_error_matches (error, GRAD_ERROR, GRAD_ERROR_ABORTED);
+
+  if (!aborted)
+    grad_element_post_error (GST_ELEMENT (self), error);
+  g_error_free (error);
+  return aborted ? GST_FLOW_FLUSHING : GST_FLOW_ERROR;
+}
+
+static gboolean
+learning_rate (GradTrainSink * self, gdouble * rate, GError ** error)
+{
+  GradTrainSinkPrivate *priv = PRIV (self);
+  guint64 n_steps = (guint64) priv->metrics.epochs * priv->metrics.train_batches;
+  GradSchedule schedule;
+
+  GST_OBJECT_LOCK (self);
+  *rate = priv->learning_rate;
+  schedule = priv->schedule;
+  GST_OBJECT_UNLOCK (self);
+  if (schedule != GRAD_SCHEDULE_CONSTANT && n_steps == 0) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS, "this schedule must know how long the "
+        "training is, and the source does not say: use schedule=constant");
+    return FALSE;
+  }
+  *rate *= grad_schedule_factor (schedule, grad_network_get_n_updates (priv->network), n_steps);
+  return TRUE;
+}
+
+/* One training step. */
+static gboolean
+train (GradTrainSink * self, GstBuffer * buffer, gdouble * rate, GError ** error)
+{
+  GradTrainSinkPrivate *priv = PRIV (self);
+  GradNode *node = gst_buffer_get_grad_node (buffer);
+
+  if (node == NULL) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_UNSUPPORTED, "the batch carries no tape, so no "
+        "gradient can flow back: link this sink to gradloss, with nothing but queues between");
+    return FALSE;
+  }
+  return learning_rate (self, rate, error)
+      && grad_network_backward (priv->network, node, FALSE, &priv->abort, error)
+      && GRAD_TRAIN_SINK_GET_CLASS (self)->update (self, priv->network, *rate, error)
+      && grad_network_commit (priv->network, error);
+}
+
+static GstFlowReturn
+grad_train_sink_render (GstBaseSink * sink, GstBuffer * buffer)
+{
+  GradTrainSink *self = GRAD_TRAIN_SINK (sink);
+  GradTrainSinkPrivate *priv = PRIV (self);
+  GradSampleMeta *sample = gst_buffer_get_grad_sample_meta (buffer);
+  GradLossMeta *loss = gst_buffer_get_grad_loss_meta (buffer);
+  GError *error = NULL;
+  gdouble rate = 0;
+
+  if (sample == NULL || sample->phase == GRAD_PHASE_INFER)
+    return GST_FLOW_OK;
+  if (loss == NULL)
+    g_set_error (&error, GRAD_ERROR, GRAD_ERROR_UNSUPPORTED,
+        "the batch carries no loss: put gradloss in front of this sink");
+  else if (sample->phase == GRAD_PHASE_TRAIN)
+    train (self, buffer, &rate, &error);
+  if (error != NULL)
+    return fail (self, error);
+  if (priv->fragment == NULL)
+    priv->fragment = grad_fragment_from_pad (sink->sinkpad,
+        grad_network_get_name (priv->network));
+  grad_metrics_batch (&priv->metrics, sample, loss, grad_network_get_n_updates (priv->network),
+      rate);
+  return GST_FLOW_OK;
+}
+
+static void
+add_metadata (GHashTable * table, const gchar * key, gchar * value)
+{
+  if (value != NULL && *value != '\0')
+    g_hash_table_insert (table, (gpointer) key, value);
+  else
+    g_free (value);
+}
+
+static gchar *
+dataset_string (GradTrainSinkPrivate * priv, const gchar * field)
+{
+  return priv->dataset ? g_strdup (gst_structure_get_string (priv->dataset, field)) : NULL;
+}
+
+static gchar *
+dataset_size (GradTrainSinkPrivate * priv)
+{
+  gint w, h;
+
+  return priv->dataset && (gst_structure_get (priv->dataset, "input-width", G_TYPE_INT, &w,
+          "input-height", G_TYPE_INT, &h, NULL) || gst_structure_get (priv->dataset, "width",
+          G_TYPE_INT, &w, "height", G_TYPE_INT, &h, NULL)) ? g_strdup_printf ("%dx%d", w, h) : NULL;
+}
+
+/* Saves the model when it has changed since the last time. */
+static gboolean
+save (GradTrainSink * self)
+{
+  GradTrainSinkPrivate *priv = PRIV (self);
+  guint64 updates = grad_network_get_n_updates (priv->network);
+  g_autoptr (GHashTable) metadata = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, g_free);
+  g_autofree gchar *location = NULL;
+  GError *error = NULL;
+
+  GST_OBJECT_LOCK (self);
+  location = g_strdup (priv->location);
+  GST_OBJECT_UNLOCK (self);
+  if (location == NULL || *location == '\0' || updates == priv->saved)
+    return TRUE;
+
+  add_metadata (metadata, "network", g_strdup (priv->fragment));
+  add_metadata (metadata, "input_size", dataset_size (priv));
+  add_metadata (metadata, "class_names", dataset_string (priv, "class-names"));
+  add_metadata (metadata, "mean", dataset_string (priv, "mean"));
+  add_metadata (metadata, "std", dataset_string (priv, "std"));
+  add_metadata (metadata, "optimizer",
+      g_strdup (GRAD_TRAIN_SINK_GET_CLASS (self)->optimizer));
+  add_metadata (metadata, "steps", g_strdup_printf ("%" G_GUINT64_FORMAT, updates));
+  add_metadata (metadata, "seed",
+      g_strdup_printf ("%" G_GUINT64_FORMAT, grad_bus_get_seed (priv->bus)));
+  if (!grad_parameter_store_save (grad_network_get_store (priv->network), location, metadata,
+          &error)) {
+    fail (self, error);
+    return FALSE;
+  }
+  priv->saved = updates;
+  GST_INFO_OBJECT (self, "saved %s after %" G_GUINT64_FORMAT " steps", location, updates);
+  gst_element_post_message (GST_ELEMENT (self), gst_message_new_element (GST_OBJECT (self),
+          gst_structure_new ("grad-saved", "location", G_TYPE_STRING, location, "step",
+              G_TYPE_UINT64, updates, NULL)));
+  return TRUE;
+}
+
+static gboolean
+grad_train_sink_event (GstBaseSink * sink, GstEvent * event)
+{
+  GradTrainSink *self = GRAD_TRAIN_SINK (sink);
+  GradTrainSinkPrivate *priv = PRIV (self);
+  const GstStructure *dataset = grad_event_parse_dataset (event);
+
+  if (dataset != NULL) {
+    g_clear_pointer (&priv->dataset, gst_structure_free);
+    priv->dataset = gst_structure_copy (dataset);
+    grad_metrics_set_dataset (&priv->metrics, dataset);
+  } else if (GST_EVENT_TYPE (event) == GST_EVENT_EOS) {
+    grad_metrics_stop (&priv->metrics, TRUE);
+    if (!save (self)) {
+      gst_event_unref (event);
+      return FALSE;
+    }
+  }
+  return GST_BASE_SINK_CLASS (grad_train_sink_parent_class)->event (sink, event);
+}
+
+static gboolean
+grad_train_sink_unlock (GstBaseSink * sink)
+{
+  g_atomic_int_set (&PRIV (sink)->abort, TRUE);
+  return TRUE;
+}
+
+static gboolean
+grad_train_sink_unlock_stop (GstBaseSink * sink)
+{
+  g_atomic_int_set (&PRIV (sink)->abort, FALSE);
+  return TRUE;
+}
+
+static gboolean
+attach (GradTrainSink * self, GError ** error)
+{
+  GradTrainSinkPrivate *priv = PRIV (self);
+  g_autofree gchar *name = NULL, *init = NULL;
+
+  grad_element_ensure_bus (GST_ELEMENT (self), &priv->bus);
+  GST_OBJECT_LOCK (self);
+  name = g_strdup (priv->model_name);
+  init = g_strdup (priv->init_location);
+  GST_OBJECT_UNLOCK (self);
+  priv->network = grad_bus_get_network (priv->bus, name);
+  return grad_network_register_optimizer (priv->network, self, error)
+      && (init == NULL || *init == '\0'
+      || grad_parameter_store_set_source (grad_network_get_store (priv->network), init, error));
+}
+
+static void
+detach (GradTrainSink * self)
+{
+  GradTrainSinkPrivate *priv = PRIV (self);
+
+  if (priv->network != NULL)
+    grad_network_unregister_optimizer (priv->network, self);
+  g_clear_object (&priv->network);
+  g_clear_object (&priv->bus);
+  priv->saved = 0;
+}
+
+/* Better now than after hours of training. */
+static gboolean
+check_location (const gchar * location, GError ** error)
+{
+  g_autofree gchar *probe = NULL;
+  gint fd;
+
+  if (location == NULL || *location == '\0')
+    return TRUE;
+  if (g_file_test (location, G_FILE_TEST_IS_DIR)) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_IO,
+        "cannot save the model to %s: it is a folder: set location to a file", location);
+    return FALSE;
+  }
+  probe = g_strconcat (location, ".XXXXXX", NULL);
+  fd = g_mkstemp (probe);
+  if (fd < 0) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_IO, "cannot save the model to %s: %s: set location "
+        "to a file that can be written", location, g_strerror (errno));
+    return FALSE;
+  }
+  g_close (fd, NULL);
+  g_unlink (probe);
+  return TRUE;
+}
+
+static gboolean
+start (GradTrainSink * self, GError ** error)
+{
+  GradTrainSinkPrivate *priv = PRIV (self);
+  g_autofree gchar *location = NULL, *log = NULL;
+
+  GST_OBJECT_LOCK (self);
+  location = g_strdup (priv->location);
+  log = g_strdup (priv->log_location);
+  GST_OBJECT_UNLOCK (self);
+  grad_metrics_start (&priv->metrics, GST_ELEMENT (self));
+  return check_location (location, error) && grad_metrics_open_log (&priv->metrics, log, error);
+}
+
+static void
+stop (GradTrainSink * self)
+{
+  GradTrainSinkPrivate *priv = PRIV (self);
+
+  grad_metrics_stop (&priv->metrics, FALSE);
+  save (self);
+  g_clear_pointer (&priv->dataset, gst_structure_free);
+  g_clear_pointer (&priv->fragment, g_free);
+}
+
+static GstStateChangeReturn
+grad_train_sink_change_state (GstElement * element, GstStateChange transition)
+{
+  GradTrainSink *self = GRAD_TRAIN_SINK (element);
+  GError *error = NULL;
+  GstStateChangeReturn ret;
+
+  /* sinks change first: the optimizer is there before any source asks for it */
+  if ((transition == GST_STATE_CHANGE_NULL_TO_READY && !attach (self, &error))
+      || (transition == GST_STATE_CHANGE_READY_TO_PAUSED && !start (self, &error))) {
+    fail (self, error);
+    if (transition == GST_STATE_CHANGE_NULL_TO_READY)
+      detach (self);
+    return GST_STATE_CHANGE_FAILURE;
+  }
+  ret = GST_ELEMENT_CLASS (grad_train_sink_parent_class)->change_state (element, transition);
+  /* after chaining up: streaming has stopped, the layers still have their parameters. Ctrl-C sends no EOS. */
+  if (transition == GST_STATE_CHANGE_PAUSED_TO_READY)
+    stop (self);
+  else if (transition == GST_STATE_CHANGE_READY_TO_NULL)
+    detach (self);
+  return ret;
+}
+
+static void
+grad_train_sink_set_context (GstElement * element, GstContext * context)
+{
+  grad_element_set_context (element, context, &PRIV (element)->bus);
+  GST_ELEMENT_CLASS (grad_train_sink_parent_class)->set_context (element, context);
+}
+
+static gboolean
+grad_train_sink_query (GstBaseSink * sink, GstQuery * query)
+{
+  return grad_element_query_context (GST_ELEMENT (sink), query, PRIV (sink)->bus)
+      || GST_BASE_SINK_CLASS (grad_train_sink_parent_class)->query (sink, query);
+}
+
+static gchar **
+string_property (GradTrainSinkPrivate * priv, guint id)
+{
+  switch (id) {
+    case PROP_MODEL_NAME:
+      return &priv->model_name;
+    case PROP_LOCATION:
+      return &priv->location;
+    case PROP_INIT_LOCATION:
+      return &priv->init_location;
+    case PROP_LOG_LOCATION:
+      return &priv->log_location;
+    default:
+      return NULL;
+  }
+}
+
+static void
+grad_train_sink_set_property (GObject * object, guint id, const GValue * value,
+    GParamSpec * pspec)
+{
+  GradTrainSinkPrivate *priv = PRIV (object);
+  gchar **string = string_property (priv, id);
+
+  GST_OBJECT_LOCK (object);
+  if (string != NULL) {
+    g_free (*string);
+    *string = g_value_dup_string (value);
+  } else if (id == PROP_LEARNING_RATE)
+    priv->learning_rate = g_value_get_double (value);
+  else if (id == PROP_SCHEDULE)
+    priv->schedule = g_value_get_enum (value);
+  else
+    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  GST_OBJECT_UNLOCK (object);
+}
+
+static void
+grad_train_sink_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
+{
+  GradTrainSinkPrivate *priv = PRIV (object);
+  gchar **string = string_property (priv, id);
+
+  GST_OBJECT_LOCK (object);
+  if (string != NULL)
+    g_value_set_string (value, *string);
+  else if (id == PROP_LEARNING_RATE)
+    g_value_set_double (value, priv->learning_rate);
+  else if (id == PROP_SCHEDULE)
+    g_value_set_enum (value, priv->schedule);
+  else
+    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  GST_OBJECT_UNLOCK (object);
+}
+
+static void
+grad_train_sink_finalize (GObject * object)
+{
+  GradTrainSinkPrivate *priv = PRIV (object);
+
+  for (guint id = PROP_MODEL_NAME; id <= PROP_LOG_LOCATION; id++)
+    if (string_property (priv, id))
+      g_free (*string_property (priv, id));
+  g_clear_object (&priv->bus);
+  G_OBJECT_CLASS (grad_train_sink_parent_class)->finalize (object);
+}
+
+static void
+install_string (GObjectClass * klass, guint id, const gchar * name, const gchar * nick,
+    const gchar * blurb, const gchar * value)
+{
+  g_object_class_install_property (klass, id,
+      g_param_spec_string (name, nick, blurb, value, GRAD_PARAM_STATIC));
+}
+
+static void
+grad_train_sink_class_init (GradTrainSinkClass * klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
+  GstBaseSinkClass *sink_class = GST_BASE_SINK_CLASS (klass);
+
+  GST_DEBUG_CATEGORY_INIT (grad_train_sink_debug, "gradtrainsink", 0, "GradStreamer optimizers");
+  object_class->set_property = grad_train_sink_set_property;
+  object_class->get_property = grad_train_sink_get_property;
+  object_class->finalize = grad_train_sink_finalize;
+
+  install_string (object_class, PROP_MODEL_NAME, "model-name", "Model name",
+      "Name of the network to train", "main");
+  install_string (object_class, PROP_LOCATION, "location", "Model file",
+      "Safetensors file to save the model to, at the end and when stopped", NULL);
+  install_string (object_class, PROP_INIT_LOCATION, "init-location", "Initial model file",
+      "Safetensors file with the weights to start from; random ones without", NULL);
+  install_string (object_class, PROP_LOG_LOCATION, "log-location", "Log file",
+      "File for one line of JSON per step and per pass over the data", NULL);
+  g_object_class_install_property (object_class, PROP_LEARNING_RATE,
+      g_param_spec_double ("learning-rate", "Learning rate", "Step size of the first step; the "
+          "schedule says how it goes on", 0, G_MAXDOUBLE, 0.001,
+          G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_PLAYING
+          | GST_PARAM_CONTROLLABLE));
+  g_object_class_install_property (object_class, PROP_SCHEDULE,
+      g_param_spec_enum ("schedule", "Schedule", "Course of the learning rate over the run",
+          GRAD_TYPE_SCHEDULE, GRAD_SCHEDULE_CONSTANT, GRAD_PARAM_STATIC));
+
+  element_class->change_state = GST_DEBUG_FUNCPTR (grad_train_sink_change_state);
+  element_class->set_context = GST_DEBUG_FUNCPTR (grad_train_sink_set_context);
+  sink_class->render = GST_DEBUG_FUNCPTR (grad_train_sink_render);
+  sink_class->event = GST_DEBUG_FUNCPTR (grad_train_sink_event);
+  sink_class->query = GST_DEBUG_FUNCPTR (grad_train_sink_query);
+  sink_class->unlock = GST_DEBUG_FUNCPTR (grad_train_sink_unlock);
+  sink_class->unlock_stop = GST_DEBUG_FUNCPTR (grad_train_sink_unlock_stop);
+
+  gst_type_mark_as_plugin_api (GRAD_TYPE_TRAIN_SINK, 0);
+  gst_type_mark_as_plugin_api (GRAD_TYPE_SCHEDULE, 0);
+}
+
+static void
+grad_train_sink_init (GradTrainSink * self)
+{
+  GradTrainSinkPrivate *priv = PRIV (self);
+
+  priv->model_name = g_strdup ("main");
+  priv->learning_rate = 0.001;
+  gst_base_sink_set_sync (GST_BASE_SINK (self), FALSE);
+  gst_base_sink_set_qos_enabled (GST_BASE_SINK (self), FALSE);
+  gst_base_sink_set_last_sample_enabled (GST_BASE_SINK (self), FALSE);
+}

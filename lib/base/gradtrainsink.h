@@ -1,0 +1,50 @@
+/* GradStreamer: base class of sinks that train a network
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <gst/base/gstbasesink.h>
+#include "gradelement.h"
+
+G_BEGIN_DECLS
+
+/**
+ * GradSchedule:
+ * @GRAD_SCHEDULE_CONSTANT: the same in every step
+ * @GRAD_SCHEDULE_LINEAR: in a straight line to 0 at the end of the run
+ * @GRAD_SCHEDULE_COSINE: along half a cosine wave to 0 at the end of the run
+ *
+ * Course of the learning rate.
+ */
+typedef enum
+{
+  GRAD_SCHEDULE_CONSTANT,
+  GRAD_SCHEDULE_LINEAR,
+  GRAD_SCHEDULE_COSINE
+} GradSchedule;
+
+#define GRAD_TYPE_SCHEDULE (grad_schedule_get_type ())
+GRAD_API GType grad_schedule_get_type (void);
+GRAD_API gdouble grad_schedule_factor (GradSchedule schedule, guint64 step, guint64 n_steps);
+
+#define GRAD_TYPE_TRAIN_SINK (grad_train_sink_get_type ())
+G_DECLARE_DERIVABLE_TYPE (GradTrainSink, grad_train_sink, GRAD, TRAIN_SINK, GstBaseSink)
+GRAD_API GType grad_train_sink_get_type (void);
+
+/**
+ * GradTrainSinkClass:
+ * @parent_class: parent
+ * @optimizer: what the model file says about the optimizer
+ * @update: updates all parameters from their gradients
+ */
+struct _GradTrainSinkClass
+{
+  GstBaseSinkClass parent_class;
+
+  const gchar *optimizer;
+  gboolean (*update) (GradTrainSink * sink, GradNetwork * network, gdouble learning_rate,
+      GError ** error);
+
+  gpointer padding[GST_PADDING];
+};
+
+G_END_DECLS

@@ -1,0 +1,375 @@
+/* GradStreamer: base class of elements that make one tensor from one tensor
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Owns the bus, the device, and what caps and buffers have to do with tensors. */
+#include "gradtransform.h"
+
+GST_DEBUG_CATEGORY_STATIC (grad_transform_debug);
+#define GST_CAT_DEFAULT grad_transform_debug
+
+typedef struct
+{
+  /* properties, object lock */
+  gchar *device_name;
+  GradPrecision precision;
+  guint threads;
+  gboolean deterministic;
+
+  /* from NULL to READY on */
+  GradBus *bus;
+  /* from READY to PAUSED on */
+  GradDevice *device;
+  /* streaming thread */
+  GradDType dtype;
+  GradShape input;
+} GradTransformPrivate;
+
+enum
+{
+  PROP_0,
+  PROP_DEVICE,
+  PROP_PRECISION,
+  PROP_THREADS,
+  PROP_DETERMINISTIC
+};
+
+G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (GradTransform, grad_transform, GST_TYPE_BASE_TRANSFORM);
+#define PRIV(t) ((GradTransformPrivate *) grad_transform_get_instance_private (GRAD_TRANSFORM (t)))
+#define KLASS(t) GRAD_TRANSFORM_GET_CLASS (t)
+
+/**
+ * grad_transform_get_bus: (skip)
+ * @transform: an element that is at least READY
+ *
+ * Returns: (transfer none): its bus
+ */
+GradBus *
+grad_transform_get_bus (GradTransform * transform)
+{
+  return PRIV (transform)->bus;
+}
+
+/**
+ * grad_transform_get_device: (skip)
+ * @transform: an element that is at least PAUSED
+ *
+ * Returns: (transfer none): its device
+ */
+GradDevice *
+grad_transform_get_device (GradTransform * transform)
+{
+  return PRIV (transform)->device;
+}
+
+static gboolean
+fail (GradTransform * self, GError * error)
+{
+  grad_element_post_error (GST_ELEMENT (self), error);
+  g_error_free (error);
+  return FALSE;
+}
+
+static void
+copy_framerate (const GstCaps * from, GstCaps * to)
+{
+  const GValue *rate = gst_structure_get_value (gst_caps_get_structure (from, 0), "framerate");
+
+  if (rate != NULL)
+    gst_caps_set_value (to, "framerate", rate);
+}
+
+/* Only what both sides share: shapes are judged in set_caps(), where an error can say what is wrong. */
+static GstCaps *
+grad_transform_transform_caps (GstBaseTransform * trans, GstPadDirection direction,
+    GstCaps * caps, GstCaps * filter)
+{
+  GstPad *other = direction == GST_PAD_SINK ? trans->srcpad : trans->sinkpad;
+  GstCaps *result = gst_caps_copy (GST_PAD_TEMPLATE_CAPS (GST_PAD_PAD_TEMPLATE (other)));
+
+  if (!gst_caps_is_empty (caps) && !gst_caps_is_any (caps))
+    copy_framerate (caps, result);
+  if (filter != NULL) {
+    GstCaps *intersection = gst_caps_intersect_full (filter, result, GST_CAPS_INTERSECT_FIRST);
+
+    gst_caps_unref (result);
+    result = intersection;
+  }
+  return result;
+}
+
+static gboolean
+output_caps (GradTransform * self, GstCaps * caps, GradDType * dtype, GradShape * input,
+    GstCaps ** out, GError ** error)
+{
+  GradShape output;
+
+  if (!grad_caps_parse (caps, KLASS (self)->input_rank, dtype, input, error)
+      || !KLASS (self)->infer_shape (self, input, &output, error))
+    return FALSE;
+  *out = grad_caps_new (GRAD_DTYPE_FLOAT32, &output, 0, 1);
+  copy_framerate (caps, *out);
+  return TRUE;
+}
+
+static GstCaps *
+grad_transform_fixate_caps (GstBaseTransform * trans, GstPadDirection direction, GstCaps * caps,
+    GstCaps * othercaps)
+{
+  g_autoptr (GstCaps) inferred = NULL;
+  GradDType dtype;
+  GradShape input;
+  GstStructure *s;
+
+  othercaps = gst_caps_truncate (gst_caps_make_writable (othercaps));
+  s = gst_caps_get_structure (othercaps, 0);
+  if (direction == GST_PAD_SINK
+      && output_caps (GRAD_TRANSFORM (trans), caps, &dtype, &input, &inferred, NULL)) {
+    const GstStructure *from = gst_caps_get_structure (inferred, 0);
+
+    /* a caps filter behind that asks for something else keeps its word: set_caps() tells */
+    if (!gst_structure_has_field (s, "dimensions"))
+      gst_structure_set_value (s, "dimensions", gst_structure_get_value (from, "dimensions"));
+  } else if (!gst_structure_has_field (s, "dimensions"))
+    gst_structure_set (s, "dimensions", G_TYPE_STRING, "1", NULL);
+  if (!gst_structure_has_field (s, "framerate"))
+    gst_structure_set (s, "framerate", GST_TYPE_FRACTION, 0, 1, NULL);
+  return gst_caps_fixate (othercaps);
+}
+
+static gboolean
+grad_transform_set_caps (GstBaseTransform * trans, GstCaps * incaps, GstCaps * outcaps)
+{
+  GradTransform *self = GRAD_TRANSFORM (trans);
+  GradTransformPrivate *priv = PRIV (self);
+  g_autoptr (GstCaps) inferred = NULL;
+  GError *error = NULL;
+  GradShape expected, asked;
+  GradDType dtype;
+
+  if (!output_caps (self, incaps, &priv->dtype, &priv->input, &inferred, &error))
+    return fail (self, error);
+  if (grad_caps_parse (inferred, GRAD_MAX_RANK, &dtype, &expected, NULL)
+      && (!grad_caps_parse (outcaps, GRAD_MAX_RANK, &dtype, &asked, NULL)
+          || !grad_shape_equal (&asked, &expected))) {
+    g_set_error (&error, GRAD_ERROR, GRAD_ERROR_SHAPE, "makes dimensions=%s, but the caps filter "
+        "behind it asks for %s", gst_structure_get_string (gst_caps_get_structure (inferred, 0),
+            "dimensions"), gst_structure_get_string (gst_caps_get_structure (outcaps, 0),
+            "dimensions"));
+    return fail (self, error);
+  }
+  if (KLASS (self)->prepare && !KLASS (self)->prepare (self, &priv->input, &error))
+    return fail (self, error);
+  return TRUE;
+}
+
+static gboolean
+grad_transform_decide_allocation (GstBaseTransform * trans, GstQuery * query)
+{
+  return TRUE;                  /* tensors come from the device's pool */
+}
+
+static GstFlowReturn
+grad_transform_prepare_output_buffer (GstBaseTransform * trans, GstBuffer * in, GstBuffer ** out)
+{
+  *out = gst_buffer_new ();
+  GST_BASE_TRANSFORM_GET_CLASS (trans)->copy_metadata (trans, in, *out);
+  return GST_FLOW_OK;
+}
+
+static GstFlowReturn
+grad_transform_transform (GstBaseTransform * trans, GstBuffer * in, GstBuffer * out)
+{
+  GradTransform *self = GRAD_TRANSFORM (trans);
+  GradTransformPrivate *priv = PRIV (self);
+  GError *error = NULL;
+  g_autoptr (GradTensor) input =
+      grad_tensor_from_buffer (in, priv->device, priv->dtype, &priv->input, &error);
+
+  if (input != NULL && KLASS (self)->process (self, input, in, out, &error))
+    return GST_FLOW_OK;
+  if (g_error_matches (error, GRAD_ERROR, GRAD_ERROR_ABORTED)) {
+    g_error_free (error);
+    return GST_FLOW_FLUSHING;
+  }
+  fail (self, error);
+  return GST_FLOW_ERROR;
+}
+
+static gboolean
+attach (GradTransform * self)
+{
+  GradTransformPrivate *priv = PRIV (self);
+  GradDeviceSettings settings;
+  g_autofree gchar *name = NULL;
+  GError *error = NULL;
+
+  grad_element_ensure_bus (GST_ELEMENT (self), &priv->bus);
+  GST_OBJECT_LOCK (self);
+  name = g_strcmp0 (priv->device_name, "auto") == 0 ? NULL : g_strdup (priv->device_name);
+  settings = (GradDeviceSettings) {
+  name, priv->precision, priv->threads, priv->deterministic};
+  GST_OBJECT_UNLOCK (self);
+  if (!grad_bus_add_settings (priv->bus, &settings, &error)
+      || (KLASS (self)->attach && !KLASS (self)->attach (self, &error)))
+    return fail (self, error);
+  return TRUE;
+}
+
+static gboolean
+grad_transform_start (GstBaseTransform * trans)
+{
+  GradTransform *self = GRAD_TRANSFORM (trans);
+  GradTransformPrivate *priv = PRIV (self);
+  GError *error = NULL;
+
+  priv->device = grad_element_open_device (GST_ELEMENT (self), priv->bus, &error);
+  if (priv->device == NULL || (KLASS (self)->start && !KLASS (self)->start (self, &error))) {
+    g_clear_object (&priv->device);
+    return fail (self, error);
+  }
+  return TRUE;
+}
+
+static gboolean
+grad_transform_stop (GstBaseTransform * trans)
+{
+  GradTransform *self = GRAD_TRANSFORM (trans);
+
+  if (KLASS (self)->stop)
+    KLASS (self)->stop (self);
+  g_clear_object (&PRIV (self)->device);
+  return TRUE;
+}
+
+static GstStateChangeReturn
+grad_transform_change_state (GstElement * element, GstStateChange transition)
+{
+  GstStateChangeReturn ret;
+
+  if (transition == GST_STATE_CHANGE_NULL_TO_READY && !attach (GRAD_TRANSFORM (element)))
+    return GST_STATE_CHANGE_FAILURE;
+  ret = GST_ELEMENT_CLASS (grad_transform_parent_class)->change_state (element, transition);
+  if (transition == GST_STATE_CHANGE_READY_TO_NULL)
+    g_clear_object (&PRIV (element)->bus);
+  return ret;
+}
+
+static void
+grad_transform_set_context (GstElement * element, GstContext * context)
+{
+  grad_element_set_context (element, context, &PRIV (element)->bus);
+  GST_ELEMENT_CLASS (grad_transform_parent_class)->set_context (element, context);
+}
+
+static gboolean
+grad_transform_query (GstBaseTransform * trans, GstPadDirection direction, GstQuery * query)
+{
+  return grad_element_query_context (GST_ELEMENT (trans), query, PRIV (trans)->bus)
+      || GST_BASE_TRANSFORM_CLASS (grad_transform_parent_class)->query (trans, direction, query);
+}
+
+static void
+grad_transform_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
+{
+  GradTransformPrivate *priv = PRIV (object);
+
+  GST_OBJECT_LOCK (object);
+  switch (id) {
+    case PROP_DEVICE:
+      g_free (priv->device_name);
+      priv->device_name = g_value_dup_string (value);
+      break;
+    case PROP_PRECISION:
+      priv->precision = g_value_get_enum (value);
+      break;
+    case PROP_THREADS:
+      priv->threads = g_value_get_uint (value);
+      break;
+    case PROP_DETERMINISTIC:
+      priv->deterministic = g_value_get_boolean (value);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  }
+  GST_OBJECT_UNLOCK (object);
+}
+
+static void
+grad_transform_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
+{
+  GradTransformPrivate *priv = PRIV (object);
+
+  GST_OBJECT_LOCK (object);
+  switch (id) {
+    case PROP_DEVICE:
+      g_value_set_string (value, priv->device_name);
+      break;
+    case PROP_PRECISION:
+      g_value_set_enum (value, priv->precision);
+      break;
+    case PROP_THREADS:
+      g_value_set_uint (value, priv->threads);
+      break;
+    case PROP_DETERMINISTIC:
+      g_value_set_boolean (value, priv->deterministic);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  }
+  GST_OBJECT_UNLOCK (object);
+}
+
+static void
+grad_transform_finalize (GObject * object)
+{
+  g_free (PRIV (object)->device_name);
+  g_clear_object (&PRIV (object)->bus);
+  G_OBJECT_CLASS (grad_transform_parent_class)->finalize (object);
+}
+
+static void
+grad_transform_class_init (GradTransformClass * klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
+  GstBaseTransformClass *trans_class = GST_BASE_TRANSFORM_CLASS (klass);
+
+  GST_DEBUG_CATEGORY_INIT (grad_transform_debug, "gradtransform", 0, "GradStreamer transforms");
+  object_class->set_property = grad_transform_set_property;
+  object_class->get_property = grad_transform_get_property;
+  object_class->finalize = grad_transform_finalize;
+
+  g_object_class_install_property (object_class, PROP_DEVICE,
+      g_param_spec_string ("device", "Device", "Where to compute: auto, cpu, or ref (slow, in "
+          "double precision); one for the whole pipeline", "auto", GRAD_PARAM_STATIC));
+  g_object_class_install_property (object_class, PROP_PRECISION,
+      g_param_spec_enum ("precision", "Precision", "Number format to compute in; one for the "
+          "whole pipeline", GRAD_TYPE_PRECISION, GRAD_PRECISION_AUTO, GRAD_PARAM_STATIC));
+  g_object_class_install_property (object_class, PROP_THREADS,
+      g_param_spec_uint ("threads", "Threads", "Number of compute threads, 0 for one per "
+          "processor; one for the whole pipeline", 0, 1024, 0, GRAD_PARAM_STATIC));
+  g_object_class_install_property (object_class, PROP_DETERMINISTIC,
+      g_param_spec_boolean ("deterministic", "Deterministic", "Let no choice depend on timing, "
+          "so that every run gives the same bits", FALSE, GRAD_PARAM_STATIC));
+
+  element_class->change_state = GST_DEBUG_FUNCPTR (grad_transform_change_state);
+  element_class->set_context = GST_DEBUG_FUNCPTR (grad_transform_set_context);
+  trans_class->transform_caps = GST_DEBUG_FUNCPTR (grad_transform_transform_caps);
+  trans_class->fixate_caps = GST_DEBUG_FUNCPTR (grad_transform_fixate_caps);
+  trans_class->set_caps = GST_DEBUG_FUNCPTR (grad_transform_set_caps);
+  trans_class->decide_allocation = GST_DEBUG_FUNCPTR (grad_transform_decide_allocation);
+  trans_class->prepare_output_buffer = GST_DEBUG_FUNCPTR (grad_transform_prepare_output_buffer);
+  trans_class->transform = GST_DEBUG_FUNCPTR (grad_transform_transform);
+  trans_class->start = GST_DEBUG_FUNCPTR (grad_transform_start);
+  trans_class->stop = GST_DEBUG_FUNCPTR (grad_transform_stop);
+  trans_class->query = GST_DEBUG_FUNCPTR (grad_transform_query);
+
+  gst_type_mark_as_plugin_api (GRAD_TYPE_TRANSFORM, 0);
+  gst_type_mark_as_plugin_api (GRAD_TYPE_PRECISION, 0);
+}
+
+static void
+grad_transform_init (GradTransform * self)
+{
+  PRIV (self)->device_name = g_strdup ("auto");
+}

@@ -1,0 +1,81 @@
+/* GradStreamer: resizes batches of pictures
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "gradresizer.h"
+#include "kernels/kernels.h"
+
+#include <string.h>
+
+struct _GradResizer
+{
+  GradDevice *device;           /* owned */
+  GradResizeDesc desc;          /* of the plan */
+  GradPlan *plan;
+};
+
+/**
+ * grad_resizer_new: (skip)
+ * @device: where
+ * @mean: (array fixed-size=4): means of the channels, in 0 … 1
+ * @std: (array fixed-size=4): standard deviations of the channels
+ *
+ * Makes what turns uint8 pictures into floats, as torchvision does it with PIL: antialiased bilinear, then
+ * y = (v / 255 - mean) / std.
+ *
+ * Returns: (transfer full): a new resizer, for one thread at a time
+ */
+GradResizer *
+grad_resizer_new (GradDevice * device, const gfloat * mean, const gfloat * std)
+{
+  GradResizer *self = g_new0 (GradResizer, 1);
+
+  self->device = g_object_ref (device);
+  memcpy (self->desc.mean, mean, sizeof self->desc.mean);
+  memcpy (self->desc.std, std, sizeof self->desc.std);
+  return self;
+}
+
+/**
+ * grad_resizer_free: (skip)
+ * @resizer: (transfer full): a resizer
+ */
+void
+grad_resizer_free (GradResizer * resizer)
+{
+  grad_plan_free (resizer->plan);
+  g_object_unref (resizer->device);
+  g_free (resizer);
+}
+
+/**
+ * grad_resizer_run: (skip)
+ * @resizer: a resizer
+ * @pictures: (N, C, H, W) uint8
+ * @width: columns to make
+ * @height: rows to make
+ * @error: location of a #GError
+ *
+ * Works in the caller's thread, beside what the device computes.
+ *
+ * Returns: (transfer full) (nullable): (N, C, @height, @width) float32, or %NULL with the device's error
+ */
+GradTensor *
+grad_resizer_run (GradResizer * resizer, GradTensor * pictures, gint width, gint height,
+    GError ** error)
+{
+  const GradResizeOps *ops = grad_device_kernels (resizer->device)->resize;
+  const gint *in = grad_tensor_get_shape (pictures)->dims;
+  GradResizeDesc desc = resizer->desc;
+  g_autoptr (GradTensor) out = NULL;
+
+  desc.n = in[0], desc.c = in[1], desc.ih = in[2], desc.iw = in[3];
+  desc.oh = height, desc.ow = width;
+  if (resizer->plan == NULL || memcmp (&desc, &resizer->desc, sizeof desc) != 0) {
+    grad_plan_free (resizer->plan);
+    resizer->desc = desc;
+    resizer->plan = ops->plan (resizer->device, &desc, error);
+  }
+  if (resizer->plan != NULL)
+    out = grad_tensor_new (resizer->device, GRAD_DTYPE_FLOAT32,
+        &GRAD_SHAPE (desc.n, desc.c, height, width), error);
+  return out && ops->run (resizer->plan, pictures, out, error) ? g_steal_pointer (&out) : NULL;
+}

@@ -1,0 +1,26 @@
+/* GradStreamer: what the parameter store and its files share
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "gradparameter.h"
+#include "gradsafetensors.h"
+
+G_BEGIN_DECLS
+
+/* All parameters of this moment: (transfer container). */
+GPtrArray *grad_parameter_store_list (GradParameterStore * store);
+
+/* Bytes of its values as float; 0 for a counter. */
+gsize grad_parameter_bytes (const GradParameter * parameter);
+gfloat *grad_parameter_new_values (gsize size, GError ** error);
+
+/* The parameter in a file, of the right shape and of a type that can be read. A counter may be
+ * missing: *entry is NULL then. */
+gboolean grad_parameter_find_entry (GradSafetensors * file, const gchar * location,
+    const GradParameter * parameter, const GradSafetensorsEntry ** entry, GError ** error);
+
+/* Sets the value from such an entry; values: space for grad_parameter_bytes(). */
+gboolean grad_parameter_read (GradParameter * parameter, const GradSafetensorsEntry * entry,
+    gfloat * values, GError ** error);
+
+G_END_DECLS

@@ -1,0 +1,226 @@
+/* GradStreamer: parameters from and to model files
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "gradparameter-private.h"
+
+#include <math.h>
+#include <string.h>
+
+gsize
+grad_parameter_bytes (const GradParameter * parameter)
+{
+  return parameter->value ? grad_shape_n_elements (&parameter->shape) * sizeof (gfloat) : 0;
+}
+
+gfloat *
+grad_parameter_new_values (gsize size, GError ** error)
+{
+  gfloat *values = g_try_malloc (MAX (size, 1));
+
+  if (values == NULL)
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_NO_MEMORY,
+        "out of memory: no %" G_GSIZE_FORMAT " bytes for parameters", size);
+  return values;
+}
+
+static gchar *
+entry_to_string (const GradSafetensorsEntry * entry)
+{
+  GString *s = g_string_new (entry->dtype);
+
+  for (guint i = 0; i < entry->rank; i++)
+    g_string_append_printf (s, "%s%" G_GINT64_FORMAT, i ? "x" : " ", entry->dims[i]);
+  return g_string_free (s, FALSE);
+}
+
+static gboolean
+entry_fits (const GradSafetensorsEntry * entry, const GradParameter * parameter)
+{
+  if (entry->rank != parameter->shape.rank)
+    return FALSE;
+  if (parameter->kind == GRAD_PARAMETER_COUNTER)
+    return g_str_equal (entry->dtype, "I64");
+  for (guint i = 0; i < entry->rank; i++)
+    if (entry->dims[i] != parameter->shape.dims[i])
+      return FALSE;
+  return g_str_equal (entry->dtype, "F32") || g_str_equal (entry->dtype, "F64")
+      || g_str_equal (entry->dtype, "F16") || g_str_equal (entry->dtype, "BF16");
+}
+
+gboolean
+grad_parameter_find_entry (GradSafetensors * file, const gchar * location,
+    const GradParameter * parameter, const GradSafetensorsEntry ** entry, GError ** error)
+{
+  g_autofree gchar *expected = NULL, *got = NULL;
+
+  *entry = grad_safetensors_find (file, parameter->name);
+  if (*entry == NULL) {
+    if (parameter->kind == GRAD_PARAMETER_COUNTER)
+      return TRUE;
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_FILE, "%s has no tensor %s", location,
+        parameter->name);
+    return FALSE;
+  }
+  if (entry_fits (*entry, parameter))
+    return TRUE;
+  expected = grad_shape_to_string (&parameter->shape);
+  got = entry_to_string (*entry);
+  g_set_error (error, GRAD_ERROR, GRAD_ERROR_FILE, "%s: tensor %s is %s, expected %s %s", location,
+      parameter->name, got, *expected ? "F32, F64, F16 or BF16" : "I64", *expected ? expected
+      : "without dimensions");
+  return FALSE;
+}
+
+static gfloat
+half_to_float (guint16 half)
+{
+  guint exponent = half >> 10 & 31, fraction = half & 1023;
+  guint32 bits;
+  gfloat value;
+
+  if (exponent == 31) {         /* infinity, NaN */
+    bits = 0x7f800000 | fraction << 13;
+    memcpy (&value, &bits, sizeof value);
+  } else
+    value = exponent ? ldexpf (1024 + fraction, (gint) exponent - 25) : ldexpf (fraction, -24);
+  return half & 0x8000 ? -value : value;
+}
+
+/* The values of a tensor, which may lie unaligned, as float. */
+static void
+convert (const GradSafetensorsEntry * entry, gfloat * values, gsize n)
+{
+  const guint8 *data = entry->data;
+
+  if (g_str_equal (entry->dtype, "F32")) {
+    memcpy (values, data, n * sizeof (gfloat));
+  } else if (g_str_equal (entry->dtype, "F64")) {
+    for (gsize i = 0; i < n; i++) {
+      gdouble value;
+
+      memcpy (&value, data + i * sizeof value, sizeof value);
+      values[i] = value;
+    }
+  } else {
+    gboolean brain = g_str_equal (entry->dtype, "BF16");
+
+    for (gsize i = 0; i < n; i++) {
+      guint16 half = data[2 * i] | data[2 * i + 1] << 8;
+      guint32 bits = (guint32) half << 16;
+
+      if (brain)
+        memcpy (&values[i], &bits, sizeof bits);
+      else
+        values[i] = half_to_float (half);
+    }
+  }
+}
+
+gboolean
+grad_parameter_read (GradParameter * parameter, const GradSafetensorsEntry * entry, gfloat * values,
+    GError ** error)
+{
+  if (parameter->kind == GRAD_PARAMETER_COUNTER) {
+    parameter->count = 0;
+    if (entry != NULL)
+      memcpy (&parameter->count, entry->data, sizeof parameter->count);
+    return TRUE;
+  }
+  convert (entry, values, grad_shape_n_elements (&parameter->shape));
+  return grad_tensor_upload (parameter->value, values, grad_parameter_bytes (parameter), error);
+}
+
+/**
+ * grad_parameter_store_load:
+ * @store: a store
+ * @location: (type filename): a safetensors file
+ * @error: location of a #GError
+ *
+ * Overwrites the values of all parameters in the store. The whole file is checked first, so that a
+ * file that does not fit changes nothing. A counter that is not in the file becomes 0; tensors of
+ * the file that are not in the store are passed over.
+ *
+ * Returns: %FALSE with %GRAD_ERROR_FILE when a tensor is missing or has another shape, as
+ *   grad_safetensors_open(), or with the device's error
+ */
+gboolean
+grad_parameter_store_load (GradParameterStore * store, const gchar * location, GError ** error)
+{
+  g_autoptr (GradSafetensors) file = grad_safetensors_open (location, error);
+  g_autoptr (GPtrArray) list = grad_parameter_store_list (store);
+  g_autofree const GradSafetensorsEntry **entries = g_new (const GradSafetensorsEntry *, list->len);
+  g_autofree gfloat *values = NULL;
+  gsize largest = 0;
+
+  if (file == NULL)
+    return FALSE;
+  for (guint i = 0; i < list->len; i++) {
+    if (!grad_parameter_find_entry (file, location, list->pdata[i], &entries[i], error))
+      return FALSE;
+    largest = MAX (largest, grad_parameter_bytes (list->pdata[i]));
+  }
+  values = grad_parameter_new_values (largest, error);
+  if (values == NULL)
+    return FALSE;
+  for (guint i = 0; i < list->len; i++)
+    if (!grad_parameter_read (list->pdata[i], entries[i], values, error))
+      return FALSE;
+  return TRUE;
+}
+
+/* What the file shall hold of a parameter; *values is what has to be freed. */
+static gboolean
+describe (GradParameter * parameter, GradSafetensorsEntry * entry, gpointer * values,
+    GError ** error)
+{
+  if (parameter->kind == GRAD_PARAMETER_COUNTER) {
+    *entry = (GradSafetensorsEntry) {.name = parameter->name,.dtype = "I64",
+      .data = &parameter->count,.size = sizeof parameter->count
+    };
+    return TRUE;
+  }
+  *entry = (GradSafetensorsEntry) {.name = parameter->name,.dtype = "F32",
+    .rank = parameter->shape.rank,.size = grad_parameter_bytes (parameter)
+  };
+  for (guint i = 0; i < entry->rank; i++)
+    entry->dims[i] = parameter->shape.dims[i];
+  entry->data = *values = grad_parameter_new_values (entry->size, error);
+  return *values != NULL
+      && grad_tensor_download (parameter->value, *values, entry->size, error);
+}
+
+/**
+ * grad_parameter_store_save:
+ * @store: a store
+ * @location: (type filename): where to
+ * @metadata: (nullable) (element-type utf8 utf8): what the file shall say besides; "format" and
+ *   "format_version" are added
+ * @error: location of a #GError
+ *
+ * Writes all parameters to a safetensors file, in the order in which they were added, counters as
+ * scalars of 64 bits. The file is replaced whole, see grad_safetensors_write().
+ *
+ * Returns: %FALSE with %GRAD_ERROR_IO when it cannot be written, or with the device's error
+ */
+gboolean
+grad_parameter_store_save (GradParameterStore * store, const gchar * location,
+    GHashTable * metadata, GError ** error)
+{
+  g_autoptr (GPtrArray) list = grad_parameter_store_list (store);
+  g_autoptr (GPtrArray) values = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GHashTable) all = g_hash_table_new (g_str_hash, g_str_equal);
+  g_autofree GradSafetensorsEntry *entries = g_new (GradSafetensorsEntry, list->len);
+  GHashTableIter iter;
+  gpointer key, value;
+
+  g_ptr_array_set_size (values, list->len);
+  for (guint i = 0; i < list->len; i++)
+    if (!describe (list->pdata[i], &entries[i], &values->pdata[i], error))
+      return FALSE;
+
+  if (metadata != NULL)
+    for (g_hash_table_iter_init (&iter, metadata); g_hash_table_iter_next (&iter, &key, &value);)
+      g_hash_table_insert (all, key, value);
+  g_hash_table_insert (all, (gpointer) "format", (gpointer) "gradstreamer");
+  g_hash_table_insert (all, (gpointer) "format_version", (gpointer) "1");
+  return grad_safetensors_write (location, entries, list->len, all, error);
+}

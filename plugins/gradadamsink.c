@@ -1,0 +1,142 @@
+/* GradStreamer: Adam
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * SECTION:element-gradadamsink
+ * @title: gradadamsink
+ * @short_description: trains the network in front of it
+ *
+ * Takes the batches that gradloss has measured, drives the backward pass through all layers over the gradient bus,
+ * and updates the parameters with Adam (Kingma and Ba, 2015), as PyTorch defines it. A batch of phase evaluate is only
+ * counted. Saves the model at the end and when the pipeline is stopped.
+ *
+ * Posts element messages: `grad-step` for batches, `grad-epoch` after each pass over the data, `grad-saved` when
+ * a file was written; and progress messages, which gst-launch-1.0 prints.
+ *
+ * ## Example
+ * |[
+ * gst-launch-1.0 idxsrc location=/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz labels=/usr/share/datasets/fashion-mnist/t10k-labels-idx1-ubyte.gz ! gradresize ! gradconvstem channels=8 ! gradglobalpool ! gradfc ! gradloss ! gradadamsink learning-rate=0.001 location=model.safetensors
+ * ]|
+ */
+#include "config.h"
+#include "lib/base/gradtrainsink.h"
+#include "gradstreamerelements.h"
+
+#define GRAD_TYPE_ADAM_SINK (grad_adam_sink_get_type ())
+G_DECLARE_FINAL_TYPE (GradAdamSink, grad_adam_sink, GRAD, ADAM_SINK, GradTrainSink)
+
+struct _GradAdamSink
+{
+  GradTrainSink parent;
+
+  /* properties, object lock */
+  GradAdamOptions options;
+};
+
+enum
+{
+  PROP_0,
+  PROP_BETA1,
+  PROP_BETA2,
+  PROP_EPSILON,
+  PROP_WEIGHT_DECAY
+};
+
+static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK,
+    GST_PAD_ALWAYS, GST_STATIC_CAPS (GRAD_CAPS ("float32")));
+
+G_DEFINE_FINAL_TYPE (GradAdamSink, grad_adam_sink, GRAD_TYPE_TRAIN_SINK);
+GST_ELEMENT_REGISTER_DEFINE (gradadamsink, "gradadamsink", GST_RANK_NONE, GRAD_TYPE_ADAM_SINK);
+
+static gboolean
+grad_adam_sink_update (GradTrainSink * sink, GradNetwork * network, gdouble learning_rate,
+    GError ** error)
+{
+  GradAdamOptions options;
+
+  GST_OBJECT_LOCK (sink);
+  options = GRAD_ADAM_SINK (sink)->options;
+  GST_OBJECT_UNLOCK (sink);
+  options.learning_rate = learning_rate;
+  return grad_network_update_adam (network, &options, error);
+}
+
+static gdouble *
+option (GradAdamSink * self, guint id)
+{
+  switch (id) {
+    case PROP_BETA1:
+      return &self->options.beta1;
+    case PROP_BETA2:
+      return &self->options.beta2;
+    case PROP_EPSILON:
+      return &self->options.epsilon;
+    case PROP_WEIGHT_DECAY:
+      return &self->options.weight_decay;
+    default:
+      return NULL;
+  }
+}
+
+static void
+grad_adam_sink_set_property (GObject * object, guint id, const GValue * value,
+    GParamSpec * pspec)
+{
+  gdouble *target = option (GRAD_ADAM_SINK (object), id);
+
+  GST_OBJECT_LOCK (object);
+  if (target != NULL)
+    *target = g_value_get_double (value);
+  else
+    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  GST_OBJECT_UNLOCK (object);
+}
+
+static void
+grad_adam_sink_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
+{
+  gdouble *source = option (GRAD_ADAM_SINK (object), id);
+
+  GST_OBJECT_LOCK (object);
+  if (source != NULL)
+    g_value_set_double (value, *source);
+  else
+    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  GST_OBJECT_UNLOCK (object);
+}
+
+static void
+grad_adam_sink_class_init (GradAdamSinkClass * klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
+  const GradAdamOptions defaults = GRAD_ADAM_DEFAULTS;
+  const GParamFlags flags =
+      G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_PLAYING;
+
+  object_class->set_property = grad_adam_sink_set_property;
+  object_class->get_property = grad_adam_sink_get_property;
+  g_object_class_install_property (object_class, PROP_BETA1,
+      g_param_spec_double ("beta1", "Beta 1", "Decay of the running mean of gradients, below 1",
+          0, 1, defaults.beta1, flags));
+  g_object_class_install_property (object_class, PROP_BETA2,
+      g_param_spec_double ("beta2", "Beta 2", "Decay of the running mean of squared gradients, "
+          "below 1", 0, 1, defaults.beta2, flags));
+  g_object_class_install_property (object_class, PROP_EPSILON,
+      g_param_spec_double ("epsilon", "Epsilon", "Number added to the denominator of the update",
+          0, G_MAXDOUBLE, defaults.epsilon, flags));
+  g_object_class_install_property (object_class, PROP_WEIGHT_DECAY,
+      g_param_spec_double ("weight-decay", "Weight decay", "Factor of the weights that is added "
+          "to their gradients (L2 penalty)", 0, G_MAXDOUBLE, defaults.weight_decay, flags));
+
+  gst_element_class_add_static_pad_template (element_class, &sink_template);
+  gst_element_class_set_static_metadata (element_class, "Adam optimizer", "Sink/Tensor",
+      "Trains the network in front of it with Adam, and saves it", PACKAGE_AUTHOR);
+  GRAD_TRAIN_SINK_CLASS (klass)->optimizer = "adam";
+  GRAD_TRAIN_SINK_CLASS (klass)->update = grad_adam_sink_update;
+}
+
+static void
+grad_adam_sink_init (GradAdamSink * self)
+{
+  self->options = (GradAdamOptions) GRAD_ADAM_DEFAULTS;
+}

@@ -1,0 +1,142 @@
+/* GradStreamer: softmax cross-entropy
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * SECTION:element-gradloss
+ * @title: gradloss
+ * @short_description: what is to be made small
+ *
+ * Softmax cross-entropy of logits (N, K) and the labels that came with the batch, as the mean over the samples:
+ * loss = mean over n of -log (exp (x(n,l)) / sum over k of exp (x(n,k))), l the label of n. The logits pass through;
+ * loss and number of correct samples are attached as #GradLossMeta. A batch to infer passes untouched.
+ *
+ * ## Example
+ * |[
+ * gst-launch-1.0 idxsrc location=/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz labels=/usr/share/datasets/fashion-mnist/t10k-labels-idx1-ubyte.gz ! gradresize ! gradconvstem channels=8 ! gradglobalpool ! gradfc ! gradloss ! gradadamsink
+ * ]|
+ */
+#include "config.h"
+#include "lib/base/gradlayer.h"
+#include "gradstreamerelements.h"
+
+#define GRAD_TYPE_LOSS (grad_loss_get_type ())
+G_DECLARE_FINAL_TYPE (GradLoss, grad_loss, GRAD, LOSS, GradLayer)
+
+struct _GradLoss
+{
+  GradLayer parent;
+
+  /* properties, object lock */
+  gdouble label_smoothing;
+  /* streaming thread */
+  GradUnit *unit;               /* not owned: the graph's */
+  guint n_samples;
+};
+
+enum
+{
+  PROP_0,
+  PROP_LABEL_SMOOTHING
+};
+
+#define DEFAULT_LABEL_SMOOTHING 0
+
+static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK,
+    GST_PAD_ALWAYS, GST_STATIC_CAPS (GRAD_CAPS ("float32")));
+static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE ("src", GST_PAD_SRC,
+    GST_PAD_ALWAYS, GST_STATIC_CAPS (GRAD_CAPS ("float32")));
+
+G_DEFINE_FINAL_TYPE (GradLoss, grad_loss, GRAD_TYPE_LAYER);
+GST_ELEMENT_REGISTER_DEFINE (gradloss, "gradloss", GST_RANK_NONE, GRAD_TYPE_LOSS);
+
+static void
+grad_loss_build (GradLayer * layer, GradGraph * graph, const gchar * prefix)
+{
+  GradLoss *self = GRAD_LOSS (layer);
+
+  GST_OBJECT_LOCK (self);
+  self->unit = grad_loss_unit_new (self->label_smoothing);
+  GST_OBJECT_UNLOCK (self);
+  grad_graph_add (graph, self->unit, GRAD_GRAPH_INPUT);
+}
+
+static gboolean
+grad_loss_before (GradLayer * layer, GradSampleMeta * sample, gboolean * compute,
+    GError ** error)
+{
+  GradLoss *self = GRAD_LOSS (layer);
+
+  *compute = sample != NULL && sample->phase != GRAD_PHASE_INFER;
+  if (!*compute)
+    return TRUE;
+  if (sample->labels == NULL) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_LABEL,
+        "the batch has no labels: set labels on idxsrc (and test-labels with test-location)");
+    return FALSE;
+  }
+  self->n_samples = sample->n_samples;
+  grad_loss_unit_set_labels (self->unit, g_bytes_get_data (sample->labels, NULL),
+      g_bytes_get_size (sample->labels) / sizeof (gint32));
+  return TRUE;
+}
+
+static void
+grad_loss_after (GradLayer * layer, GstBuffer * out)
+{
+  GradLoss *self = GRAD_LOSS (layer);
+  GradLossMeta *meta = gst_buffer_add_grad_loss_meta (out);
+
+  meta->n_samples = self->n_samples;
+  grad_loss_unit_get_result (self->unit, &meta->loss_sum, &meta->correct);
+}
+
+static void
+grad_loss_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
+{
+  GST_OBJECT_LOCK (object);
+  if (id == PROP_LABEL_SMOOTHING)
+    GRAD_LOSS (object)->label_smoothing = g_value_get_double (value);
+  else
+    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  GST_OBJECT_UNLOCK (object);
+}
+
+static void
+grad_loss_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
+{
+  GST_OBJECT_LOCK (object);
+  if (id == PROP_LABEL_SMOOTHING)
+    g_value_set_double (value, GRAD_LOSS (object)->label_smoothing);
+  else
+    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  GST_OBJECT_UNLOCK (object);
+}
+
+static void
+grad_loss_class_init (GradLossClass * klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
+
+  object_class->set_property = grad_loss_set_property;
+  object_class->get_property = grad_loss_get_property;
+  g_object_class_install_property (object_class, PROP_LABEL_SMOOTHING,
+      g_param_spec_double ("label-smoothing", "Label smoothing", "Part of the target that is "
+          "spread evenly over all classes, 0 to 1", 0, 1, DEFAULT_LABEL_SMOOTHING,
+          GRAD_PARAM_STATIC));
+
+  gst_element_class_add_static_pad_template (element_class, &sink_template);
+  gst_element_class_add_static_pad_template (element_class, &src_template);
+  gst_element_class_set_static_metadata (element_class, "Softmax cross-entropy",
+      "Filter/Tensor", "Measures how far logits are from their labels, and starts the gradient",
+      PACKAGE_AUTHOR);
+  GRAD_TRANSFORM_CLASS (klass)->input_rank = 2;
+  GRAD_LAYER_CLASS (klass)->build = grad_loss_build;
+  GRAD_LAYER_CLASS (klass)->before = grad_loss_before;
+  GRAD_LAYER_CLASS (klass)->after = grad_loss_after;
+}
+
+static void
+grad_loss_init (GradLoss * self)
+{
+  self->label_smoothing = DEFAULT_LABEL_SMOOTHING;
+}

@@ -1,0 +1,18 @@
+/* GradStreamer: the elements of the plugin
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <gst/gst.h>
+
+G_BEGIN_DECLS
+
+GST_ELEMENT_REGISTER_DECLARE (idxsrc);
+GST_ELEMENT_REGISTER_DECLARE (gradresize);
+GST_ELEMENT_REGISTER_DECLARE (gradconvstem);
+GST_ELEMENT_REGISTER_DECLARE (gradresstage);
+GST_ELEMENT_REGISTER_DECLARE (gradglobalpool);
+GST_ELEMENT_REGISTER_DECLARE (gradfc);
+GST_ELEMENT_REGISTER_DECLARE (gradloss);
+GST_ELEMENT_REGISTER_DECLARE (gradadamsink);
+
+G_END_DECLS

@@ -1,0 +1,636 @@
+/* GradStreamer: batches of pictures from IDX files
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * SECTION:element-idxsrc
+ * @title: idxsrc
+ * @short_description: reads IDX files, as MNIST and Fashion-MNIST come in
+ *
+ * Reads pictures (rank 3, uint8) and labels (rank 1, uint8), plain or gzip, and makes batches (N, 1, H, W) uint8.
+ * For training, every epoch is one pass over the shuffled training set and one over the test set; without an
+ * optimizer in the pipeline, one pass over `location` in the order of the file.
+ *
+ * The last batch of a pass is smaller when the set is no multiple of `batch-size`. Timestamps count samples, 1 ms each.
+ *
+ * ## Example
+ * |[
+ * gst-launch-1.0 -v idxsrc location=/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz batch-size=100 ! fakesink
+ * ]|
+ */
+#include "config.h"
+#include "lib/autograd/gradsamplemeta.h"
+#include "lib/base/gradelement.h"
+#include "lib/data/graddataset.h"
+#include "gradstreamerelements.h"
+
+#include <gst/base/gstpushsrc.h>
+#include <string.h>
+
+typedef enum
+{
+  SOURCE_AUTO,
+  SOURCE_TRAIN,
+  SOURCE_EVALUATE,
+  SOURCE_INFER
+} SourcePhase;
+
+#define GRAD_TYPE_IDX_SRC (grad_idx_src_get_type ())
+G_DECLARE_FINAL_TYPE (GradIdxSrc, grad_idx_src, GRAD, IDX_SRC, GstPushSrc)
+
+struct _GradIdxSrc
+{
+  GstPushSrc parent;
+
+  /* properties, object lock */
+  gchar *location, *labels, *test_location, *test_labels, *class_names, *model_name;
+  guint batch_size, epochs;
+  SourcePhase phase;
+  gboolean shuffle, drop_last;
+  guint64 seed;
+
+  /* from NULL to READY on */
+  GradBus *bus;
+  /* while PAUSED or PLAYING */
+  GradDevice *device;
+  GradDataset *train, *test;    /* test is NULL without */
+  GradPhase train_phase;        /* of passes over train */
+  guint n, n_epochs;            /* batch size and epochs in use */
+  /* streaming thread */
+  guint32 *order;
+  guint epoch;                  /* from 1 */
+  gboolean testing;
+  guint position;               /* in the pass */
+  guint64 samples_done;
+  guint caps_n;
+  gboolean told;
+  /* never reset: steps are told apart by them */
+  guint64 source, sequence;
+};
+
+enum
+{
+  PROP_0,
+  PROP_LOCATION,
+  PROP_LABELS,
+  PROP_TEST_LOCATION,
+  PROP_TEST_LABELS,
+  PROP_CLASS_NAMES,
+  PROP_MODEL_NAME,
+  PROP_BATCH_SIZE,
+  PROP_EPOCHS,
+  PROP_PHASE,
+  PROP_SHUFFLE,
+  PROP_SEED,
+  PROP_DROP_LAST
+};
+
+#define DEFAULT_BATCH_SIZE 256
+#define DEFAULT_EPOCHS 1
+#define DEFAULT_PHASE SOURCE_AUTO
+#define DEFAULT_SHUFFLE TRUE
+#define DEFAULT_SEED 0
+#define DEFAULT_DROP_LAST FALSE
+#define DEFAULT_MODEL_NAME "main"
+
+static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE ("src", GST_PAD_SRC,
+    GST_PAD_ALWAYS, GST_STATIC_CAPS (GRAD_CAPS ("uint8")));
+
+G_DEFINE_FINAL_TYPE (GradIdxSrc, grad_idx_src, GST_TYPE_PUSH_SRC);
+GST_ELEMENT_REGISTER_DEFINE (idxsrc, "idxsrc", GST_RANK_NONE, GRAD_TYPE_IDX_SRC);
+
+#define GRAD_TYPE_IDX_SRC_PHASE (grad_idx_src_phase_get_type ())
+static GType
+grad_idx_src_phase_get_type (void)
+{
+  static gsize type = 0;
+  static const GEnumValue values[] = {
+    {SOURCE_AUTO, "Train if there is an optimizer, else evaluate", "auto"},
+    {SOURCE_TRAIN, "Train, and evaluate after each epoch", "train"},
+    {SOURCE_EVALUATE, "Measure loss and accuracy", "evaluate"},
+    {SOURCE_INFER, "Classify", "infer"},
+    {0, NULL, NULL}
+  };
+
+  if (g_once_init_enter (&type))
+    g_once_init_leave (&type, g_enum_register_static ("GradIdxSrcPhase", values));
+  return type;
+}
+
+static gboolean
+fail (GradIdxSrc * self, GError * error)
+{
+  grad_element_post_error (GST_ELEMENT (self), error);
+  g_error_free (error);
+  return FALSE;
+}
+
+/* What the passes over `location` are for. */
+static gboolean
+choose_phase (GradIdxSrc * self, SourcePhase asked, gboolean has_labels, GError ** error)
+{
+  g_autoptr (GradNetwork) network = grad_bus_get_network (self->bus, self->model_name);
+  gboolean optimizer = grad_network_has_optimizer (network);
+
+  switch (asked) {
+    case SOURCE_TRAIN:
+      self->train_phase = GRAD_PHASE_TRAIN;
+      break;
+    case SOURCE_EVALUATE:
+      self->train_phase = GRAD_PHASE_EVALUATE;
+      break;
+    case SOURCE_INFER:
+      self->train_phase = GRAD_PHASE_INFER;
+      break;
+    case SOURCE_AUTO:
+      self->train_phase = optimizer ? GRAD_PHASE_TRAIN
+          : has_labels ? GRAD_PHASE_EVALUATE : GRAD_PHASE_INFER;
+  }
+  if (self->train_phase == GRAD_PHASE_TRAIN && !optimizer) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS, "phase=train, but network \"%s\" has no "
+        "optimizer: end the pipeline with gradadamsink, or use phase=evaluate or infer",
+        self->model_name);
+    return FALSE;
+  }
+  if (self->train_phase != GRAD_PHASE_INFER && !has_labels) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS,
+        "to %s, set labels to the file with the labels of location",
+        grad_phase_to_string (self->train_phase));
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean
+open_files (GradIdxSrc * self, GError ** error)
+{
+  g_autofree gchar *location = NULL, *labels = NULL, *test = NULL, *test_labels = NULL;
+  SourcePhase phase;
+
+  GST_OBJECT_LOCK (self);
+  location = g_strdup (self->location);
+  labels = g_strdup (self->labels);
+  test = g_strdup (self->test_location);
+  test_labels = g_strdup (self->test_labels);
+  phase = self->phase;
+  self->n = self->batch_size;
+  self->n_epochs = self->epochs;
+  GST_OBJECT_UNLOCK (self);
+
+  if (location == NULL) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS,
+        "set location to an IDX file with pictures");
+    return FALSE;
+  }
+  if (!choose_phase (self, phase, labels != NULL, error)
+      || !(self->train = grad_dataset_open_idx (location, labels, error)))
+    return FALSE;
+  if (test == NULL || self->train_phase != GRAD_PHASE_TRAIN)
+    return TRUE;
+  if (test_labels == NULL) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS,
+        "set test-labels to the file with the labels of test-location");
+    return FALSE;
+  }
+  self->test = grad_dataset_open_idx (test, test_labels, error);
+  if (self->test != NULL
+      && (grad_dataset_get_width (self->test) != grad_dataset_get_width (self->train)
+          || grad_dataset_get_height (self->test) != grad_dataset_get_height (self->train))) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE, "the pictures of location are %dx%d, those "
+        "of test-location %dx%d", grad_dataset_get_width (self->train),
+        grad_dataset_get_height (self->train), grad_dataset_get_width (self->test),
+        grad_dataset_get_height (self->test));
+    return FALSE;
+  }
+  return self->test != NULL;
+}
+
+static GradDataset *
+current_set (GradIdxSrc * self)
+{
+  return self->testing ? self->test : self->train;
+}
+
+/* Samples that a pass over the set gives. */
+static guint
+pass_size (GradIdxSrc * self, GradDataset * set)
+{
+  guint n = set ? grad_dataset_get_n_samples (set) : 0;
+
+  return self->drop_last && set == self->train && self->train_phase == GRAD_PHASE_TRAIN
+      ? n - n % self->n : n;
+}
+
+static guint
+n_batches (GradIdxSrc * self, GradDataset * set)
+{
+  return (pass_size (self, set) + self->n - 1) / self->n;
+}
+
+static void
+begin_pass (GradIdxSrc * self)
+{
+  gboolean shuffle;
+
+  GST_OBJECT_LOCK (self);
+  shuffle = self->shuffle && !self->testing && self->train_phase == GRAD_PHASE_TRAIN;
+  GST_OBJECT_UNLOCK (self);
+  self->position = 0;
+  grad_dataset_fill_order (current_set (self), shuffle, grad_bus_get_seed (self->bus),
+      self->epoch, self->order);
+}
+
+static gboolean
+grad_idx_src_stop (GstBaseSrc * src)
+{
+  GradIdxSrc *self = GRAD_IDX_SRC (src);
+
+  g_clear_object (&self->train);
+  g_clear_object (&self->test);
+  g_clear_object (&self->device);
+  g_clear_pointer (&self->order, g_free);
+  return TRUE;
+}
+
+static gboolean
+grad_idx_src_start (GstBaseSrc * src)
+{
+  GradIdxSrc *self = GRAD_IDX_SRC (src);
+  GError *error = NULL;
+
+  if (!open_files (self, &error)
+      || !(self->device = grad_element_open_device (GST_ELEMENT (self), self->bus, &error))) {
+    grad_idx_src_stop (src);
+    return fail (self, error);
+  }
+  if (pass_size (self, self->train) == 0) {
+    grad_idx_src_stop (src);
+    g_set_error (&error, GRAD_ERROR, GRAD_ERROR_SETTINGS, "drop-last=true leaves nothing of fewer "
+        "samples than batch-size=%u", self->n);
+    return fail (self, error);
+  }
+  self->order = g_new (guint32, MAX (grad_dataset_get_n_samples (self->train),
+          self->test ? grad_dataset_get_n_samples (self->test) : 0));
+  self->epoch = 1;
+  self->testing = FALSE;
+  self->samples_done = 0;
+  self->caps_n = 0;
+  self->told = FALSE;
+  begin_pass (self);
+  return TRUE;
+}
+
+/* Tells downstream what it must know. */
+static void
+push_dataset (GradIdxSrc * self)
+{
+  GstStructure *s = gst_structure_new (GRAD_DATASET_EVENT,
+      "train-samples", G_TYPE_UINT, pass_size (self, self->train),
+      "test-samples", G_TYPE_UINT, pass_size (self, self->test),
+      "train-batches", G_TYPE_UINT, n_batches (self, self->train),
+      "test-batches", G_TYPE_UINT, n_batches (self, self->test),
+      "epochs", G_TYPE_UINT, self->n_epochs, "batch-size", G_TYPE_UINT, self->n,
+      "width", G_TYPE_INT, grad_dataset_get_width (self->train),
+      "height", G_TYPE_INT, grad_dataset_get_height (self->train), NULL);
+
+  GST_OBJECT_LOCK (self);
+  gst_structure_set (s, "class-names", G_TYPE_STRING, self->class_names ? self->class_names : "",
+      NULL);
+  GST_OBJECT_UNLOCK (self);
+  gst_pad_push_event (GST_BASE_SRC_PAD (self),
+      gst_event_new_custom (GST_EVENT_CUSTOM_DOWNSTREAM_STICKY, s));
+  self->told = TRUE;
+}
+
+static void
+attach_samples (GradIdxSrc * self, GstBuffer * buffer, const guint32 * indices, guint n)
+{
+  GradDataset *set = current_set (self);
+  GradSampleMeta *meta = gst_buffer_add_grad_sample_meta (buffer);
+
+  meta->phase = self->testing ? GRAD_PHASE_EVALUATE : self->train_phase;
+  meta->source = self->source;
+  meta->sequence = ++self->sequence;
+  meta->epoch = self->epoch;
+  meta->epochs = self->n_epochs;
+  meta->batch = self->position / self->n + 1;
+  meta->batches = n_batches (self, set);
+  meta->index = self->position;
+  meta->n_samples = n;
+  meta->last = self->position + n == pass_size (self, set);
+  meta->indices = g_bytes_new (indices, n * sizeof (guint32));
+  if (grad_dataset_has_labels (set)) {
+    gint32 *labels = g_new (gint32, n);
+
+    for (guint i = 0; i < n; i++)
+      labels[i] = grad_dataset_get_label (set, indices[i]);
+    meta->labels = g_bytes_new_take (labels, n * sizeof (gint32));
+  }
+}
+
+static GstBuffer *
+make_batch (GradIdxSrc * self, guint n, GError ** error)
+{
+  GradDataset *set = current_set (self);
+  gint width = grad_dataset_get_width (set), height = grad_dataset_get_height (set);
+  gsize size = (gsize) width * height;
+  const guint32 *indices = self->order + self->position;
+  GradTensor *tensor = grad_tensor_new (self->device, GRAD_DTYPE_UINT8,
+      &GRAD_SHAPE (n, 1, height, width), error);
+  GstBuffer *buffer;
+  GstMapInfo map;
+
+  if (tensor == NULL)
+    return NULL;
+  gst_memory_map (GST_MEMORY_CAST (tensor), &map, GST_MAP_WRITE);
+  for (guint i = 0; i < n; i++)
+    memcpy (map.data + i * size, grad_dataset_get_image (set, indices[i]), size);
+  gst_memory_unmap (GST_MEMORY_CAST (tensor), &map);
+
+  buffer = gst_buffer_new ();
+  gst_buffer_append_memory (buffer, GST_MEMORY_CAST (tensor));
+  GST_BUFFER_PTS (buffer) = self->samples_done * GST_MSECOND;
+  GST_BUFFER_DURATION (buffer) = n * GST_MSECOND;
+  GST_BUFFER_OFFSET (buffer) = self->samples_done;
+  GST_BUFFER_OFFSET_END (buffer) = self->samples_done + n;
+  attach_samples (self, buffer, indices, n);
+  return buffer;
+}
+
+/* To the next pass, when this one is over; FALSE after the last. */
+static gboolean
+advance (GradIdxSrc * self)
+{
+  if (self->position < pass_size (self, current_set (self)))
+    return TRUE;
+  if (!self->testing && self->test != NULL) {
+    self->testing = TRUE;
+  } else {
+    if (self->epoch == self->n_epochs)
+      return FALSE;
+    self->testing = FALSE;
+    self->epoch++;
+  }
+  begin_pass (self);
+  return TRUE;
+}
+
+static GstFlowReturn
+grad_idx_src_create (GstPushSrc * src, GstBuffer ** buffer)
+{
+  GradIdxSrc *self = GRAD_IDX_SRC (src);
+  GError *error = NULL;
+  guint n;
+
+  if (!advance (self))
+    return GST_FLOW_EOS;
+  n = MIN (self->n, pass_size (self, current_set (self)) - self->position);
+  if (n != self->caps_n) {
+    g_autoptr (GstCaps) caps = grad_caps_new (GRAD_DTYPE_UINT8, &GRAD_SHAPE (n, 1,
+            grad_dataset_get_height (self->train), grad_dataset_get_width (self->train)), 0, 1);
+
+    if (!gst_base_src_set_caps (GST_BASE_SRC (self), caps))
+      return GST_FLOW_NOT_NEGOTIATED;
+    self->caps_n = n;
+  }
+  if (!self->told)
+    push_dataset (self);
+  *buffer = make_batch (self, n, &error);
+  if (*buffer == NULL) {
+    fail (self, error);
+    return GST_FLOW_ERROR;
+  }
+  self->position += n;
+  self->samples_done += n;
+  return GST_FLOW_OK;
+}
+
+static gboolean
+grad_idx_src_query (GstBaseSrc * src, GstQuery * query)
+{
+  GradIdxSrc *self = GRAD_IDX_SRC (src);
+  GstFormat format;
+
+  if (grad_element_query_context (GST_ELEMENT (self), query, self->bus))
+    return TRUE;
+  if (GST_QUERY_TYPE (query) == GST_QUERY_DURATION && self->train != NULL) {
+    gst_query_parse_duration (query, &format, NULL);
+    if (format == GST_FORMAT_TIME) {
+      gst_query_set_duration (query, format, (guint64) self->n_epochs * (pass_size (self,
+                  self->train) + pass_size (self, self->test)) * GST_MSECOND);
+      return TRUE;
+    }
+  }
+  return GST_BASE_SRC_CLASS (grad_idx_src_parent_class)->query (src, query);
+}
+
+static gboolean
+grad_idx_src_decide_allocation (GstBaseSrc * src, GstQuery * query)
+{
+  return TRUE;                  /* tensors come from the device's pool */
+}
+
+static gboolean
+grad_idx_src_is_seekable (GstBaseSrc * src)
+{
+  return FALSE;
+}
+
+static GstStateChangeReturn
+grad_idx_src_change_state (GstElement * element, GstStateChange transition)
+{
+  GradIdxSrc *self = GRAD_IDX_SRC (element);
+  GstStateChangeReturn ret;
+
+  if (transition == GST_STATE_CHANGE_NULL_TO_READY) {
+    GError *error = NULL;
+
+    grad_element_ensure_bus (element, &self->bus);
+    if (!grad_bus_set_seed (self->bus, self->seed, &error)) {
+      fail (self, error);
+      return GST_STATE_CHANGE_FAILURE;
+    }
+  }
+  ret = GST_ELEMENT_CLASS (grad_idx_src_parent_class)->change_state (element, transition);
+  if (transition == GST_STATE_CHANGE_READY_TO_NULL)
+    g_clear_object (&self->bus);
+  return ret;
+}
+
+static void
+grad_idx_src_set_context (GstElement * element, GstContext * context)
+{
+  grad_element_set_context (element, context, &GRAD_IDX_SRC (element)->bus);
+  GST_ELEMENT_CLASS (grad_idx_src_parent_class)->set_context (element, context);
+}
+
+static gchar **
+string_property (GradIdxSrc * self, guint id)
+{
+  gchar **strings[] = { NULL, &self->location, &self->labels, &self->test_location,
+    &self->test_labels, &self->class_names, &self->model_name
+  };
+
+  return id < G_N_ELEMENTS (strings) ? strings[id] : NULL;
+}
+
+static void
+grad_idx_src_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
+{
+  GradIdxSrc *self = GRAD_IDX_SRC (object);
+
+  GST_OBJECT_LOCK (self);
+  switch (id) {
+    case PROP_BATCH_SIZE:
+      self->batch_size = g_value_get_uint (value);
+      break;
+    case PROP_EPOCHS:
+      self->epochs = g_value_get_uint (value);
+      break;
+    case PROP_PHASE:
+      self->phase = g_value_get_enum (value);
+      break;
+    case PROP_SHUFFLE:
+      self->shuffle = g_value_get_boolean (value);
+      break;
+    case PROP_SEED:
+      self->seed = g_value_get_uint64 (value);
+      break;
+    case PROP_DROP_LAST:
+      self->drop_last = g_value_get_boolean (value);
+      break;
+    default:
+      if (string_property (self, id)) {
+        g_free (*string_property (self, id));
+        *string_property (self, id) = g_value_dup_string (value);
+      } else
+        G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  }
+  GST_OBJECT_UNLOCK (self);
+}
+
+static void
+grad_idx_src_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
+{
+  GradIdxSrc *self = GRAD_IDX_SRC (object);
+
+  GST_OBJECT_LOCK (self);
+  switch (id) {
+    case PROP_BATCH_SIZE:
+      g_value_set_uint (value, self->batch_size);
+      break;
+    case PROP_EPOCHS:
+      g_value_set_uint (value, self->epochs);
+      break;
+    case PROP_PHASE:
+      g_value_set_enum (value, self->phase);
+      break;
+    case PROP_SHUFFLE:
+      g_value_set_boolean (value, self->shuffle);
+      break;
+    case PROP_SEED:
+      g_value_set_uint64 (value, self->seed);
+      break;
+    case PROP_DROP_LAST:
+      g_value_set_boolean (value, self->drop_last);
+      break;
+    default:
+      if (string_property (self, id))
+        g_value_set_string (value, *string_property (self, id));
+      else
+        G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+  }
+  GST_OBJECT_UNLOCK (self);
+}
+
+static void
+grad_idx_src_finalize (GObject * object)
+{
+  GradIdxSrc *self = GRAD_IDX_SRC (object);
+
+  for (guint id = PROP_LOCATION; id <= PROP_MODEL_NAME; id++)
+    g_free (*string_property (self, id));
+  g_clear_object (&self->bus);
+  G_OBJECT_CLASS (grad_idx_src_parent_class)->finalize (object);
+}
+
+static void
+install_strings (GObjectClass * klass)
+{
+  static const struct
+  {
+    guint id;
+    const gchar *name, *nick, *blurb, *value;
+  } strings[] = {
+    {PROP_LOCATION, "location", "Picture file", "IDX file with the pictures, plain or gzip"},
+    {PROP_LABELS, "labels", "Label file", "IDX file with the labels of location"},
+    {PROP_TEST_LOCATION, "test-location", "Test picture file",
+        "IDX file with pictures to evaluate after each epoch of training"},
+    {PROP_TEST_LABELS, "test-labels", "Test label file",
+        "IDX file with the labels of test-location"},
+    {PROP_CLASS_NAMES, "class-names", "Class names",
+        "Names of the classes, from label 0 on, separated by commas; kept in the model file"},
+    {PROP_MODEL_NAME, "model-name", "Model name",
+          "Network whose optimizer phase=auto looks for", DEFAULT_MODEL_NAME},
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (strings); i++)
+    g_object_class_install_property (klass, strings[i].id,
+        g_param_spec_string (strings[i].name, strings[i].nick, strings[i].blurb,
+            strings[i].value, GRAD_PARAM_STATIC));
+}
+
+static void
+grad_idx_src_class_init (GradIdxSrcClass * klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
+  GstBaseSrcClass *src_class = GST_BASE_SRC_CLASS (klass);
+
+  object_class->set_property = grad_idx_src_set_property;
+  object_class->get_property = grad_idx_src_get_property;
+  object_class->finalize = grad_idx_src_finalize;
+
+  install_strings (object_class);
+  g_object_class_install_property (object_class, PROP_BATCH_SIZE,
+      g_param_spec_uint ("batch-size", "Batch size", "Samples in a batch; lower it when memory "
+          "runs out", 1, 1 << 20, DEFAULT_BATCH_SIZE, GRAD_PARAM_STATIC));
+  g_object_class_install_property (object_class, PROP_EPOCHS,
+      g_param_spec_uint ("epochs", "Epochs", "Passes over the data", 1, G_MAXUINT,
+          DEFAULT_EPOCHS, GRAD_PARAM_STATIC));
+  g_object_class_install_property (object_class, PROP_PHASE,
+      g_param_spec_enum ("phase", "Phase", "What the batches are for", GRAD_TYPE_IDX_SRC_PHASE,
+          DEFAULT_PHASE, GRAD_PARAM_STATIC));
+  g_object_class_install_property (object_class, PROP_SHUFFLE,
+      g_param_spec_boolean ("shuffle", "Shuffle", "Whether each epoch of training has a new "
+          "random order", DEFAULT_SHUFFLE, GRAD_PARAM_STATIC));
+  g_object_class_install_property (object_class, PROP_SEED,
+      g_param_spec_uint64 ("seed", "Seed", "Seed of everything random in the run: order and "
+          "initial weights", 0, G_MAXUINT64, DEFAULT_SEED, GRAD_PARAM_STATIC));
+  g_object_class_install_property (object_class, PROP_DROP_LAST,
+      g_param_spec_boolean ("drop-last", "Drop last", "Whether a last batch of fewer samples is "
+          "left out of training", DEFAULT_DROP_LAST, GRAD_PARAM_STATIC));
+
+  gst_element_class_add_static_pad_template (element_class, &src_template);
+  gst_element_class_set_static_metadata (element_class, "IDX source", "Source/Tensor",
+      "Reads batches of pictures and their labels from IDX files (MNIST, Fashion-MNIST)",
+      PACKAGE_AUTHOR);
+  element_class->change_state = GST_DEBUG_FUNCPTR (grad_idx_src_change_state);
+  element_class->set_context = GST_DEBUG_FUNCPTR (grad_idx_src_set_context);
+  src_class->start = GST_DEBUG_FUNCPTR (grad_idx_src_start);
+  src_class->stop = GST_DEBUG_FUNCPTR (grad_idx_src_stop);
+  src_class->query = GST_DEBUG_FUNCPTR (grad_idx_src_query);
+  src_class->is_seekable = GST_DEBUG_FUNCPTR (grad_idx_src_is_seekable);
+  src_class->decide_allocation = GST_DEBUG_FUNCPTR (grad_idx_src_decide_allocation);
+  GST_PUSH_SRC_CLASS (klass)->create = GST_DEBUG_FUNCPTR (grad_idx_src_create);
+  gst_type_mark_as_plugin_api (GRAD_TYPE_IDX_SRC_PHASE, 0);
+}
+
+static void
+grad_idx_src_init (GradIdxSrc * self)
+{
+  self->batch_size = DEFAULT_BATCH_SIZE;
+  self->epochs = DEFAULT_EPOCHS;
+  self->shuffle = DEFAULT_SHUFFLE;
+  self->model_name = g_strdup (DEFAULT_MODEL_NAME);
+  self->source = grad_sample_meta_new_source ();
+  gst_base_src_set_format (GST_BASE_SRC (self), GST_FORMAT_TIME);
+}

@@ -1,0 +1,331 @@
+/* Tests of kernels/conv: by hand, by finite differences, and every device against the reference
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "gradient.h"
+
+#include <string.h>
+
+typedef struct
+{
+  gint n, ic, ih, iw, oc, kernel, stride, padding;
+  gboolean bias, accumulate, add, relu;
+} Case;
+
+/* all that one convolution has, on one device */
+typedef struct
+{
+  GradDevice *device;
+  const GradConvOps *ops;
+  GradConvDesc desc;
+  GradPlan *plan;
+  GradTensor *x, *w, *b, *residual, *y, *dy, *dx, *dw, *db;
+} Conv;
+
+static GradConvDesc
+conv_desc (const Case * c)
+{
+  return (GradConvDesc) {
+    .n = c->n,.ic = c->ic,.ih = c->ih,.iw = c->iw,.oc = c->oc,
+    .oh = (c->ih + 2 * c->padding - c->kernel) / c->stride + 1,
+    .ow = (c->iw + 2 * c->padding - c->kernel) / c->stride + 1,
+    .kernel = c->kernel,.stride = c->stride,.padding = c->padding,
+    .bias = c->bias,.add = c->add,.relu = c->relu,.training = !c->add && !c->relu,
+  };
+}
+
+static void
+conv_clear (Conv * self)
+{
+  GradTensor **tensors[] = { &self->x, &self->w, &self->b, &self->residual, &self->y, &self->dy,
+    &self->dx, &self->dw, &self->db
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (tensors); i++)
+    g_clear_pointer (tensors[i], grad_tensor_unref);
+}
+
+/* fresh values; gradients hold what accumulate adds to */
+static void
+conv_fill (Conv * self, guint64 seed)
+{
+  GradConvDesc *d = &self->desc;
+  GradShape x = GRAD_SHAPE (d->n, d->ic, d->ih, d->iw), y = GRAD_SHAPE (d->n, d->oc, d->oh, d->ow);
+  GradShape w = GRAD_SHAPE (d->oc, d->ic, d->kernel, d->kernel), b = GRAD_SHAPE (d->oc);
+
+  conv_clear (self);
+  self->x = test_random (self->device, x, seed + 1, -1, 1);
+  self->w = test_random_plain (self->device, w, seed + 2, -1, 1);
+  self->b = d->bias ? test_random_plain (self->device, b, seed + 3, -1, 1) : NULL;
+  self->residual = d->add ? test_random (self->device, y, seed + 4, -1, 1) : NULL;
+  self->y = test_random (self->device, y, seed + 5, -1, 1);
+  self->dy = test_random (self->device, y, seed + 6, -1, 1);
+  self->dx = test_random (self->device, x, seed + 7, -1, 1);
+  self->dw = test_random_plain (self->device, w, seed + 8, -1, 1);
+  self->db = d->bias ? test_random_plain (self->device, b, seed + 9, -1, 1) : NULL;
+}
+
+static void
+conv_open (Conv * self, GradDevice * device, const Case * c)
+{
+  *self = (Conv) {.device = device,.ops = grad_device_kernels (device)->conv,
+        .desc = conv_desc (c)};
+  g_assert_true (self->ops->supports (device, &self->desc));
+  TEST_RUN (device, (self->plan = self->ops->plan (device, &self->desc, &error)) != NULL);
+}
+
+static void
+conv_close (Conv * self)
+{
+  conv_clear (self);
+  grad_plan_free (self->plan);
+}
+
+static void
+conv_forward (gpointer data)
+{
+  Conv *s = data;
+
+  TEST_RUN (s->device, s->ops->forward (s->plan, s->x, s->w, s->b, s->residual, s->y, &error));
+}
+
+static void
+conv_backward (Conv * s, gboolean accumulate)
+{
+  TEST_RUN (s->device, s->ops->backward_data (s->plan, s->dy, s->w, s->dx, &error));
+  TEST_RUN (s->device, s->ops->backward_weights (s->plan, s->x, s->dy, s->dw, s->db, accumulate,
+          &error));
+}
+
+/* what cannot be computed backward says so */
+static void
+assert_no_backward (Conv * s)
+{
+  g_autoptr (GError) data_error = NULL, weights_error = NULL;
+  gboolean call (gpointer unused, GError ** error)
+  {
+    g_assert_false (s->ops->backward_data (s->plan, s->dy, s->w, s->dx, &data_error));
+    g_assert_false (s->ops->backward_weights (s->plan, s->x, s->dy, s->dw, s->db, FALSE,
+            &weights_error));
+    return TRUE;
+  }
+
+  grad_device_call (s->device, FALSE, call, NULL, NULL);
+  g_assert_error (data_error, GRAD_ERROR, GRAD_ERROR_UNSUPPORTED);
+  g_assert_error (weights_error, GRAD_ERROR, GRAD_ERROR_UNSUPPORTED);
+}
+
+static void
+test_by_hand (void)
+{
+  Case c = {.n = 1,.ic = 1,.ih = 3,.iw = 3,.oc = 1,.kernel = 2,.stride = 1,.bias = TRUE };
+
+  for (const gchar * const *name = test_devices (); *name; name++) {
+    g_autoptr (GradDevice) device = test_device (*name);
+    g_autoptr (GradTensor) y = test_values (device, GRAD_SHAPE (1, 1, 2, 2),
+        (gfloat[]) { 47, 57, 77, 87 });
+    g_autoptr (GradTensor) dx = test_values (device, GRAD_SHAPE (1, 1, 3, 3),
+        (gfloat[]) { 1, 2, 0, 3, 6, 4, 0, 6, 8 });
+    g_autoptr (GradTensor) dw = test_values (device, GRAD_SHAPE (1, 1, 2, 2),
+        (gfloat[]) { 11, 14, 20, 23 });
+    g_autoptr (GradTensor) db = test_values (device, GRAD_SHAPE (1), (gfloat[]) { 3 });
+    Conv conv;
+
+    conv_open (&conv, device, &c);
+    conv.x = test_values (device, GRAD_SHAPE (1, 1, 3, 3),
+        (gfloat[]) { 1, 2, 3, 4, 5, 6, 7, 8, 9 });
+    conv.w = test_values (device, GRAD_SHAPE (1, 1, 2, 2), (gfloat[]) { 1, 2, 3, 4 });
+    conv.b = test_values (device, GRAD_SHAPE (1), (gfloat[]) { 10 });
+    conv.dy = test_values (device, GRAD_SHAPE (1, 1, 2, 2), (gfloat[]) { 1, 0, 0, 2 });
+    conv.y = test_new (device, GRAD_SHAPE (1, 1, 2, 2));
+    conv.dx = test_new (device, GRAD_SHAPE (1, 1, 3, 3));
+    conv.dw = test_new (device, GRAD_SHAPE (1, 1, 2, 2));
+    conv.db = test_new (device, GRAD_SHAPE (1));
+    conv_forward (&conv);
+    conv_backward (&conv, FALSE);
+    test_assert_close (conv.y, y, 1e-6);
+    test_assert_close (conv.dx, dx, 1e-6);
+    test_assert_close (conv.dw, dw, 1e-6);
+    test_assert_close (conv.db, db, 1e-6);
+    conv_close (&conv);
+  }
+}
+
+static void
+test_differences (void)
+{
+  static const Case cases[] = {
+    {2, 3, 5, 4, 2, 3, 1, 1, TRUE},
+    {1, 2, 7, 6, 3, 3, 2, 1, TRUE},
+    {2, 1, 9, 8, 2, 7, 2, 3, TRUE},
+    {3, 2, 4, 5, 3, 1, 2, 0, TRUE},
+  };
+  g_autoptr (GradDevice) ref = test_device ("ref");
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    Conv conv;
+
+    conv_open (&conv, ref, &cases[i]);
+    conv_fill (&conv, 100 * i);
+    conv_forward (&conv);
+    conv_backward (&conv, FALSE);
+    test_assert_gradient (conv.dx, conv.x, conv.y, conv.dy, conv_forward, &conv, 1e-3, 1e-10);
+    test_assert_gradient (conv.dw, conv.w, conv.y, conv.dy, conv_forward, &conv, 1e-3, 1e-10);
+    test_assert_gradient (conv.db, conv.b, conv.y, conv.dy, conv_forward, &conv, 1e-3, 1e-10);
+    conv_close (&conv);
+  }
+}
+
+static const Case cases[] = {
+  /* n ic ih iw oc k s p  bias accumulate add relu */
+  {1, 1, 1, 1, 1, 1, 1, 0, FALSE},
+  {5, 1, 29, 31, 16, 7, 2, 3, TRUE},
+  {1, 1, 96, 96, 64, 7, 2, 3, FALSE},
+  {96, 1, 12, 12, 16, 7, 2, 3, TRUE, TRUE},
+  {2, 3, 13, 11, 6, 3, 1, 1, TRUE},
+  {5, 6, 9, 9, 3, 3, 2, 1, TRUE, TRUE},
+  {3, 3, 15, 14, 32, 7, 2, 3, FALSE, TRUE},
+  {2, 16, 8, 8, 10, 3, 1, 1, TRUE},
+  {2, 10, 8, 8, 16, 3, 1, 1, TRUE, TRUE},
+  {2, 24, 7, 7, 24, 3, 1, 1, TRUE},
+  {1, 16, 9, 7, 16, 3, 1, 1, TRUE},
+  {5, 32, 13, 13, 16, 3, 1, 1, FALSE},
+  {5, 16, 7, 6, 32, 3, 2, 1, TRUE, TRUE},
+  {5, 64, 24, 24, 64, 3, 1, 1, FALSE},
+  {1, 16, 5, 5, 16, 3, 1, 0, TRUE},
+  {1, 16, 6, 6, 16, 3, 1, 2, TRUE},
+  {3, 16, 6, 6, 64, 7, 1, 3, TRUE},
+  /* Winograd, where a device has it */
+  {8, 16, 12, 12, 16, 3, 1, 1, TRUE, TRUE},
+  {8, 64, 24, 24, 64, 3, 1, 1, FALSE},
+  {9, 64, 7, 9, 32, 3, 1, 1, TRUE},
+  {96, 32, 6, 6, 32, 3, 1, 1, FALSE, TRUE},
+  {16, 128, 3, 3, 64, 3, 1, 1, TRUE},
+  {11, 16, 3, 3, 16, 3, 1, 0, FALSE},
+  {96, 16, 1, 1, 16, 3, 1, 1, TRUE},
+  /* shortcuts */
+  {5, 16, 12, 12, 32, 1, 2, 0, TRUE},
+  {96, 32, 6, 6, 64, 1, 2, 0, TRUE, TRUE},
+  {5, 64, 3, 3, 64, 1, 1, 0, FALSE, TRUE},
+  {3, 6, 5, 7, 3, 1, 2, 0, TRUE},
+  /* inference */
+  {1, 1, 28, 28, 16, 7, 2, 3, TRUE, FALSE, FALSE, TRUE},
+  {1, 16, 12, 12, 16, 3, 1, 1, TRUE, FALSE, TRUE, TRUE},
+  {1, 64, 6, 6, 64, 3, 1, 1, TRUE, FALSE, TRUE, FALSE},
+  {9, 32, 12, 11, 32, 3, 1, 1, TRUE, FALSE, TRUE, TRUE},
+  {9, 32, 12, 11, 32, 3, 1, 1, FALSE, FALSE, TRUE, TRUE},
+  {9, 32, 12, 11, 32, 3, 1, 1, TRUE, FALSE, FALSE, TRUE},
+  {5, 16, 12, 12, 32, 3, 2, 1, TRUE, FALSE, TRUE, TRUE},
+  {5, 16, 12, 12, 32, 1, 2, 0, FALSE, FALSE, TRUE, FALSE},
+  {2, 3, 9, 9, 6, 3, 1, 1, TRUE, FALSE, TRUE, TRUE},
+};
+
+/* 1e-5 of the largest value; Winograd's transformations lose about a digit */
+static gdouble
+tolerance (const Case * c)
+{
+  return c->kernel == 3 && c->stride == 1 && c->n >= 8 ? 2e-4 : 1e-5;
+}
+
+static void
+test_device_against_ref (gconstpointer name)
+{
+  g_autoptr (GradDevice) ref = test_device ("ref"), device = test_device (name);
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    gdouble t = tolerance (&cases[i]);
+    guint64 n_allocations = 0;
+    Conv expected, got;
+
+    g_test_message ("case %u", i);
+    conv_open (&expected, ref, &cases[i]);
+    conv_open (&got, device, &cases[i]);
+    for (guint round = 0; round < 2; round++) { /* the plan keeps nothing of the first one */
+      conv_fill (&expected, 1000 * i + 100 * round);
+      conv_fill (&got, 1000 * i + 100 * round);
+      conv_forward (&expected);
+      conv_forward (&got);
+      test_assert_close (got.y, expected.y, t);
+      if (expected.desc.training) {
+        conv_backward (&expected, cases[i].accumulate);
+        conv_backward (&got, cases[i].accumulate);
+        test_assert_close (got.dx, expected.dx, t);
+        test_assert_close (got.dw, expected.dw, t);
+        if (cases[i].bias)
+          test_assert_close (got.db, expected.db, t);
+      } else {
+        assert_no_backward (&expected);
+        assert_no_backward (&got);
+      }
+      if (round == 1)
+        g_assert_cmpuint (grad_device_get_n_allocations (device), ==, n_allocations);
+      n_allocations = grad_device_get_n_allocations (device);
+    }
+    conv_close (&expected);
+    conv_close (&got);
+  }
+}
+
+/* twice the same gives the same bits */
+static void
+test_repeatable (gconstpointer name)
+{
+  Case c = { 16, 32, 13, 13, 32, 3, 1, 1, TRUE };
+  g_autoptr (GradDevice) device = test_device (name);
+  g_autofree gfloat *y[2] = { NULL }, *dx[2] = { NULL }, *dw[2] = { NULL };
+  Conv conv;
+
+  conv_open (&conv, device, &c);
+  for (guint i = 0; i < 2; i++) {
+    conv_fill (&conv, 1);
+    conv_forward (&conv);
+    conv_backward (&conv, FALSE);
+    y[i] = test_download (conv.y);
+    dx[i] = test_download (conv.dx);
+    dw[i] = test_download (conv.dw);
+  }
+  g_assert_cmpmem (y[0], conv.y->memory.maxsize, y[1], conv.y->memory.maxsize);
+  g_assert_cmpmem (dx[0], conv.dx->memory.maxsize, dx[1], conv.dx->memory.maxsize);
+  g_assert_cmpmem (dw[0], conv.dw->memory.maxsize, dw[1], conv.dw->memory.maxsize);
+  g_free (y[1]);
+  g_free (dx[1]);
+  g_free (dw[1]);
+  conv_close (&conv);
+}
+
+static void
+test_refused (void)
+{
+  for (const gchar * const *name = test_devices (); *name; name++) {
+    static const Case fits = { 2, 3, 8, 8, 4, 3, 1, 1 };
+    g_autoptr (GradDevice) device = test_device (*name);
+    const GradConvOps *ops = grad_device_kernels (device)->conv;
+    GradConvDesc wrong[5];
+
+    for (guint i = 0; i < G_N_ELEMENTS (wrong); i++) {
+      g_autoptr (GError) error = NULL;
+
+      wrong[i] = conv_desc (&fits);
+      *(gint *[]) {&wrong[i].oh, &wrong[i].n, &wrong[i].stride, &wrong[i].iw, &wrong[i].oc}[i] = 0;
+      g_assert_false (ops->supports (device, &wrong[i]));
+      g_assert_null (ops->plan (device, &wrong[i], &error));
+      g_assert_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE);
+    }
+  }
+}
+
+int
+main (int argc, char **argv)
+{
+  gst_init (&argc, &argv);
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/kernels/conv/by-hand", test_by_hand);
+  g_test_add_func ("/kernels/conv/differences", test_differences);
+  g_test_add_func ("/kernels/conv/refused", test_refused);
+  for (const gchar * const *name = test_devices () + 1; *name; name++) {
+    g_autofree gchar *against = g_strdup_printf ("/kernels/conv/%s/against-ref", *name);
+    g_autofree gchar *repeatable = g_strdup_printf ("/kernels/conv/%s/repeatable", *name);
+
+    g_test_add_data_func (against, *name, test_device_against_ref);
+    g_test_add_data_func (repeatable, *name, test_repeatable);
+  }
+  return g_test_run ();
+}
