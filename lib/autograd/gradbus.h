@@ -14,8 +14,7 @@ G_BEGIN_DECLS
 #define GRAD_BUS_CONTEXT_TYPE "grad.bus"
 
 #define GRAD_TYPE_BUS (grad_bus_get_type ())
-G_DECLARE_FINAL_TYPE (GradBus, grad_bus, GRAD, BUS, GObject)
-GRAD_API GType grad_bus_get_type (void);
+GRAD_API G_DECLARE_FINAL_TYPE (GradBus, grad_bus, GRAD, BUS, GObject)
 
 GRAD_API GradBus *grad_bus_new (void);
 GRAD_API GstContext *grad_bus_to_context (GradBus * bus);

@@ -7,8 +7,7 @@
 G_BEGIN_DECLS
 
 #define GRAD_TYPE_GRAPH (grad_graph_get_type ())
-G_DECLARE_FINAL_TYPE (GradGraph, grad_graph, GRAD, GRAPH, GObject)
-GRAD_API GType grad_graph_get_type (void);
+GRAD_API G_DECLARE_FINAL_TYPE (GradGraph, grad_graph, GRAD, GRAPH, GObject)
 
 /**
  * GradBlock:

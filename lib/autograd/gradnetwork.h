@@ -7,8 +7,7 @@
 G_BEGIN_DECLS
 
 #define GRAD_TYPE_NETWORK (grad_network_get_type ())
-G_DECLARE_FINAL_TYPE (GradNetwork, grad_network, GRAD, NETWORK, GObject)
-GRAD_API GType grad_network_get_type (void);
+GRAD_API G_DECLARE_FINAL_TYPE (GradNetwork, grad_network, GRAD, NETWORK, GObject)
 
 GRAD_API GradNetwork *grad_network_new (const gchar * name);
 GRAD_API const gchar *grad_network_get_name (GradNetwork * network);

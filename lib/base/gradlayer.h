@@ -9,8 +9,7 @@
 G_BEGIN_DECLS
 
 #define GRAD_TYPE_LAYER (grad_layer_get_type ())
-G_DECLARE_DERIVABLE_TYPE (GradLayer, grad_layer, GRAD, LAYER, GradTransform)
-GRAD_API GType grad_layer_get_type (void);
+GRAD_API G_DECLARE_DERIVABLE_TYPE (GradLayer, grad_layer, GRAD, LAYER, GradTransform)
 
 /**
  * GradLayerClass:

@@ -27,8 +27,7 @@ GRAD_API GType grad_schedule_get_type (void);
 GRAD_API gdouble grad_schedule_factor (GradSchedule schedule, guint64 step, guint64 n_steps);
 
 #define GRAD_TYPE_TRAIN_SINK (grad_train_sink_get_type ())
-G_DECLARE_DERIVABLE_TYPE (GradTrainSink, grad_train_sink, GRAD, TRAIN_SINK, GstBaseSink)
-GRAD_API GType grad_train_sink_get_type (void);
+GRAD_API G_DECLARE_DERIVABLE_TYPE (GradTrainSink, grad_train_sink, GRAD, TRAIN_SINK, GstBaseSink)
 
 /**
  * GradTrainSinkClass:

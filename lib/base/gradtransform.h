@@ -8,8 +8,7 @@
 G_BEGIN_DECLS
 
 #define GRAD_TYPE_TRANSFORM (grad_transform_get_type ())
-G_DECLARE_DERIVABLE_TYPE (GradTransform, grad_transform, GRAD, TRANSFORM, GstBaseTransform)
-GRAD_API GType grad_transform_get_type (void);
+GRAD_API G_DECLARE_DERIVABLE_TYPE (GradTransform, grad_transform, GRAD, TRANSFORM, GstBaseTransform)
 
 /**
  * GradTransformClass:
