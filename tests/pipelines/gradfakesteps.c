@@ -138,6 +138,8 @@ plugin_init (GstPlugin * plugin)
   return gst_element_register (plugin, "fakesteps", GST_RANK_NONE, fake_steps_get_type ());
 }
 
+#ifndef PACKAGE
 #define PACKAGE PACKAGE_NAME
+#endif
 GST_PLUGIN_DEFINE (GST_VERSION_MAJOR, GST_VERSION_MINOR, gradfakesteps, "Test element",
     plugin_init, PACKAGE_VERSION, "LGPL", PACKAGE_NAME, PACKAGE_ORIGIN)
