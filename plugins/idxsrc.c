@@ -250,10 +250,11 @@ grad_idx_src_stop (GstBaseSrc * src)
   return TRUE;
 }
 
+/* Not GstBaseSrc's start(), which adds an error of its own when it fails. */
 static gboolean
-grad_idx_src_start (GstBaseSrc * src)
+start (GradIdxSrc * self)
 {
-  GradIdxSrc *self = GRAD_IDX_SRC (src);
+  GstBaseSrc *src = GST_BASE_SRC (self);
   GError *error = NULL;
 
   if (!open_files (self, &error)
@@ -452,10 +453,12 @@ grad_idx_src_change_state (GstElement * element, GstStateChange transition)
 
     grad_element_ensure_bus (element, &self->bus);
     if (!grad_bus_set_seed (self->bus, self->seed, &error)) {
+      g_clear_object (&self->bus);      /* the next try shall not meet what failed */
       fail (self, error);
       return GST_STATE_CHANGE_FAILURE;
     }
-  }
+  } else if (transition == GST_STATE_CHANGE_READY_TO_PAUSED && !start (self))
+    return GST_STATE_CHANGE_FAILURE;
   ret = GST_ELEMENT_CLASS (grad_idx_src_parent_class)->change_state (element, transition);
   if (transition == GST_STATE_CHANGE_READY_TO_NULL)
     g_clear_object (&self->bus);
@@ -622,7 +625,6 @@ grad_idx_src_class_init (GradIdxSrcClass * klass)
       PACKAGE_AUTHOR);
   element_class->change_state = GST_DEBUG_FUNCPTR (grad_idx_src_change_state);
   element_class->set_context = GST_DEBUG_FUNCPTR (grad_idx_src_set_context);
-  src_class->start = GST_DEBUG_FUNCPTR (grad_idx_src_start);
   src_class->stop = GST_DEBUG_FUNCPTR (grad_idx_src_stop);
   src_class->query = GST_DEBUG_FUNCPTR (grad_idx_src_query);
   src_class->negotiate = GST_DEBUG_FUNCPTR (grad_idx_src_negotiate);

@@ -220,7 +220,8 @@ grad_layer_change_state (GstElement * element, GstStateChange transition)
   else if (transition == GST_STATE_CHANGE_PAUSED_TO_READY)
     grad_network_set_flushing (priv->network, &priv->flushing, TRUE);
   ret = GST_ELEMENT_CLASS (grad_layer_parent_class)->change_state (element, transition);
-  if (transition == GST_STATE_CHANGE_READY_TO_NULL) {
+  if (transition == GST_STATE_CHANGE_READY_TO_NULL
+      || (transition == GST_STATE_CHANGE_NULL_TO_READY && ret == GST_STATE_CHANGE_FAILURE)) {
     g_clear_object (&priv->network);
     g_clear_pointer (&priv->prefix, g_free);
   }

@@ -22,6 +22,7 @@ typedef struct
   /* streaming thread */
   GradDType dtype;
   GradShape input;
+  GstCaps *refused;             /* they come again with the next event, and one error is enough */
 } GradTransformPrivate;
 
 enum
@@ -120,16 +121,20 @@ grad_transform_fixate_caps (GstBaseTransform * trans, GstPadDirection direction,
   GradShape input;
   GstStructure *s;
 
-  othercaps = gst_caps_truncate (gst_caps_make_writable (othercaps));
-  s = gst_caps_get_structure (othercaps, 0);
   if (direction == GST_PAD_SINK
       && output_caps (GRAD_TRANSFORM (trans), caps, &dtype, &input, &inferred, NULL)) {
-    const GstStructure *from = gst_caps_get_structure (inferred, 0);
+    g_autoptr (GstCaps) peer = gst_pad_peer_query_caps (trans->srcpad, othercaps);
 
+    if (peer == NULL || gst_caps_is_empty (peer) || gst_caps_can_intersect (inferred, peer)) {
+      gst_caps_unref (othercaps);
+      return g_steal_pointer (&inferred);
+    }
     /* a caps filter behind that asks for something else keeps its word: set_caps() tells */
-    if (!gst_structure_has_field (s, "dimensions"))
-      gst_structure_set_value (s, "dimensions", gst_structure_get_value (from, "dimensions"));
-  } else if (!gst_structure_has_field (s, "dimensions"))
+    gst_caps_take (&othercaps, g_steal_pointer (&peer));
+  }
+  othercaps = gst_caps_truncate (gst_caps_make_writable (othercaps));
+  s = gst_caps_get_structure (othercaps, 0);
+  if (!gst_structure_has_field (s, "dimensions"))
     gst_structure_set (s, "dimensions", G_TYPE_STRING, "1", NULL);
   if (!gst_structure_has_field (s, "framerate"))
     gst_structure_set (s, "framerate", GST_TYPE_FRACTION, 0, 1, NULL);
@@ -146,6 +151,9 @@ grad_transform_set_caps (GstBaseTransform * trans, GstCaps * incaps, GstCaps * o
   GradShape expected, asked;
   GradDType dtype;
 
+  if (priv->refused != NULL && gst_caps_is_equal (incaps, priv->refused))
+    return FALSE;
+  gst_caps_replace (&priv->refused, incaps);
   if (!output_caps (self, incaps, &priv->dtype, &priv->input, &inferred, &error))
     return fail (self, error);
   if (grad_caps_parse (inferred, GRAD_MAX_RANK, &dtype, &expected, NULL)
@@ -159,6 +167,7 @@ grad_transform_set_caps (GstBaseTransform * trans, GstCaps * incaps, GstCaps * o
   }
   if (KLASS (self)->prepare && !KLASS (self)->prepare (self, &priv->input, &error))
     return fail (self, error);
+  gst_clear_caps (&priv->refused);
   return TRUE;
 }
 
@@ -237,6 +246,7 @@ grad_transform_stop (GstBaseTransform * trans)
 
   if (KLASS (self)->stop)
     KLASS (self)->stop (self);
+  gst_clear_caps (&PRIV (self)->refused);
   g_clear_object (&PRIV (self)->device);
   return TRUE;
 }
@@ -246,8 +256,10 @@ grad_transform_change_state (GstElement * element, GstStateChange transition)
 {
   GstStateChangeReturn ret;
 
-  if (transition == GST_STATE_CHANGE_NULL_TO_READY && !attach (GRAD_TRANSFORM (element)))
+  if (transition == GST_STATE_CHANGE_NULL_TO_READY && !attach (GRAD_TRANSFORM (element))) {
+    g_clear_object (&PRIV (element)->bus);      /* the next try shall not meet what failed */
     return GST_STATE_CHANGE_FAILURE;
+  }
   ret = GST_ELEMENT_CLASS (grad_transform_parent_class)->change_state (element, transition);
   if (transition == GST_STATE_CHANGE_READY_TO_NULL)
     g_clear_object (&PRIV (element)->bus);
