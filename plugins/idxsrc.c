@@ -388,8 +388,11 @@ grad_idx_src_create (GstPushSrc * src, GstBuffer ** buffer)
     g_autoptr (GstCaps) caps = grad_caps_new (GRAD_DTYPE_UINT8, &GRAD_SHAPE (n, 1,
             grad_dataset_get_height (self->train), grad_dataset_get_width (self->train)), 0, 1);
 
-    if (!gst_base_src_set_caps (GST_BASE_SRC (self), caps))
-      return GST_FLOW_NOT_NEGOTIATED;
+    /* a flush makes it fail, too; once more, as that may be over by now */
+    if (!gst_base_src_set_caps (GST_BASE_SRC (self), caps)
+        && !gst_base_src_set_caps (GST_BASE_SRC (self), caps))
+      return GST_PAD_IS_FLUSHING (GST_BASE_SRC_PAD (self)) ? GST_FLOW_FLUSHING
+          : GST_FLOW_NOT_NEGOTIATED;
     self->caps_n = n;
   }
   if (!self->told)

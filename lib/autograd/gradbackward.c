@@ -89,7 +89,8 @@ backward_job (gpointer data, GError ** error)
  * @network: a network
  * @root: where the gradient starts: the loss's node
  * @accumulate: whether parameter gradients are added to those of the last backward
- * @abort: (nullable): flag that interrupts between two units
+ * @interrupted: (nullable): asked between two units; stops when it is %TRUE
+ * @data: for @interrupted
  * @error: location of a #GError
  *
  * Walks the tape from @root in reverse, sums the gradients where a value was used several times, and leaves the
@@ -100,7 +101,7 @@ backward_job (gpointer data, GError ** error)
  */
 gboolean
 grad_network_backward (GradNetwork * network, GradNode * root, gboolean accumulate,
-    const gint * abort, GError ** error)
+    GradInterruptFunc interrupted, gpointer data, GError ** error)
 {
   g_autoptr (GPtrArray) order = g_ptr_array_new_with_free_func ((GDestroyNotify) grad_node_unref);
   gboolean ok = TRUE;
@@ -110,7 +111,7 @@ grad_network_backward (GradNetwork * network, GradNode * root, gboolean accumula
     Backward b = { order->pdata[i], accumulate };
     GradUnit *unit = b.node->unit;
 
-    if (abort != NULL && g_atomic_int_get (abort)) {
+    if (interrupted != NULL && interrupted (data)) {
       g_set_error (error, GRAD_ERROR, GRAD_ERROR_ABORTED, "the step was interrupted");
       ok = FALSE;
     } else if (b.node != root && b.node->grad == NULL) {
@@ -210,10 +211,8 @@ grad_network_update_adam (GradNetwork * network, const GradAdamOptions * options
   u.args = (GradAdamArgs) {
   options->learning_rate, options->beta1, options->beta2, options->epsilon,
         options->weight_decay, network->n_updates + 1};
-  if (tensors->len > 0 && !grad_device_call (u.device, FALSE, update_job, &u, error)) {
-    g_ptr_array_set_size (network->tape, 0);    /* aborts the step */
+  if (tensors->len > 0 && !grad_device_call (u.device, FALSE, update_job, &u, error))
     return FALSE;
-  }
   network->n_updates++;
   return TRUE;
 }

@@ -166,6 +166,11 @@ grad_bus_add_settings (GradBus * bus, const GradDeviceSettings * settings, GErro
   gboolean ok = TRUE;
 
   g_mutex_lock (&bus->lock);
+  if (bus->device != NULL) {    /* too late to choose */
+    have->name = grad_device_get_name (bus->device);
+    have->precision = grad_device_get_precision (bus->device);
+    have->threads = grad_device_get_threads (bus->device);
+  }
   if (settings->name && have->name && !g_str_equal (settings->name, have->name))
     ok = contradiction (error, "device");
   else if (settings->precision && have->precision && settings->precision != have->precision)

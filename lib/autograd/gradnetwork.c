@@ -271,6 +271,18 @@ grad_network_commit (GradNetwork * network, GError ** error)
 }
 
 /**
+ * grad_network_discard: (skip)
+ * @network: a network
+ *
+ * Lets go of the last backward's tape, without an update. The step is over when nobody else holds the tape.
+ */
+void
+grad_network_discard (GradNetwork * network)
+{
+  g_ptr_array_set_size (network->tape, 0);
+}
+
+/**
  * grad_network_get_n_updates:
  * @network: a network
  *

@@ -45,13 +45,15 @@ typedef struct
 
 #define GRAD_ADAM_DEFAULTS { 0.001, 0.9, 0.999, 1e-8, 0 }
 
-/* One training step, in this order: backward from the loss's node, update, commit. An abort flag
- * (atomic, nullable) interrupts backward between two units. */
+/* One training step, in this order: backward from the loss's node, update, commit. Whoever does not get
+ * to commit discards. A function (nullable) is asked between two units whether to stop; it may wait. */
+typedef gboolean (*GradInterruptFunc) (gpointer data);
 GRAD_API gboolean grad_network_backward (GradNetwork * network, GradNode * root,
-    gboolean accumulate, const gint * abort, GError ** error);
+    gboolean accumulate, GradInterruptFunc interrupted, gpointer data, GError ** error);
 GRAD_API gboolean grad_network_update_adam (GradNetwork * network,
     const GradAdamOptions * options, GError ** error);
 GRAD_API gboolean grad_network_commit (GradNetwork * network, GError ** error);
+GRAD_API void grad_network_discard (GradNetwork * network);
 GRAD_API guint64 grad_network_get_n_updates (GradNetwork * network);
 
 G_END_DECLS

@@ -20,6 +20,7 @@ struct _GradNode
   GradNode *inputs[2];          /* owned, NULL where no gradient is wanted */
   GradTensor *saved[GRAD_NODE_MAX_SAVED];       /* held (grad_tensor_hold) */
   gpointer output;              /* address of the output memory, to tell whether a buffer still holds it; never followed */
+  guint output_writes;          /* times that it had been mapped for writing */
 
   /* during backward */
   GradTensor *grad;             /* sum of the gradients that have arrived */

@@ -240,6 +240,7 @@ forward_job (gpointer data, GError ** error)
     g_atomic_int_inc (&entry->users);
     output.node = grad_node_new (f->unit, entry, f->step, nodes, f->n_inputs);
     output.node->output = output.tensor;
+    output.node->output_writes = output.tensor->n_writes;
   }
   if (!klass->forward (f->unit, entry->plan, tensors, output.tensor, output.node, error)) {
     grad_value_clear (&output);

@@ -6,6 +6,7 @@
 #include "gradlayer.h"
 #include "../autograd/gradnetwork-private.h"
 #include "../autograd/gradtapemeta-private.h"
+#include "../tensor/gradtensor-private.h"
 
 GST_DEBUG_CATEGORY_STATIC (grad_layer_debug);
 #define GST_CAT_DEFAULT grad_layer_debug
@@ -23,6 +24,7 @@ typedef struct
   GradGraph *graph;
   gchar *prefix;                /* that is used: kept until NULL, so that PAUSED can be left and entered */
   gboolean flushing;            /* network's lock */
+  gint stopped;                 /* atomic: not PAUSED or PLAYING */
 } GradLayerPrivate;
 
 enum
@@ -130,7 +132,8 @@ input_node (GradLayer * self, GradTensor * input, GstBuffer * in, GradNode ** no
     GError ** error)
 {
   *node = gst_buffer_get_grad_node (in);
-  if (*node == NULL || (*node)->output == input)
+  if (*node == NULL
+      || ((*node)->output == input && (*node)->output_writes == input->n_writes))
     return TRUE;
   g_set_error (error, GRAD_ERROR, GRAD_ERROR_UNSUPPORTED, "an element in front of %s has changed "
       "the output of the layer before it: no gradient can flow back; move it out of the training "
@@ -203,8 +206,11 @@ grad_layer_sink_event (GstBaseTransform * trans, GstEvent * event)
   /* before chaining up: the streaming thread may be waiting for its turn */
   if (GST_EVENT_TYPE (event) == GST_EVENT_FLUSH_START && priv->network)
     grad_network_set_flushing (priv->network, &priv->flushing, TRUE);
-  else if (GST_EVENT_TYPE (event) == GST_EVENT_FLUSH_STOP && priv->network)
+  else if (GST_EVENT_TYPE (event) == GST_EVENT_FLUSH_STOP && priv->network) {
     grad_network_set_flushing (priv->network, &priv->flushing, FALSE);
+    if (g_atomic_int_get (&priv->stopped))      /* at the same time, by another thread */
+      grad_network_set_flushing (priv->network, &priv->flushing, TRUE);
+  }
   return GST_BASE_TRANSFORM_CLASS (grad_layer_parent_class)->sink_event (trans, event);
 }
 
@@ -215,10 +221,13 @@ grad_layer_change_state (GstElement * element, GstStateChange transition)
   GstStateChangeReturn ret;
 
   /* before chaining up, or the pads could not be deactivated */
-  if (transition == GST_STATE_CHANGE_READY_TO_PAUSED)
-    grad_network_set_flushing (priv->network, &priv->flushing, FALSE);
-  else if (transition == GST_STATE_CHANGE_PAUSED_TO_READY)
-    grad_network_set_flushing (priv->network, &priv->flushing, TRUE);
+  if (transition == GST_STATE_CHANGE_READY_TO_PAUSED
+      || transition == GST_STATE_CHANGE_PAUSED_TO_READY) {
+    gboolean stop = transition == GST_STATE_CHANGE_PAUSED_TO_READY;
+
+    g_atomic_int_set (&priv->stopped, stop);
+    grad_network_set_flushing (priv->network, &priv->flushing, stop);
+  }
   ret = GST_ELEMENT_CLASS (grad_layer_parent_class)->change_state (element, transition);
   if (transition == GST_STATE_CHANGE_READY_TO_NULL
       || (transition == GST_STATE_CHANGE_NULL_TO_READY && ret == GST_STATE_CHANGE_FAILURE)) {

@@ -29,7 +29,7 @@ typedef struct
   gchar *fragment;
   guint64 saved;                /* updates in the file */
   /* atomic */
-  gint abort;
+  gint unlocked;
 } GradTrainSinkPrivate;
 
 enum
@@ -116,6 +116,14 @@ learning_rate (GradTrainSink * self, gdouble * rate, GError ** error)
   return TRUE;
 }
 
+/* Asked between two units: on the way to PAUSED this waits, on the way further down the step is given up. */
+static gboolean
+interrupted (gpointer sink)
+{
+  return g_atomic_int_get (&PRIV (sink)->unlocked)
+      && gst_base_sink_wait_preroll (sink) != GST_FLOW_OK;
+}
+
 /* One training step. */
 static gboolean
 train (GradTrainSink * self, GstBuffer * buffer, gdouble * rate, GError ** error)
@@ -128,10 +136,13 @@ train (GradTrainSink * self, GstBuffer * buffer, gdouble * rate, GError ** error
         "gradient can flow back: link this sink to gradloss, with nothing but queues between");
     return FALSE;
   }
-  return learning_rate (self, rate, error)
-      && grad_network_backward (priv->network, node, FALSE, &priv->abort, error)
+  if (learning_rate (self, rate, error)
+      && grad_network_backward (priv->network, node, FALSE, interrupted, self, error)
       && GRAD_TRAIN_SINK_GET_CLASS (self)->update (self, priv->network, *rate, error)
-      && grad_network_commit (priv->network, error);
+      && grad_network_commit (priv->network, error))
+    return TRUE;
+  grad_network_discard (priv->network);
+  return FALSE;
 }
 
 static GstFlowReturn
@@ -213,14 +224,14 @@ grad_train_sink_event (GstBaseSink * sink, GstEvent * event)
 static gboolean
 grad_train_sink_unlock (GstBaseSink * sink)
 {
-  g_atomic_int_set (&PRIV (sink)->abort, TRUE);
+  g_atomic_int_set (&PRIV (sink)->unlocked, TRUE);
   return TRUE;
 }
 
 static gboolean
 grad_train_sink_unlock_stop (GstBaseSink * sink)
 {
-  g_atomic_int_set (&PRIV (sink)->abort, FALSE);
+  g_atomic_int_set (&PRIV (sink)->unlocked, FALSE);
   return TRUE;
 }
 

@@ -23,6 +23,7 @@ struct _GradTensor
   GMutex lock;                  /* guards the rest */
   gpointer host;                /* dense copy of the logical type, made by the first map */
   gboolean host_newer;          /* a write map made the host copy the true one */
+  guint n_writes;               /* times it was mapped for writing */
 };
 
 GradTensor *grad_tensor_new_full (GradDevice * device, GradDType dtype,

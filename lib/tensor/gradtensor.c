@@ -43,10 +43,13 @@ grad_tensor_map (GstMemory * memory, GstMapInfo * info, gsize maxsize)
   gpointer data = NULL;
   g_autoptr (GError) error = NULL;
 
-  if (is_host (self))
-    return self->data;
-
   g_mutex_lock (&self->lock);
+  if (info->flags & GST_MAP_WRITE)
+    self->n_writes++;
+  if (is_host (self)) {
+    g_mutex_unlock (&self->lock);
+    return self->data;
+  }
   if (self->host == NULL)
     self->host = g_try_malloc (memory->maxsize);
   if (self->host != NULL && (self->host_newer
