@@ -6,7 +6,6 @@
 #include "lib/gradstreamer.h"
 
 #include <glib/gstdio.h>
-#include <unistd.h>
 
 /* Data sets that test_init() writes: 12x12 pictures of 5 classes that differ. The last batch of 8 is smaller. */
 #define TEST_TRAIN_SAMPLES 37
@@ -41,8 +40,10 @@ void test_assert_files (const gchar * name, ...) G_GNUC_NULL_TERMINATED;
 void test_assert_same_file (const gchar * a, const gchar * b);
 void test_assert_other_file (const gchar * a, const gchar * b);
 
-/* Aborts with the name of the case when it takes longer. */
+/* Aborts when the case takes longer; 0 calls it off. */
 void test_watchdog (guint seconds);
+/* Asserts that no element, buffer, memory … is alive. */
+void test_assert_no_leaks (void);
 
 /* Posted on the bus, in order. */
 typedef struct

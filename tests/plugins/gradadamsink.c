@@ -149,7 +149,7 @@ test_progress (void)
   test_collect (result, pipeline, 0, 0);
   g_assert_true (g_str_has_suffix (result->progress->str, "CA"));
   gst_element_set_state (pipeline, GST_STATE_NULL);
-  alarm (0);
+  test_watchdog (0);
 }
 
 /* The learning rate of each step as the schedule says */

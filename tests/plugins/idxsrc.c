@@ -153,7 +153,7 @@ test_position (void)
   g_assert_true (gst_element_query_position (pipeline, GST_FORMAT_TIME, &position));
   g_assert_cmpint (position, ==, duration);
   gst_element_set_state (pipeline, GST_STATE_NULL);
-  alarm (0);
+  test_watchdog (0);
 }
 
 static void

@@ -1,0 +1,204 @@
+/* GradStreamer tests: who shares a gradient bus, and what they must agree on
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+#include "tests/pipelineutil.h"
+
+#include <string.h>
+
+static GradBus *
+bus_of (GstElement * pipeline, const gchar * name)
+{
+  g_autoptr (GstElement) element = test_get (pipeline, name);
+  g_autoptr (GstQuery) query = gst_query_new_context (GRAD_BUS_CONTEXT_TYPE);
+  g_autoptr (GstPad) pad = gst_element_get_static_pad (element, "sink");
+  GstContext *context;
+  GradBus *bus;
+
+  if (pad == NULL)
+    pad = gst_element_get_static_pad (element, "src");
+  if (!gst_pad_query (pad, query))
+    return NULL;
+  gst_query_parse_context (query, &context);
+  bus = grad_bus_from_context (context);
+  g_object_unref (bus);         /* the pipeline holds it */
+  return bus;
+}
+
+static void
+assert_one_bus (GstElement * pipeline)
+{
+  static const gchar *const names[] = { "source", "resize", "stem", "stage2", "fc", "sink" };
+  GradBus *bus = bus_of (pipeline, "sink");
+
+  g_assert_nonnull (bus);
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    g_assert_true (bus_of (pipeline, names[i]) == bus);
+}
+
+static void
+test_shared (gconstpointer launch)
+{
+  g_autoptr (GstElement) pipeline = test_launch ("%s", (const gchar *) launch);
+
+  for (guint i = 0; i < 2; i++) {
+    gst_element_set_state (pipeline, GST_STATE_READY);
+    assert_one_bus (pipeline);
+    gst_element_set_state (pipeline, GST_STATE_NULL);
+    g_assert_null (bus_of (pipeline, "sink"));
+  }
+}
+
+#define NESTED \
+  "bin.( idxsrc name=source " TEST_DATA " ! gradresize name=resize ) ! queue ! " \
+  "bin.( bin.( gradconvstem name=stem channels=4 ! gradresstage name=stage2 channels=4 ) " \
+  "! gradglobalpool ! gradfc name=fc units=5 ) ! gradloss ! bin.( gradadamsink name=sink )"
+
+static void
+test_nested_trains (void)
+{
+  g_autoptr (TestResult) result = test_train (NESTED);
+
+  g_assert_cmpuint (result->epochs->len, ==, 1);
+}
+
+static void
+test_late (void)
+{
+  g_autoptr (GstElement) pipeline = test_launch (TEST_TRAINING);
+  GstElement *late = gst_element_factory_make ("gradglobalpool", "late");
+
+  gst_element_set_state (pipeline, GST_STATE_READY);
+  gst_bin_add (GST_BIN (pipeline), late);
+  g_assert_true (gst_element_sync_state_with_parent (late));
+  g_assert_true (bus_of (pipeline, "late") == bus_of (pipeline, "sink"));
+  gst_element_set_state (pipeline, GST_STATE_NULL);
+}
+
+static void
+test_two_pipelines (void)
+{
+  g_autoptr (GstElement) a = test_launch (TEST_TRAINING), b = test_launch (TEST_TRAINING);
+
+  gst_element_set_state (a, GST_STATE_READY);
+  gst_element_set_state (b, GST_STATE_READY);
+  g_assert_true (bus_of (a, "sink") != bus_of (b, "sink"));
+  gst_element_set_state (a, GST_STATE_NULL);
+  gst_element_set_state (b, GST_STATE_NULL);
+}
+
+/* The application's bus in two pipelines: two networks are trained, and steps of two sources are told apart. */
+static void
+test_application (void)
+{
+  g_autoptr (GradBus) bus = grad_bus_new ();
+  g_autoptr (GstContext) context = grad_bus_to_context (bus);
+  const gchar *format = "idxsrc name=source model-name=%s epochs=4 " TEST_DATA
+      "! gradresize ! gradconvstem channels=4 model-name=%s ! gradglobalpool model-name=%s "
+      "! gradfc units=5 model-name=%s ! gradloss model-name=%s ! gradadamsink name=sink "
+      "model-name=%s";
+  g_autoptr (GstElement) a = test_launch (format, "a", "a", "a", "a", "a", "a");
+  g_autoptr (GstElement) b = test_launch (format, "b", "b", "b", "b", "b", "b");
+  g_autoptr (GradNetwork) na = grad_bus_get_network (bus, "a"), nb =
+      grad_bus_get_network (bus, "b");
+  g_autoptr (TestResult) result = test_result_new ();
+
+  gst_element_set_context (a, context);
+  gst_element_set_context (b, context);
+  test_watchdog (30);
+  gst_element_set_state (a, GST_STATE_PLAYING);
+  gst_element_set_state (b, GST_STATE_PLAYING);
+  g_assert_true (bus_of (a, "sink") == bus && bus_of (b, "source") == bus);
+  test_collect (result, a, GST_MESSAGE_EOS | GST_MESSAGE_ERROR, 20 * GST_SECOND);
+  test_collect (result, b, GST_MESSAGE_EOS | GST_MESSAGE_ERROR, 20 * GST_SECOND);
+  gst_element_set_state (a, GST_STATE_NULL);
+  gst_element_set_state (b, GST_STATE_NULL);
+  test_watchdog (0);
+  g_assert_cmpuint (result->errors->len, ==, 0);
+  g_assert_cmpuint (grad_network_get_n_updates (na), ==, 4 * TEST_STEPS);
+  g_assert_cmpuint (grad_network_get_n_updates (nb), ==, 4 * TEST_STEPS);
+}
+
+/* One network, two sources: every step of both is applied. */
+static void
+test_two_sources (void)
+{
+  g_autoptr (TestResult) result = test_train ("idxsrc " TEST_DATA "! queue ! funnel name=both "
+      "idxsrc " TEST_DATA "! queue ! both. both. " TEST_NETWORK ("")
+      "gradadamsink location=model.safetensors");
+  guint64 step;
+
+  g_assert_true (gst_structure_get_uint64 (result->saved->pdata[0], "step", &step));
+  g_assert_cmpuint (step, ==, 2 * TEST_STEPS);
+  test_assert_files ("model.safetensors", NULL);
+}
+
+static const struct
+{
+  const gchar *launch, *element, *text1, *text2;
+} refused[] = {
+  {"idxsrc " TEST_DATA TEST_NETWORK ("") "tee name=t ! queue ! gradadamsink name=sink "
+      "t. ! queue ! gradadamsink name=sink2", "sink", "optimizer", "model-name"},
+  {"idxsrc " TEST_DATA "! gradresize threads=1 ! gradconvstem name=stem threads=2 ! fakesink",
+      NULL, "threads", "two elements"},
+  {"idxsrc " TEST_DATA "! gradresize precision=f32 ! gradconvstem name=stem precision=bf16 "
+      "! fakesink", NULL, "precision", "two elements"},
+  {"idxsrc " TEST_DATA "! gradresize device=ref ! gradconvstem name=stem device=cpu ! fakesink",
+      NULL, "device", "two elements"},
+  {"idxsrc " TEST_DATA "! gradresize name=resize device=abacus ! fakesink", NULL, "abacus",
+      "device=cpu"},
+};
+
+static void
+test_refused (gconstpointer data)
+{
+  guint i = GPOINTER_TO_UINT (data);
+  g_autoptr (GstElement) pipeline = test_launch ("%s", refused[i].launch);
+
+  for (guint again = 0; again < 2; again++) {
+    g_autoptr (TestResult) result = test_play (pipeline);
+
+    g_assert_cmpuint (result->errors->len, ==, 1);
+    g_assert_nonnull (strstr (result->errors->pdata[0], refused[i].text1));
+    g_assert_nonnull (strstr (result->errors->pdata[0], refused[i].text2));
+  }
+}
+
+/* The device is open by then. */
+static void
+test_late_settings (void)
+{
+  g_autoptr (GstElement) pipeline = test_launch (TEST_TRAINING);
+  GstElement *late = gst_element_factory_make ("gradglobalpool", "late");
+  g_autoptr (TestResult) result = test_result_new ();
+
+  gst_element_set_state (pipeline, GST_STATE_PAUSED);
+  gst_element_get_state (pipeline, NULL, NULL, GST_CLOCK_TIME_NONE);
+  g_object_set (late, "threads", 7, NULL);
+  gst_bin_add (GST_BIN (pipeline), late);
+  g_assert_false (gst_element_sync_state_with_parent (late));
+  test_collect (result, pipeline, 0, 0);
+  g_assert_cmpuint (result->errors->len, ==, 1);
+  g_assert_nonnull (strstr (result->errors->pdata[0], "threads"));
+  gst_element_set_state (pipeline, GST_STATE_NULL);
+}
+
+int
+main (int argc, char **argv)
+{
+  test_init (&argc, &argv);
+  g_test_add_data_func ("/bus/launch-string", TEST_TRAINING, test_shared);
+  g_test_add_data_func ("/bus/queues", TEST_QUEUES, test_shared);
+  g_test_add_data_func ("/bus/nested", NESTED, test_shared);
+  g_test_add_func ("/bus/nested-trains", test_nested_trains);
+  g_test_add_func ("/bus/late", test_late);
+  g_test_add_func ("/bus/two-pipelines", test_two_pipelines);
+  g_test_add_func ("/bus/application", test_application);
+  g_test_add_func ("/bus/two-sources", test_two_sources);
+  for (guint i = 0; i < G_N_ELEMENTS (refused); i++) {
+    g_autofree gchar *path = g_strdup_printf ("/bus/refused/%u", i);
+
+    g_test_add_data_func (path, GUINT_TO_POINTER (i), test_refused);
+  }
+  g_test_add_func ("/bus/late-settings", test_late_settings);
+  return test_run_all ();
+}

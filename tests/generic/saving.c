@@ -1,0 +1,206 @@
+/* GradStreamer tests: models and logs are saved whole or not at all, and load again
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+#include "tests/pipelineutil.h"
+
+#include <string.h>
+
+#define SAVE TEST_TRAINING "location=model.safetensors "
+#define LOAD(more) \
+  "idxsrc " TEST_DATA more TEST_HEAD ("") TEST_BODY ("") " model=model.safetensors ! fakesink"
+
+static gdouble
+evaluate (void)
+{
+  g_autoptr (TestResult) result = test_train ("idxsrc phase=evaluate " TEST_DATA
+      TEST_NETWORK ("") "gradadamsink init-location=model.safetensors");
+  gdouble loss;
+
+  g_assert_true (gst_structure_get_double (result->epochs->pdata[0], "loss", &loss));
+  g_assert_cmpuint (result->warnings->len, ==, 0);
+  return loss;
+}
+
+static void
+test_eos (void)
+{
+  g_autoptr (TestResult) result = test_train (SAVE "init-location=\"\"");
+  gdouble first = evaluate (), again = evaluate ();
+
+  g_assert_cmpfloat (first, ==, again);
+  g_assert_cmpuint (result->saved->len, ==, 1);
+  test_assert_files ("model.safetensors", NULL);
+}
+
+/* Training goes on from a file: the moments start anew, the weights do not. */
+static void
+test_init_location (void)
+{
+  g_autoptr (TestResult) first = test_train (SAVE "learning-rate=0.02");
+  gdouble before = evaluate (), loss;
+  g_autoptr (TestResult) second = test_train (TEST_TRAINING "init-location=model.safetensors "
+      "learning-rate=0");
+
+  /* batch statistics, no running ones: near, not the same */
+  g_assert_true (gst_structure_get_double (second->epochs->pdata[0], "loss", &loss));
+  g_assert_cmpfloat (loss, >, 0);
+  g_assert_cmpfloat (before, >, 0);
+  test_assert_files ("model.safetensors", NULL);
+}
+
+/* Ctrl-C without -e */
+static void
+test_stopped (void)
+{
+  for (guint i = 0; i < 2; i++) {
+    g_autoptr (GstElement) pipeline = test_launch ("%s", i ? SAVE : TEST_QUEUES
+        "location=model.safetensors");
+    g_autoptr (GstElement) source = test_get (pipeline, "source");
+    g_autoptr (TestResult) result = test_result_new ();
+
+    test_watchdog (20);
+    g_object_set (source, "epochs", 1000000, NULL);
+    gst_element_set_state (pipeline, GST_STATE_PLAYING);
+    test_collect (result, pipeline, GST_MESSAGE_ELEMENT | GST_MESSAGE_PROGRESS, 10 * GST_SECOND);
+    test_collect (result, pipeline, GST_MESSAGE_ELEMENT, 10 * GST_SECOND);
+    g_usleep (g_getenv ("TEST_SLOWDOWN") ? 1000000 : 20000);
+    gst_element_set_state (pipeline, GST_STATE_NULL);
+    test_watchdog (0);
+    g_assert_cmpfloat (evaluate (), >, 0);
+    test_assert_files ("model.safetensors", NULL);
+  }
+}
+
+/* Nothing was trained: nothing is written, and what is there stays. */
+static void
+test_untrained (void)
+{
+  g_autoptr (GstElement) pipeline = test_launch (SAVE);
+
+  test_write ("model.safetensors", "old", 3);
+  gst_element_set_state (pipeline, GST_STATE_PAUSED);
+  gst_element_get_state (pipeline, NULL, NULL, GST_CLOCK_TIME_NONE);
+  gst_element_set_state (pipeline, GST_STATE_NULL);
+  {
+    g_autofree gchar *text = NULL;
+
+    g_assert_true (g_file_get_contents ("model.safetensors", &text, NULL, NULL));
+    g_assert_cmpstr (text, ==, "old");
+  }
+  test_assert_files ("model.safetensors", NULL);
+}
+
+/* Known before hours of training are lost */
+static void
+test_unwritable (void)
+{
+  static const gchar *const properties[][2] = {
+    {"location=file/model.safetensors", "file/model.safetensors"},
+    {"location=missing/model.safetensors", "missing/model.safetensors"},
+    {"location=.", "folder"},
+    {"log-location=file/log.jsonl", "file/log.jsonl"},
+    {"log-location=.", "log"},
+    {"location=model.safetensors log-location=missing/log", "missing/log"},
+  };
+
+  test_write ("file", "", 0);
+  for (guint i = 0; i < G_N_ELEMENTS (properties); i++) {
+    g_autoptr (GstElement) pipeline = test_launch (TEST_TRAINING "%s", properties[i][0]);
+    g_autoptr (TestTap) tap = test_tap (pipeline, "loss");
+    g_autoptr (TestResult) result = test_play (pipeline);
+
+    g_assert_cmpuint (result->errors->len, ==, 1);
+    g_assert_true (g_str_has_prefix (result->errors->pdata[0], "sink: "));
+    g_assert_nonnull (strstr (result->errors->pdata[0], properties[i][1]));
+    g_assert_cmpuint (tap->n, ==, 0);
+    g_assert_cmpstr (result->progress->str, ==, "");
+  }
+  test_assert_files ("file", NULL);
+}
+
+/* The folder goes while the training runs. */
+static void
+test_lost_folder (void)
+{
+  g_autoptr (GstElement) pipeline = test_launch (TEST_TRAINING "location=folder/model");
+  g_autoptr (GstElement) source = test_get (pipeline, "source");
+  g_autoptr (TestResult) result = NULL;
+
+  g_assert_cmpint (g_mkdir ("folder", 0755), ==, 0);
+  gst_element_set_state (pipeline, GST_STATE_PAUSED);
+  gst_element_get_state (pipeline, NULL, NULL, GST_CLOCK_TIME_NONE);
+  g_assert_cmpint (g_rmdir ("folder"), ==, 0);
+  result = test_play (pipeline);
+  g_assert_cmpuint (result->errors->len, >=, 1);
+  g_assert_nonnull (strstr (result->errors->pdata[0], "folder/model"));
+  test_assert_files (NULL, NULL);
+}
+
+/* Model files that do not fit, each with one error that says what */
+static void
+test_wrong_model (void)
+{
+  static const struct
+  {
+    const gchar *saved, *text1, *text2;
+  } files[] = {
+    {"idxsrc " TEST_DATA "! gradresize ! gradconvstem channels=4 kernel-size=3 ! gradglobalpool "
+        "! gradfc units=5 ! gradloss ! gradadamsink location=model.safetensors",
+        "has no tensor", "layer1.0"},
+    {"idxsrc " TEST_DATA "! gradresize ! gradconvstem channels=6 kernel-size=3 ! gradglobalpool "
+        "! gradfc units=5 ! gradloss ! gradadamsink location=model.safetensors",
+        "conv1.weight is F32 6x1x3x3", "4x1x3x3"},
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (files); i++) {
+    g_autoptr (TestResult) saved = test_train ("%s", files[i].saved);
+    g_autoptr (GstElement) pipeline = test_launch (LOAD ("phase=infer"));
+    g_autoptr (TestResult) result = test_play (pipeline);
+
+    g_assert_nonnull (strstr (result->errors->pdata[0], files[i].text1));
+    g_assert_nonnull (strstr (result->errors->pdata[0], files[i].text2));
+    g_assert_nonnull (strstr (result->errors->pdata[0], "model.safetensors"));
+    for (guint e = 1; e < result->errors->len; e++)
+      g_assert_nonnull (strstr (result->errors->pdata[e], "Internal data stream error"));
+  }
+  test_assert_files ("model.safetensors", NULL);
+}
+
+/* Offsets that lie, no file at all, a folder */
+static void
+test_bad_model (void)
+{
+  static const gchar *const files[] = {
+    "", "garbage", "{}",
+    "\x40\0\0\0\0\0\0\0{\"fc.bias\":{\"dtype\":\"F32\",\"shape\":[5],\"data_offsets\":[0,2000]}}   ",
+    "\xff\xff\xff\xff\xff\xff\xff\x7f{}",
+  };
+  static const gsize sizes[] = { 0, 7, 2, 72, 10 };
+
+  for (guint i = 0; i < G_N_ELEMENTS (files); i++) {
+    test_write ("model.safetensors", files[i], sizes[i]);
+    test_assert_error (LOAD ("phase=infer "), "fc", "model.safetensors", NULL);
+    test_assert_error (SAVE "init-location=model.safetensors", "sink", "model.safetensors", NULL);
+  }
+  test_assert_files ("model.safetensors", NULL);
+  test_assert_error (LOAD ("phase=infer "), "fc", "model.safetensors", NULL);
+  g_assert_cmpint (g_mkdir ("model.safetensors", 0755), ==, 0);
+  test_assert_error (LOAD ("phase=infer "), "fc", "model.safetensors", NULL);
+  g_assert_cmpint (g_rmdir ("model.safetensors"), ==, 0);
+  test_assert_files (NULL, NULL);
+}
+
+int
+main (int argc, char **argv)
+{
+  test_init (&argc, &argv);
+  g_test_add_func ("/saving/eos", test_eos);
+  g_test_add_func ("/saving/init-location", test_init_location);
+  g_test_add_func ("/saving/stopped", test_stopped);
+  g_test_add_func ("/saving/untrained", test_untrained);
+  g_test_add_func ("/saving/unwritable", test_unwritable);
+  g_test_add_func ("/saving/lost-folder", test_lost_folder);
+  g_test_add_func ("/saving/wrong-model", test_wrong_model);
+  g_test_add_func ("/saving/bad-model", test_bad_model);
+  return test_run_all ();
+}
