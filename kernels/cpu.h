@@ -1,9 +1,9 @@
 /* GradStreamer kernels: what our own loops for the cpu device have in common
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A kernel is a driver, which calls grad_parallel_for(), and inner loops in functions of their own,
- * which are marked GRAD_CLONES. The two are kept apart because a clone cannot be made of the part of
- * a function that OpenMP moves into its threads. */
+ * A kernel is a driver, which calls grad_parallel_for(), and inner loops in functions of their
+ * own, which are marked GRAD_CLONES. The two are kept apart because no clone is made of the part
+ * of a function that OpenMP moves into its threads. */
 #pragma once
 
 #include <glib.h>
@@ -18,11 +18,13 @@
 /* Goes into every clone that calls it, where its constant arguments select the loop. */
 #define GRAD_INLINE static inline __attribute__ ((always_inline))
 
-/* No iteration of the next loop reads what another one wrote: pointers are equal or don't overlap. */
+/* No iteration of the next loop reads what another one wrote: pointers are equal or don't
+ * overlap. */
 #define GRAD_IVDEP _Pragma ("GCC ivdep")
 
 typedef void (*GradParallelFunc) (gsize i, gpointer data);
 
-/* func (i, data) for each i below n, in all threads of the compute thread's team. What one call computes
- * must depend on i alone, not on where or when it runs: then results don't depend on the number of threads. */
+/* func (i, data) for each i below n, in all threads of the compute thread's team. What one call
+ * computes must depend on i alone, not on where or when it runs: then results don't depend on the
+ * number of threads. */
 void grad_parallel_for (gsize n, GradParallelFunc func, gpointer data);

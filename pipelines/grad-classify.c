@@ -3,7 +3,6 @@
 #include "config.h"
 #include "gradpipeline.h"
 #include "lib/gradstreamer.h"
-#include "lib/autograd/gradsamplemeta.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -66,9 +65,9 @@ predict (const gfloat * logits, gint k, gdouble * probability)
   return best;
 }
 
-/* logits: (N, K); labels: (N) or NULL */
+/* logits: (N, K); indices, labels: (N) or NULL */
 static void
-print_rows (Classifier * self, guint64 index, gint n, gint k, const gfloat * logits,
+print_rows (Classifier * self, gint n, gint k, const gfloat * logits, const guint32 * indices,
     const gint32 * labels, gchar ** names)
 {
   if (self->shown == 0)
@@ -79,7 +78,7 @@ print_rows (Classifier * self, guint64 index, gint n, gint k, const gfloat * log
     gint label = labels ? labels[i] : -1, best = predict (logits + (gsize) i * k, k, &probability);
     gchar buffers[2][16];
 
-    printf ("%7" G_GUINT64_FORMAT "  %-*s  %-*s  %11.3f%s\n", index + i, NAME_WIDTH,
+    printf ("%7u  %-*s  %-*s  %11.3f%s\n", indices ? indices[i] : (guint) self->shown, NAME_WIDTH,
         class_name (names, label, buffers[0]), NAME_WIDTH,
         class_name (names, best, buffers[1]), probability,
         labels && label != best ? "  wrong" : "");
@@ -88,14 +87,24 @@ print_rows (Classifier * self, guint64 index, gint n, gint k, const gfloat * log
   }
 }
 
+/* n 32-bit numbers, or NULL */
+static gconstpointer
+get_numbers (GBytes * bytes, gint n)
+{
+  gsize size;
+  gconstpointer data = bytes ? g_bytes_get_data (bytes, &size) : NULL;
+
+  return data != NULL && size >= n * sizeof (gint32) ? data : NULL;
+}
+
 static gboolean
 print_buffer (Classifier * self, GstPad * pad, GstBuffer * buffer, GError ** error)
 {
   g_autoptr (GstCaps) caps = gst_pad_get_current_caps (pad);
   GradSampleMeta *meta = gst_buffer_get_grad_sample_meta (buffer);
   g_auto (GStrv) names = get_class_names (pad);
+  const guint32 *indices = NULL;
   const gint32 *labels = NULL;
-  gsize labels_size = 0;
   GradShape shape;              /* (N, K) */
   GradDType dtype;
   GstMapInfo map;
@@ -112,12 +121,11 @@ print_buffer (Classifier * self, GstPad * pad, GstBuffer * buffer, GError ** err
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE, "the buffers do not hold float32 logits");
     return FALSE;
   }
-  if (meta != NULL && meta->labels != NULL)
-    labels = g_bytes_get_data (meta->labels, &labels_size);
-  if (labels_size < shape.dims[0] * sizeof (gint32))
-    labels = NULL;
-  print_rows (self, meta ? meta->index : (guint64) self->shown, shape.dims[0], shape.dims[1],
-      (const gfloat *) map.data, labels, names);
+  if (meta != NULL) {
+    indices = get_numbers (meta->indices, shape.dims[0]);
+    labels = get_numbers (meta->labels, shape.dims[0]);
+  }
+  print_rows (self, shape.dims[0], shape.dims[1], (const gfloat *) map.data, indices, labels, names);
   gst_buffer_unmap (buffer, &map);
   return TRUE;
 }

@@ -15,7 +15,8 @@
 struct _GradProgress
 {
   gboolean terminal, quiet;
-  GstStructure *train;          /* epoch that waits for its evaluation */
+  GstStructure *train;          /* epoch that waits for its evaluation … */
+  gchar *saved;                 /* … and what was saved meanwhile */
   gint64 next;                  /* earliest time of the next bar or line */
   gboolean bar;                 /* one is on the screen */
 };
@@ -239,6 +240,8 @@ print_epoch (GradProgress * self, const GstStructure * evaluate)
 {
   print (self, grad_progress_epoch (self->train, evaluate));
   g_clear_pointer (&self->train, gst_structure_free);
+  if (self->saved != NULL)
+    print (self, g_steal_pointer (&self->saved));
   if (self->terminal)
     self->next = 0;             /* the next pass is drawn at once */
 }
@@ -253,6 +256,17 @@ handle_epoch (GradProgress * self, const GstStructure * message)
   } else {
     grad_progress_finish (self);
     self->train = gst_structure_copy (message);
+  }
+}
+
+static void
+handle_saved (GradProgress * self, const GstStructure * message)
+{
+  if (self->train == NULL) {
+    print (self, grad_progress_saved (message));
+  } else {
+    g_free (self->saved);
+    self->saved = grad_progress_saved (message);
   }
 }
 
@@ -297,7 +311,7 @@ grad_progress_handle (GradProgress * self, const GstStructure * message, gint64 
   else if (gst_structure_has_name (message, "grad-epoch"))
     handle_epoch (self, message);
   else if (gst_structure_has_name (message, "grad-saved"))
-    print (self, grad_progress_saved (message));
+    handle_saved (self, message);
   else if (!gst_structure_has_name (message, "grad-device"))
     return FALSE;
   else if (!self->quiet)
@@ -317,5 +331,6 @@ void
 grad_progress_free (GradProgress * self)
 {
   gst_clear_structure (&self->train);
+  g_free (self->saved);
   g_free (self);
 }

@@ -7,7 +7,7 @@
 
 /* logits, dlogits: (K). With M the largest logit and L = log of the sum of exp (logits(k) - M),
  * log p(k) = logits(k) - M - L: nothing overflows. Sums are made in double.
- * Returns the loss; without smoothing a logit of -inf is fine unless it is the label's (the loss is inf). */
+ * Returns the loss; without smoothing a logit of -inf is fine unless it is the label's: inf. */
 GRAD_BODY gdouble
 grad_cross_entropy_row (const GRAD_REAL * logits, gint k, gint label, gdouble smoothing,
     gdouble scale, GRAD_REAL * dlogits, gboolean * correct)
@@ -50,5 +50,25 @@ grad_check_labels (const gint32 * labels, gint n, gint k, GError ** error)
           "set units on gradfc", labels[i], i, k, k - 1);
       return FALSE;
     }
+  return TRUE;
+}
+
+/* logits, dlogits: (N, K), labels: (N) */
+static inline gboolean
+grad_cross_entropy (const GRAD_REAL * logits, const gint32 * labels, gint n, gint k,
+    gdouble smoothing, GRAD_REAL * dlogits, gdouble * loss_sum, guint * correct, GError ** error)
+{
+  if (!grad_check_labels (labels, n, k, error))
+    return FALSE;
+  *loss_sum = 0;
+  *correct = 0;
+  for (gint i = 0; i < n; i++) {
+    gsize row = (gsize) i * k;
+    gboolean right;
+
+    *loss_sum += grad_cross_entropy_row (logits + row, k, labels[i], smoothing, 1.0 / n,
+        dlogits ? dlogits + row : NULL, &right);
+    *correct += right;
+  }
   return TRUE;
 }

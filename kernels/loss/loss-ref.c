@@ -10,23 +10,9 @@ softmax_cross_entropy (GradDevice * device, const GradTensor * logits, const gin
     gdouble label_smoothing, GradTensor * dlogits, gdouble * loss_sum, guint * correct,
     GError ** error)
 {
-  gint n = logits->shape.dims[0], k = logits->shape.dims[1];
-  const gdouble *x = grad_tensor_data (logits);
-  gdouble *dx = dlogits ? grad_tensor_data (dlogits) : NULL;
-
-  if (!grad_check_labels (labels, n, k, error))
-    return FALSE;
-  *loss_sum = 0;
-  *correct = 0;
-  for (gint i = 0; i < n; i++) {
-    gsize row = (gsize) i * k;
-    gboolean right;
-
-    *loss_sum += grad_cross_entropy_row (x + row, k, labels[i], label_smoothing, 1.0 / n,
-        dx ? dx + row : NULL, &right);
-    *correct += right;
-  }
-  return TRUE;
+  return grad_cross_entropy (grad_tensor_data (logits), labels, logits->shape.dims[0],
+      logits->shape.dims[1], label_smoothing, dlogits ? grad_tensor_data (dlogits) : NULL, loss_sum,
+      correct, error);
 }
 
 const GradLossOps grad_loss_ref_ops = {

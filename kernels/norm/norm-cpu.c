@@ -2,11 +2,11 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * x, residual, y and their gradients: (N, C, H, W) plain or (N, C/B, H, W, B), the rest (C); float.
- * dgamma and dbeta = or +=, all other outputs =; deterministic: sums are made per plane, in any order,
- * and planes are added in theirs, in double.
+ * dgamma and dbeta = or +=, all other outputs =; deterministic: sums are made per plane, in any
+ * order, and planes are added in theirs, in double.
  *
- * Memory bound. Training reads x twice; backward reads x, dy and, with ReLU, y twice each. The second
- * pass walks backwards, so that it begins with what the first one left in the cache. */
+ * Memory bound. Training reads x twice; backward reads x, dy and, with ReLU, y twice each. The
+ * second pass walks backwards, so that it begins with what the first one left in the cache. */
 #include "norm-planes.h"
 #include "kernels/cpu.h"
 #include "kernels/kernels.h"
@@ -20,8 +20,9 @@ typedef struct
 {
   GradPlan plan;
   GradNormDesc desc;
-  gdouble *partial[2];          /* (N, C) each: of every plane, mean and m2, or sums of dz and dz (x - mean) */
-  gdouble *total[2];            /* (C) each: mean and m2, or the sums */
+  /* mean and m2, or sums of dz and dz (x - mean) */
+  gdouble *partial[2];          /* (N, C) each: of every plane */
+  gdouble *total[2];            /* (C) each */
   gfloat *mean, *scale, *slope, *shift; /* (C) each, see GradNormAffine and GradNormGradient */
 } CpuPlan;
 
@@ -111,8 +112,8 @@ moments_plane (gsize i, gpointer data)
       job->self->partial[0] + at, job->self->partial[1] + at);
 }
 
-/* Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances",
- * 1979, for parts of one size: the mean is the mean of means, and
+/* Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample
+ * variances", 1979, for parts of one size: the mean is the mean of means, and
  * m2 = sum of m2(n) + H W (mean(n) - mean)^2 */
 static void
 combine_moments (gsize group, gpointer data)

@@ -64,7 +64,8 @@ span_squares (const gfloat * x, gsize n, const gfloat * centre, gfloat * sums, g
   memcpy (squares, q, sizeof q);
 }
 
-/* Two passes, the second from the cache; what rounding the centre to float does is taken out again. */
+/* Two passes, the second from the cache; what rounding the centre to float does is taken out
+ * again. */
 void
 grad_norm_plane_moments (const gfloat * x, gsize n, gsize block, gdouble * mean, gdouble * m2)
 {

@@ -1,9 +1,9 @@
 /* GradStreamer kernels: batch normalisation of one plane, cpu
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A plane is what one sample has of one group of B channels: (H, W, B) floats. B is the block of the
- * layout, or 1 when it is plain. Planes are walked LANES floats at a time; lane l always meets
- * channel l % B of the group, so that one loop serves every layout. */
+ * A plane is what one sample has of one group of B channels: (H, W, B) floats. B is the block of
+ * the layout, a power of two, or 1 when it is plain. Planes are walked LANES floats at a time; lane
+ * l always meets channel l % B of the group, so that one loop serves every layout. */
 #pragma once
 
 #include <glib.h>

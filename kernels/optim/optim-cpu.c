@@ -31,6 +31,12 @@ adam_span (gfloat * restrict value, gfloat * restrict m, gfloat * restrict v,
     grad_adam_element (&value[i], &m[i], &v[i], grad[i], &s);
 }
 
+static gfloat *
+data_from (const GradTensor * tensor, gsize from)
+{
+  return (gfloat *) grad_tensor_data (tensor) + from;
+}
+
 static void
 adam_chunk (gsize i, gpointer data)
 {
@@ -42,9 +48,8 @@ adam_chunk (gsize i, gpointer data)
     i -= n_chunks (t);
   from = i * CHUNK;
   n = MIN (CHUNK, grad_shape_n_elements (&t->value->shape) - from);
-  adam_span ((gfloat *) grad_tensor_data (t->value) + from, (gfloat *) grad_tensor_data (t->m) + from,
-      (gfloat *) grad_tensor_data (t->v) + from, (gfloat *) grad_tensor_data (t->grad) + from, n,
-      &job->step);
+  adam_span (data_from (t->value, from), data_from (t->m, from), data_from (t->v, from),
+      data_from (t->grad, from), n, &job->step);
 }
 
 static gboolean

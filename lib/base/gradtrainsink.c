@@ -6,10 +6,8 @@
 #include "gradtrainsink.h"
 #include "gradmetrics-private.h"
 #include "../autograd/gradtapemeta-private.h"
-#include "../model/gradfragment.h"
+#include "../model/gradmodelfile.h"
 
-#include <errno.h>
-#include <glib/gstdio.h>
 #include <math.h>
 
 GST_DEBUG_CATEGORY_STATIC (grad_train_sink_debug);
@@ -156,36 +154,11 @@ grad_train_sink_render (GstBaseSink * sink, GstBuffer * buffer)
   if (error != NULL)
     return fail (self, error);
   if (priv->fragment == NULL)
-    priv->fragment = grad_fragment_from_pad (sink->sinkpad,
+    priv->fragment = grad_model_fragment (sink->sinkpad,
         grad_network_get_name (priv->network));
   grad_metrics_batch (&priv->metrics, sample, loss, grad_network_get_n_updates (priv->network),
       rate);
   return GST_FLOW_OK;
-}
-
-static void
-add_metadata (GHashTable * table, const gchar * key, gchar * value)
-{
-  if (value != NULL && *value != '\0')
-    g_hash_table_insert (table, (gpointer) key, value);
-  else
-    g_free (value);
-}
-
-static gchar *
-dataset_string (GradTrainSinkPrivate * priv, const gchar * field)
-{
-  return priv->dataset ? g_strdup (gst_structure_get_string (priv->dataset, field)) : NULL;
-}
-
-static gchar *
-dataset_size (GradTrainSinkPrivate * priv)
-{
-  gint w, h;
-
-  return priv->dataset && (gst_structure_get (priv->dataset, "input-width", G_TYPE_INT, &w,
-          "input-height", G_TYPE_INT, &h, NULL) || gst_structure_get (priv->dataset, "width",
-          G_TYPE_INT, &w, "height", G_TYPE_INT, &h, NULL)) ? g_strdup_printf ("%dx%d", w, h) : NULL;
 }
 
 /* Saves the model when it has changed since the last time. */
@@ -194,7 +167,6 @@ save (GradTrainSink * self)
 {
   GradTrainSinkPrivate *priv = PRIV (self);
   guint64 updates = grad_network_get_n_updates (priv->network);
-  g_autoptr (GHashTable) metadata = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, g_free);
   g_autofree gchar *location = NULL;
   GError *error = NULL;
 
@@ -204,18 +176,8 @@ save (GradTrainSink * self)
   if (location == NULL || *location == '\0' || updates == priv->saved)
     return TRUE;
 
-  add_metadata (metadata, "network", g_strdup (priv->fragment));
-  add_metadata (metadata, "input_size", dataset_size (priv));
-  add_metadata (metadata, "class_names", dataset_string (priv, "class-names"));
-  add_metadata (metadata, "mean", dataset_string (priv, "mean"));
-  add_metadata (metadata, "std", dataset_string (priv, "std"));
-  add_metadata (metadata, "optimizer",
-      g_strdup (GRAD_TRAIN_SINK_GET_CLASS (self)->optimizer));
-  add_metadata (metadata, "steps", g_strdup_printf ("%" G_GUINT64_FORMAT, updates));
-  add_metadata (metadata, "seed",
-      g_strdup_printf ("%" G_GUINT64_FORMAT, grad_bus_get_seed (priv->bus)));
-  if (!grad_parameter_store_save (grad_network_get_store (priv->network), location, metadata,
-          &error)) {
+  if (!grad_model_save (priv->network, location, priv->fragment, priv->dataset,
+          GRAD_TRAIN_SINK_GET_CLASS (self)->optimizer, grad_bus_get_seed (priv->bus), &error)) {
     fail (self, error);
     return FALSE;
   }
@@ -291,32 +253,6 @@ detach (GradTrainSink * self)
   priv->saved = 0;
 }
 
-/* Better now than after hours of training. */
-static gboolean
-check_location (const gchar * location, GError ** error)
-{
-  g_autofree gchar *probe = NULL;
-  gint fd;
-
-  if (location == NULL || *location == '\0')
-    return TRUE;
-  if (g_file_test (location, G_FILE_TEST_IS_DIR)) {
-    g_set_error (error, GRAD_ERROR, GRAD_ERROR_IO,
-        "cannot save the model to %s: it is a folder: set location to a file", location);
-    return FALSE;
-  }
-  probe = g_strconcat (location, ".XXXXXX", NULL);
-  fd = g_mkstemp (probe);
-  if (fd < 0) {
-    g_set_error (error, GRAD_ERROR, GRAD_ERROR_IO, "cannot save the model to %s: %s: set location "
-        "to a file that can be written", location, g_strerror (errno));
-    return FALSE;
-  }
-  g_close (fd, NULL);
-  g_unlink (probe);
-  return TRUE;
-}
-
 static gboolean
 start (GradTrainSink * self, GError ** error)
 {
@@ -328,7 +264,9 @@ start (GradTrainSink * self, GError ** error)
   log = g_strdup (priv->log_location);
   GST_OBJECT_UNLOCK (self);
   grad_metrics_start (&priv->metrics, GST_ELEMENT (self));
-  return check_location (location, error) && grad_metrics_open_log (&priv->metrics, log, error);
+  /* better now than after hours of training */
+  return (location == NULL || *location == '\0' || grad_model_check_location (location, error))
+      && grad_metrics_open_log (&priv->metrics, log, error);
 }
 
 static void

@@ -18,14 +18,6 @@ struct _GradCpuDevice
 
 G_DEFINE_FINAL_TYPE (GradCpuDevice, grad_cpu_device, GRAD_TYPE_DEVICE);
 
-#pragma weak grad_conv_onednn_ops /* BOOTSTRAP */
-#pragma weak grad_norm_cpu_ops /* BOOTSTRAP */
-#pragma weak grad_pool_onednn_ops /* BOOTSTRAP */
-#pragma weak grad_linear_onednn_ops /* BOOTSTRAP */
-#pragma weak grad_loss_cpu_ops /* BOOTSTRAP */
-#pragma weak grad_optim_cpu_ops /* BOOTSTRAP */
-#pragma weak grad_resize_cpu_ops /* BOOTSTRAP */
-#pragma weak grad_elementwise_cpu_ops /* BOOTSTRAP */
 static const GradKernels cpu_kernels = {
   .conv = &grad_conv_onednn_ops,
   .norm = &grad_norm_cpu_ops,

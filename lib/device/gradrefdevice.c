@@ -17,14 +17,6 @@ struct _GradRefDevice
 
 G_DEFINE_FINAL_TYPE (GradRefDevice, grad_ref_device, GRAD_TYPE_DEVICE);
 
-#pragma weak grad_conv_ref_ops /* BOOTSTRAP */
-#pragma weak grad_norm_ref_ops /* BOOTSTRAP */
-#pragma weak grad_pool_ref_ops /* BOOTSTRAP */
-#pragma weak grad_linear_ref_ops /* BOOTSTRAP */
-#pragma weak grad_loss_ref_ops /* BOOTSTRAP */
-#pragma weak grad_optim_ref_ops /* BOOTSTRAP */
-#pragma weak grad_resize_ref_ops /* BOOTSTRAP */
-#pragma weak grad_elementwise_ref_ops /* BOOTSTRAP */
 static const GradKernels ref_kernels = {
   .conv = &grad_conv_ref_ops,
   .norm = &grad_norm_ref_ops,

@@ -1,0 +1,156 @@
+/* GradStreamer: model files: what is in them beside the parameters
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "gradmodelfile.h"
+#include "../base/gradlayer.h"
+
+#include <errno.h>
+#include <glib/gstdio.h>
+
+/* "factory name=value …" with the properties that say what the layer is, as far as they differ from defaults */
+static gchar *
+describe (GstElement * element)
+{
+  GstElementFactory *factory = gst_element_get_factory (element);
+  GString *text = g_string_new (GST_OBJECT_NAME (factory));
+  guint n;
+  g_autofree GParamSpec **specs =
+      g_object_class_list_properties (G_OBJECT_GET_CLASS (element), &n);
+
+  for (guint i = 0; i < n; i++) {
+    g_auto (GValue) value = G_VALUE_INIT;
+    g_autofree gchar *s = NULL;
+
+    if (!(specs[i]->flags & GRAD_PARAM_STRUCTURAL))
+      continue;
+    g_value_init (&value, specs[i]->value_type);
+    g_object_get_property (G_OBJECT (element), specs[i]->name, &value);
+    if (g_param_value_defaults (specs[i], &value))
+      continue;
+    s = gst_value_serialize (&value);
+    g_string_append_printf (text, " %s=%s", specs[i]->name, s && *s ? s : "\"\"");
+  }
+  return g_string_free (text, FALSE);
+}
+
+/**
+ * grad_model_fragment: (skip)
+ * @sinkpad: sink pad behind the network
+ * @model_name: name of the network
+ *
+ * Walks upstream and writes down the network's layers, in the order of the flow. Elements that are no layers
+ * (queue, identity, tee …) are left out, and so is the loss, which has no structure.
+ *
+ * Returns: (transfer full): "gradconvstem channels=64 ! gradresstage …"; empty when there are no layers
+ */
+gchar *
+grad_model_fragment (GstPad * sinkpad, const gchar * model_name)
+{
+  GString *text = g_string_new (NULL);
+  GstPad *pad = gst_object_ref (sinkpad);
+
+  while (pad != NULL) {
+    g_autoptr (GstPad) peer = gst_pad_get_peer (pad);
+    g_autoptr (GstElement) element = peer ? gst_pad_get_parent_element (peer) : NULL;
+
+    gst_object_unref (pad);
+    if (element == NULL)
+      break;
+    if (GRAD_IS_LAYER (element)) {
+      g_autofree gchar *name = NULL;
+
+      g_object_get (element, "model-name", &name, NULL);
+      if (g_strcmp0 (name, model_name) == 0 && !GRAD_LAYER_GET_CLASS (element)->before) {
+        g_autofree gchar *layer = describe (element);
+
+        if (text->len > 0)
+          g_string_prepend (text, " ! ");
+        g_string_prepend (text, layer);
+      }
+    }
+    pad = element->sinkpads ? gst_object_ref (element->sinkpads->data) : NULL;
+  }
+  return g_string_free (text, FALSE);
+}
+
+static void
+add (GHashTable * table, const gchar * key, gchar * value)
+{
+  if (value != NULL && *value != '\0')
+    g_hash_table_insert (table, (gpointer) key, value);
+  else
+    g_free (value);
+}
+
+static gchar *
+size_of (const GstStructure * dataset)
+{
+  gint w, h;
+
+  return gst_structure_get (dataset, "input-width", G_TYPE_INT, &w, "input-height", G_TYPE_INT,
+      &h, NULL) || gst_structure_get (dataset, "width", G_TYPE_INT, &w, "height", G_TYPE_INT, &h,
+      NULL) ? g_strdup_printf ("%dx%d", w, h) : NULL;
+}
+
+/**
+ * grad_model_save: (skip)
+ * @network: a network that nobody trains at this moment
+ * @location: file to write
+ * @fragment: (nullable): its structure, from grad_model_fragment()
+ * @dataset: (nullable): what the source told, see #GRAD_DATASET_EVENT
+ * @optimizer: what it was trained with
+ * @seed: seed of the run
+ * @error: location of a #GError
+ *
+ * Saves parameters, structure, input size and normalisation, class names, and how the network was trained, in one
+ * safetensors file.
+ *
+ * Returns: %FALSE with %GRAD_ERROR_IO; then a file that was there before is as it was
+ */
+gboolean
+grad_model_save (GradNetwork * network, const gchar * location, const gchar * fragment,
+    const GstStructure * dataset, const gchar * optimizer, guint64 seed, GError ** error)
+{
+  g_autoptr (GHashTable) metadata = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, g_free);
+
+  add (metadata, "network", g_strdup (fragment));
+  if (dataset != NULL) {
+    add (metadata, "input_size", size_of (dataset));
+    add (metadata, "class_names", g_strdup (gst_structure_get_string (dataset, "class-names")));
+    add (metadata, "mean", g_strdup (gst_structure_get_string (dataset, "mean")));
+    add (metadata, "std", g_strdup (gst_structure_get_string (dataset, "std")));
+  }
+  add (metadata, "optimizer", g_strdup (optimizer));
+  add (metadata, "steps", g_strdup_printf ("%" G_GUINT64_FORMAT,
+          grad_network_get_n_updates (network)));
+  add (metadata, "seed", g_strdup_printf ("%" G_GUINT64_FORMAT, seed));
+  return grad_parameter_store_save (grad_network_get_store (network), location, metadata, error);
+}
+
+/**
+ * grad_model_check_location: (skip)
+ * @location: file to be written later
+ * @error: location of a #GError
+ *
+ * Returns: %FALSE with %GRAD_ERROR_IO when it could not be written
+ */
+gboolean
+grad_model_check_location (const gchar * location, GError ** error)
+{
+  g_autofree gchar *probe = g_strconcat (location, ".XXXXXX", NULL);
+  gint fd;
+
+  if (g_file_test (location, G_FILE_TEST_IS_DIR)) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_IO,
+        "cannot save the model to %s: it is a folder: set location to a file", location);
+    return FALSE;
+  }
+  fd = g_mkstemp (probe);
+  if (fd < 0) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_IO, "cannot save the model to %s: %s: set location "
+        "to a file that can be written", location, g_strerror (errno));
+    return FALSE;
+  }
+  g_close (fd, NULL);
+  g_unlink (probe);
+  return TRUE;
+}

@@ -1,0 +1,368 @@
+/* Tests of kernels/norm: against PyTorch, finite differences and the reference
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "kernelutil.h"
+#include "tests/data/kernel-goldens.h"
+
+/* Everything that one normalisation reads and writes, on one device. */
+typedef struct
+{
+  GradDevice *device;
+  const GradNormOps *ops;
+  GradPlan *plan;
+  GradNormDesc desc;
+  GradTensor *x, *residual, *dy;        /* (N, C, H, W) */
+  GradTensor *gamma, *beta, *offset, *running_mean, *running_var;       /* (C) */
+  GradTensor *mean, *var, *y, *dx, *dresidual, *dgamma, *dbeta;
+} Norm;
+
+static Norm *
+norm_new (GradDevice * device, const GradNormDesc * d, gfloat low, gfloat high)
+{
+  GradShape shape = GRAD_SHAPE (d->n, d->c, d->h, d->w), c = GRAD_SHAPE (d->c);
+  Norm *self = g_new0 (Norm, 1);
+
+  self->device = g_object_ref (device);
+  self->ops = grad_device_kernels (device)->norm;
+  self->desc = *d;
+  g_assert_true (self->ops->supports (device, d));
+  TEST_RUN (device, (self->plan = self->ops->plan (device, d, &error)) != NULL);
+  self->x = test_random (device, shape, 1, low, high);
+  self->residual = test_random (device, shape, 2, -1, 1);
+  self->dy = test_random (device, shape, 3, -1, 1);
+  self->gamma = test_random_plain (device, c, 4, -1, 1);
+  self->beta = test_random_plain (device, c, 5, -1, 1);
+  self->offset = test_random_plain (device, c, 6, -1, 1);
+  self->running_mean = test_random_plain (device, c, 7, low, high);
+  self->running_var = test_random_plain (device, c, 8, 0.5, 2);
+  self->mean = test_new_plain (device, c);
+  self->var = test_new_plain (device, c);
+  self->y = test_new (device, shape);
+  self->dx = test_new (device, shape);
+  self->dresidual = test_new (device, shape);
+  self->dgamma = test_random_plain (device, c, 9, -1, 1);
+  self->dbeta = test_random_plain (device, c, 10, -1, 1);
+  return self;
+}
+
+static void
+norm_free (Norm * self)
+{
+  for (GradTensor ** t = &self->x; t <= &self->dbeta; t++)
+    grad_tensor_unref (*t);
+  grad_plan_free (self->plan);
+  g_object_unref (self->device);
+  g_free (self);
+}
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Norm, norm_free);
+
+static void
+forward_to (Norm * s, GradTensor * y)
+{
+  TEST_RUN (s->device, s->ops->forward_train (s->plan, s->x, s->desc.add ? s->residual : NULL,
+          s->gamma, s->beta, s->mean, s->var, y, &error));
+}
+
+static void
+infer_to (Norm * s, gboolean with_offset, GradTensor * y)
+{
+  TEST_RUN (s->device, s->ops->forward_infer (s->plan, s->x, s->desc.add ? s->residual : NULL,
+          s->gamma, s->beta, s->running_mean, s->running_var, with_offset ? s->offset : NULL, y,
+          &error));
+}
+
+static void
+backward_to (Norm * s, GradTensor * dx, GradTensor * dresidual, gboolean accumulate)
+{
+  TEST_RUN (s->device, s->ops->backward (s->plan, s->x, s->desc.relu ? s->y : NULL, s->dy,
+          s->gamma, s->mean, s->var, dx, dresidual, s->dgamma, s->dbeta, accumulate, &error));
+}
+
+static void
+update (Norm * s, gboolean with_offset)
+{
+  TEST_RUN (s->device, s->ops->update_running (s->plan, s->mean, s->var,
+          with_offset ? s->offset : NULL, 0.125, s->running_mean, s->running_var, &error));
+}
+
+static void
+fill_values (GradTensor * tensor, gdouble value)
+{
+  gdouble *to = grad_tensor_data (tensor);
+
+  for (gsize i = 0; i < grad_shape_n_elements (grad_tensor_get_shape (tensor)); i++)
+    to[i] = value;
+}
+
+static void
+replace (GradTensor ** tensor, GradTensor * with)
+{
+  grad_tensor_unref (*tensor);
+  *tensor = with;
+}
+
+static void
+test_golden (void)
+{
+  g_autoptr (GradDevice) device = test_device ("ref");
+  GradNormDesc desc = {.n = 2,.c = 3,.h = 2,.w = 3,.add = TRUE,.relu = TRUE,.eps = 1 / 1024.f };
+  g_autoptr (Norm) s = norm_new (device, &desc, -1, 1);
+  GradShape shape = GRAD_SHAPE (2, 3, 2, 3);
+  guint32 state = 1;
+
+  replace (&s->x, lcg_tensor (device, shape, &state, -1, 1));
+  replace (&s->residual, lcg_tensor (device, shape, &state, -1, 1));
+  replace (&s->gamma, lcg_tensor (device, GRAD_SHAPE (3), &state, -1, 1));
+  replace (&s->beta, lcg_tensor (device, GRAD_SHAPE (3), &state, -1, 1));
+  replace (&s->dy, lcg_tensor (device, shape, &state, -1, 1));
+  fill_values (s->running_mean, 0);
+  fill_values (s->running_var, 1);
+  forward_to (s, s->y);
+  backward_to (s, s->dx, s->dresidual, FALSE);
+  update (s, FALSE);
+  assert_golden (s->y, golden_norm_y, 1e-13);
+  assert_golden (s->dx, golden_norm_dx, 1e-13);
+  assert_golden (s->dresidual, golden_norm_dresidual, 1e-13);
+  assert_golden (s->dgamma, golden_norm_dgamma, 1e-13);
+  assert_golden (s->dbeta, golden_norm_dbeta, 1e-13);
+  assert_golden (s->running_mean, golden_norm_running_mean, 1e-13);
+  assert_golden (s->running_var, golden_norm_running_var, 1e-13);
+  infer_to (s, FALSE, s->y);
+  assert_golden (s->y, golden_norm_infer_y, 1e-13);
+}
+
+/* f = sum of y dy */
+static gdouble
+weighted_sum (gpointer data)
+{
+  Norm *s = data;
+  g_autoptr (GradTensor) y = test_new (s->device, *grad_tensor_get_shape (s->x));
+  const gdouble *ys = grad_tensor_data (y), *dys = grad_tensor_data (s->dy);
+  gdouble sum = 0;
+
+  forward_to (s, y);
+  for (gsize i = 0; i < grad_shape_n_elements (grad_tensor_get_shape (y)); i++)
+    sum += ys[i] * dys[i];
+  return sum;
+}
+
+static void
+test_gradient (void)
+{
+  g_autoptr (GradDevice) device = test_device ("ref");
+
+  for (guint i = 0; i < 4; i++) {
+    GradNormDesc desc = {.n = 3,.c = 2,.h = 2,.w = 3,.add = i & 1,.relu = i >> 1,.eps = 1e-5f };
+    g_autoptr (Norm) s = norm_new (device, &desc, -1, 1);
+
+    forward_to (s, s->y);
+    backward_to (s, s->dx, s->dresidual, FALSE);
+    assert_gradient (s->x, s->dx, weighted_sum, s);
+    assert_gradient (s->gamma, s->dgamma, weighted_sum, s);
+    assert_gradient (s->beta, s->dbeta, weighted_sum, s);
+    if (desc.add)
+      assert_gradient (s->residual, s->dresidual, weighted_sum, s);
+  }
+}
+
+static const struct
+{
+  gint n, c, h, w;
+  gfloat low, high;
+} cases[] = {
+  {2, 3, 4, 5, -1, 1},
+  {3, 32, 5, 7, -1, 1},
+  {1, 16, 3, 3, -1, 1},
+  {1, 5, 1, 7, -1, 1},
+  {4, 16, 1, 1, -1, 1},
+  {3, 5, 1, 1, -1, 1},
+  {5, 40, 6, 6, -1, 1},
+  {2, 144, 3, 3, -3, 1},
+  {1, 2, 300, 40, -1, 1},       /* a plane of several spans */
+  {2, 16, 30, 41, -1, 1},
+  {4, 16, 13, 9, 99.98, 100.02},        /* ill-conditioned: the mean is 10^4 standard deviations */
+  {4, 3, 13, 9, 99.98, 100.02},
+};
+
+static void
+compare (GradDevice * ref, GradDevice * device, const GradNormDesc * desc, gfloat low, gfloat high)
+{
+  g_autoptr (Norm) a = norm_new (device, desc, low, high), b = norm_new (ref, desc, low, high);
+  gboolean hard = low > 10;
+  gfloat tolerance = hard ? 1e-3 : 1e-5;        /* mean is handed to backward as a float */
+
+  forward_to (a, a->y);
+  forward_to (b, b->y);
+  test_assert_close (a->y, b->y, 1e-5);
+  test_assert_close (a->mean, b->mean, 1e-6);
+  test_assert_close (a->var, b->var, 1e-5);
+
+  backward_to (a, a->dx, a->dresidual, FALSE);
+  replace (&b->y, test_new (ref, *grad_tensor_get_shape (a->y)));
+  {                             /* the same y, lest one that is nearly 0 be masked differently */
+    g_autofree gfloat *y = test_download (a->y);
+
+    g_assert_true (grad_tensor_upload (b->y, y, sizeof (gfloat)
+            * grad_shape_n_elements (grad_tensor_get_shape (b->y)), NULL));
+  }
+  backward_to (b, b->dx, b->dresidual, FALSE);
+  test_assert_close (a->dresidual, b->dresidual, 0);
+  test_assert_close (a->dgamma, b->dgamma, tolerance);
+  test_assert_close (a->dbeta, b->dbeta, 1e-5);
+  if ((gint64) desc->n * desc->h * desc->w > 1)
+    test_assert_close (a->dx, b->dx, tolerance);
+
+  for (guint with_offset = 0; with_offset < 2; with_offset++) {
+    infer_to (a, with_offset, a->y);
+    infer_to (b, with_offset, b->y);
+    test_assert_close (a->y, b->y, 1e-5);
+    update (a, with_offset);
+    update (b, with_offset);
+    test_assert_close (a->running_mean, b->running_mean, 1e-6);
+    test_assert_close (a->running_var, b->running_var, 1e-5);
+  }
+}
+
+static void
+test_devices_agree (void)
+{
+  g_autoptr (GradDevice) ref = test_device ("ref");
+
+  for (const gchar * const *name = test_devices () + 1; *name; name++) {
+    g_autoptr (GradDevice) device = test_device (*name);
+
+    for (guint i = 0; i < 4 * G_N_ELEMENTS (cases); i++) {
+      guint k = i / 4;
+      GradNormDesc desc = {.n = cases[k].n,.c = cases[k].c,.h = cases[k].h,.w = cases[k].w,
+        .add = i & 1,.relu = (i >> 1) & 1,.eps = 1e-5f
+      };
+
+      compare (ref, device, &desc, cases[k].low, cases[k].high);
+    }
+  }
+}
+
+/* one sample of one pixel: the variance is 0, and stays so */
+static void
+test_single_value (void)
+{
+  for (const gchar * const *name = test_devices (); *name; name++) {
+    g_autoptr (GradDevice) device = test_device (*name);
+    GradNormDesc desc = {.n = 1,.c = 16,.h = 1,.w = 1,.eps = 1e-5f };
+    g_autoptr (Norm) s = norm_new (device, &desc, -1, 1);
+    g_autofree gfloat *before = test_download (s->running_var), *after = NULL;
+    g_autofree gfloat *y = NULL, *beta = test_download (s->beta);
+
+    forward_to (s, s->y);
+    update (s, FALSE);
+    y = test_download (s->y);
+    after = test_download (s->running_var);
+    for (guint c = 0; c < 16; c++) {
+      g_assert_cmpfloat_with_epsilon (y[c], beta[c], 1e-6);
+      g_assert_cmpfloat_with_epsilon (after[c], 0.875f * before[c], 1e-6);
+    }
+  }
+}
+
+/* whatever may share storage gives the same bits as when it does not */
+static void
+test_in_place (void)
+{
+  for (const gchar * const *name = test_devices (); *name; name++) {
+    g_autoptr (GradDevice) device = test_device (*name);
+
+    for (guint i = 0; i < 8; i++) {
+      GradNormDesc desc = {.n = 3,.c = i >> 2 ? 32 : 5,.h = 7,.w = 5,.add = i & 1,
+        .relu = (i >> 1) & 1,.eps = 1e-5f
+      };
+      g_autoptr (Norm) a = norm_new (device, &desc, -1, 1), b = norm_new (device, &desc, -1, 1);
+      g_autoptr (Norm) c = norm_new (device, &desc, -1, 1);
+
+      infer_to (a, TRUE, a->y);
+      infer_to (b, TRUE, b->x);
+      assert_same_bits (a->y, b->x);
+      if (desc.add) {
+        infer_to (c, TRUE, c->residual);
+        assert_same_bits (a->y, c->residual);
+        replace (&c->residual, test_random (device, c->x->shape, 2, -1, 1));
+      }
+      forward_to (a, a->y);
+      forward_to (c, c->y);
+      if (desc.add) {
+        forward_to (c, c->residual);
+        assert_same_bits (a->y, c->residual);
+      }
+
+      backward_to (a, a->dx, a->dresidual, FALSE);
+      backward_to (c, c->x, c->dy, FALSE);
+      assert_same_bits (a->dx, c->x);
+      assert_same_bits (a->dresidual, c->dy);
+      assert_same_bits (a->dgamma, c->dgamma);
+      backward_to (a, a->dx, NULL, FALSE);
+      assert_same_bits (a->dx, c->x);
+      assert_same_bits (a->dbeta, c->dbeta);
+    }
+  }
+}
+
+static void
+test_accumulate (void)
+{
+  for (const gchar * const *name = test_devices (); *name; name++) {
+    g_autoptr (GradDevice) device = test_device (*name);
+    GradNormDesc desc = {.n = 3,.c = 32,.h = 3,.w = 5,.relu = TRUE,.eps = 1e-5f };
+    g_autoptr (Norm) s = norm_new (device, &desc, -1, 1);
+    g_autofree gfloat *dgamma = NULL, *dbeta = NULL, *dgamma2 = NULL, *dbeta2 = NULL;
+
+    forward_to (s, s->y);
+    backward_to (s, s->dx, NULL, FALSE);
+    dgamma = test_download (s->dgamma);
+    dbeta = test_download (s->dbeta);
+    backward_to (s, s->dx, NULL, TRUE);
+    dgamma2 = test_download (s->dgamma);
+    dbeta2 = test_download (s->dbeta);
+    for (guint c = 0; c < 32; c++) {
+      g_assert_cmpfloat_with_epsilon (dgamma2[c], 2 * dgamma[c], 1e-5);
+      g_assert_cmpfloat_with_epsilon (dbeta2[c], 2 * dbeta[c], 1e-5);
+    }
+  }
+}
+
+static void
+test_threads (void)
+{
+  g_autoptr (GradDevice) one = device_with_threads (1), two = device_with_threads (2);
+
+  if (one == NULL) {
+    g_test_skip ("no cpu device");
+    return;
+  }
+  for (guint i = 0; i < 2; i++) {
+    GradNormDesc desc = {.n = 5,.c = i ? 80 : 7,.h = 11,.w = 6,.add = TRUE,.relu = TRUE,
+      .eps = 1e-5f
+    };
+    g_autoptr (Norm) a = norm_new (one, &desc, -1, 1), b = norm_new (two, &desc, -1, 1);
+
+    forward_to (a, a->y);
+    forward_to (b, b->y);
+    backward_to (a, a->dx, a->dresidual, TRUE);
+    backward_to (b, b->dx, b->dresidual, TRUE);
+    for (GradTensor ** t = &a->mean, **u = &b->mean; t <= &a->dbeta; t++, u++)
+      assert_same_bits (*t, *u);
+  }
+}
+
+int
+main (int argc, char **argv)
+{
+  gst_init (&argc, &argv);
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/norm/golden", test_golden);
+  g_test_add_func ("/norm/gradient", test_gradient);
+  g_test_add_func ("/norm/devices-agree", test_devices_agree);
+  g_test_add_func ("/norm/single-value", test_single_value);
+  g_test_add_func ("/norm/in-place", test_in_place);
+  g_test_add_func ("/norm/accumulate", test_accumulate);
+  g_test_add_func ("/norm/threads", test_threads);
+  return g_test_run ();
+}
