@@ -65,7 +65,7 @@ open_case (TestModel * m, const gchar * device, const Case * c)
     shapes[1] = GRAD_SHAPE (c->input.dims[0], c->channels,
         (c->input.dims[2] + 2 * c->padding - c->kernel) / c->stride + 1,
         (c->input.dims[3] + 2 * c->padding - c->kernel) / c->stride + 1);
-  test_model_init (m, device, unit, NULL, c->add || c->kind == ADD ? 2 : 1, shapes, 7);
+  test_model_init (m, test_device (device), unit, NULL, c->add || c->kind == ADD ? 2 : 1, shapes, 7);
 }
 
 static void
@@ -178,9 +178,9 @@ test_not_wanted (void)
     for (guint unwanted = 0; unwanted < 2; unwanted++) {
       TestModel full, part;
 
-      test_model_init (&full, *device, grad_conv_unit_new ("conv", "bn", 3, 3, 1, 1, FALSE, TRUE,
+      test_model_init (&full, test_device (*device), grad_conv_unit_new ("conv", "bn", 3, 3, 1, 1, FALSE, TRUE,
               TRUE), NULL, 2, (GradShape[]) { shape, shape }, 3);
-      test_model_init (&part, *device, grad_conv_unit_new ("conv", "bn", 3, 3, 1, 1, FALSE, TRUE,
+      test_model_init (&part, test_device (*device), grad_conv_unit_new ("conv", "bn", 3, 3, 1, 1, FALSE, TRUE,
               TRUE), NULL, 2, (GradShape[]) { shape, shape }, 3);
       part.unwanted[unwanted] = TRUE;
       test_model_backward (&full, FALSE, FALSE);

@@ -148,15 +148,14 @@ is_loss (TestModel * model)
 }
 
 void
-test_model_init (TestModel * model, const gchar * device, GradUnit * unit, GradGraph * graph,
+test_model_init (TestModel * model, GradDevice * device, GradUnit * unit, GradGraph * graph,
     guint n_inputs, const GradShape * shapes, guint64 seed)
 {
   static const gint32 labels[] = { 1, 0, 3, 2, 1, 2, 0, 3 };
   g_autoptr (GError) error = NULL;
   GradShape output;
 
-  *model = (TestModel) {.unit = unit,.graph = graph,.n_inputs = n_inputs };
-  model->device = test_device (device);
+  *model = (TestModel) {.device = device,.unit = unit,.graph = graph,.n_inputs = n_inputs };
   model->network = grad_network_new ("test");
   g_assert_true (grad_network_register_optimizer (model->network, model, NULL));
   for (guint i = 0; i < n_inputs; i++) {
