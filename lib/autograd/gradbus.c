@@ -233,10 +233,18 @@ grad_bus_finalize (GObject * object)
   G_OBJECT_CLASS (grad_bus_parent_class)->finalize (object);
 }
 
+/* What gst-launch-1.0 prints when it hears of the bus. */
+static void
+bus_to_string (const GValue * bus, GValue * string)
+{
+  g_value_set_static_string (string, g_value_get_object (bus) ? "here" : "none");
+}
+
 static void
 grad_bus_class_init (GradBusClass * klass)
 {
   G_OBJECT_CLASS (klass)->finalize = grad_bus_finalize;
+  g_value_register_transform_func (GRAD_TYPE_BUS, G_TYPE_STRING, bus_to_string);
 
   /**
    * GradBus::parameter-gradient:
