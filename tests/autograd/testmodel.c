@@ -263,16 +263,28 @@ test_model_evaluate (TestModel * model)
   g_assert_null (run (model, NULL));
 }
 
-void
-test_model_backward (TestModel * model, gboolean shared, gboolean accumulate)
+GradNode *
+test_model_record (TestModel * model)
 {
   GradStep *step = enter (model);
-  g_autoptr (GradNode) root = run (model, step);
-  g_autoptr (GError) error = NULL;
+  GradNode *root = run (model, step);
 
   grad_step_unref (step);
   if (!is_loss (model))
-    root->grad = shared ? grad_tensor_ref (model->d_output) : test_duplicate (model->d_output);
+    root->grad = test_duplicate (model->d_output);
+  return root;
+}
+
+void
+test_model_backward (TestModel * model, gboolean shared, gboolean accumulate)
+{
+  g_autoptr (GradNode) root = test_model_record (model);
+  g_autoptr (GError) error = NULL;
+
+  if (shared && root->grad != NULL) {
+    grad_tensor_unref (root->grad);
+    root->grad = grad_tensor_ref (model->d_output);
+  }
   grad_network_backward (model->network, root, accumulate, NULL, &error);
   g_assert_no_error (error);
 }

@@ -29,6 +29,8 @@ void test_model_clear (TestModel * model);
 void test_model_forward (gpointer model);
 /* The output by running statistics. */
 void test_model_evaluate (TestModel * model);
+/* Forward alone: the root of the tape, ready for grad_network_backward(). */
+GradNode *test_model_record (TestModel * model);
 /* Forward and backward, to be followed by commit. shared: someone else holds the gradient
  * that backward starts with, so that it must not be overwritten. */
 void test_model_backward (TestModel * model, gboolean shared, gboolean accumulate);
