@@ -3,8 +3,9 @@
 #include "gradnetwork-private.h"
 #include "gradunit-private.h"
 
-/* Appends to order every node that node depends on, then node itself: depth first, over inputs in pad order, so
- * that the order of gradient sums, and with it every bit, is the same in every run. */
+/* Appends to order every node that node depends on, then node itself: depth first, over inputs
+ * in pad order, so that the order of gradient sums, and with it every bit, is the same in every
+ * run. */
 static void
 visit (GradNode * root, GPtrArray * order)
 {
@@ -66,8 +67,9 @@ has_gradient (GradParameter * parameter)
   return parameter->kind == GRAD_PARAMETER_TRAINABLE && !parameter->dead;
 }
 
-/* Whether the unit is to add to the gradients of its parameters: when this step has some from before, from
- * another micro-batch or from another unit with the same parameters. Those that it has not start at zero. */
+/* Whether the unit is to add to the gradients of its parameters: when this step has some from
+ * before, from another micro-batch or from another unit with the same parameters. Those that it
+ * has not start at zero. */
 static gboolean
 begin_gradients (GradNetwork * network, GradUnit * unit, gboolean * accumulate, GError ** error)
 {
@@ -154,9 +156,9 @@ announce (GradNetwork * network, GradUnit * unit, GHashTable * uses)
  * @abort: (nullable): flag that interrupts between two units
  * @error: location of a #GError
  *
- * Walks the tape from @root in reverse, sums the gradients where a value was used several times, and leaves the
- * parameters' gradients in the store. Each one is announced on the bus as soon as it is final. Nodes let
- * go of what they saved right after their turn.
+ * Walks the tape from @root in reverse, sums the gradients where a value was used several times,
+ * and leaves the parameters' gradients in the store. Each one is announced on the bus as soon as it
+ * is final. Nodes let go of what they saved right after their turn.
  *
  * Returns: %FALSE with %GRAD_ERROR_ABORTED, or the device's error; then nothing is to be updated
  */
@@ -253,8 +255,9 @@ ensure_moments (GradDevice * device, GradParameter * parameter, GError ** error)
  * @options: what to update with
  * @error: location of a #GError
  *
- * Updates every parameter that has got a gradient in this step with Adam, all in one pass. A parameter whose
- * gradient is zero by construction (a bias in front of a batch norm) stays as it is.
+ * Updates every parameter that has got a gradient in this step with Adam, all in one pass. A
+ * parameter whose gradient is zero by construction (a bias in front of a batch norm) stays as it
+ * is.
  *
  * Returns: %FALSE with the device's error
  */

@@ -1,4 +1,4 @@
-/* Tests of backward, update and commit: what a step changes, and that an aborted one changes nothing
+/* Tests of backward, update and commit: what a step changes, an aborted one does not
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "testmodel.h"
 #include "lib/autograd/gradnetwork-private.h"
@@ -59,8 +59,8 @@ values_of (TestModel * m, const gchar * name)
   return test_download (grad_parameter_store_find (m->network->store, name)->value);
 }
 
-/* Running statistics are PyTorch's, and are taken at commit: momentum 0.1, mean with the bias that is otherwise
- * left out, unbiased variance. Evaluation uses them. */
+/* Running statistics are PyTorch's, and are taken at commit: momentum 0.1, mean with the bias
+ * that is otherwise left out, unbiased variance. Evaluation uses them. */
 static void
 test_statistics (void)
 {
@@ -171,7 +171,8 @@ test_announcements (void)
   test_model_clear (&m);
 }
 
-/* Interrupted anywhere, a step leaves weights, statistics and moments as they were, and is closed. */
+/* Interrupted anywhere, a step leaves weights, statistics and moments as they were, and is
+ * closed. */
 static void
 test_abort (void)
 {

@@ -1,4 +1,4 @@
-/* Tests of graphs: gradients of whole residual blocks and of values, or units, that are used several times
+/* Tests of graphs: gradients of residual blocks, of values and units that are used several times
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "testmodel.h"
 #include "lib/autograd/gradnetwork-private.h"
@@ -69,8 +69,8 @@ conv (const gchar * name, gboolean norm, gboolean add, gboolean relu)
   return grad_conv_unit_new (name, norm ? "bn" : NULL, 3, 3, 1, 1, TRUE, add, relu);
 }
 
-/* The gradient of sum is one tensor for both of its inputs, one of which goes on to compute in place; x and c
- * have three consumers each. */
+/* The gradient of sum is one tensor for both of its inputs, one of which goes on to compute in
+ * place; x and c have three consumers each. */
 static void
 build_many_consumers (GradGraph * g)
 {
@@ -201,7 +201,8 @@ test_sum (void)
   }
 }
 
-/* Three steps, with how far the gradients of the first are from those of expected, when that is not NULL. */
+/* Three steps, with how far the gradients of the first are from those of expected, when that is
+ * not NULL. */
 static void
 train (TestModel * m, TestModel * expected)
 {
@@ -217,7 +218,8 @@ train (TestModel * m, TestModel * expected)
   }
 }
 
-/* The same bits twice; with another number of threads, sums over samples are taken in other parts. */
+/* The same bits twice; with another number of threads, sums over samples are taken in other
+ * parts. */
 static void
 test_bits (void)
 {

@@ -1,4 +1,4 @@
-/* Tests of the units: gradients by finite differences on the reference device, every device against it
+/* Tests of the units: gradients by finite differences, every device against the reference
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "testmodel.h"
 #include "tests/kernels/gradient.h"
@@ -65,7 +65,8 @@ open_case (TestModel * m, const gchar * device, const Case * c)
     shapes[1] = GRAD_SHAPE (c->input.dims[0], c->channels,
         (c->input.dims[2] + 2 * c->padding - c->kernel) / c->stride + 1,
         (c->input.dims[3] + 2 * c->padding - c->kernel) / c->stride + 1);
-  test_model_init (m, test_device (device), unit, NULL, c->add || c->kind == ADD ? 2 : 1, shapes, 7);
+  test_model_init (m, test_device (device), unit, NULL, c->add || c->kind == ADD ? 2 : 1,
+      shapes, 7);
 }
 
 static void
@@ -172,16 +173,16 @@ test_evaluation (gconstpointer data)
 static void
 test_not_wanted (void)
 {
-  GradShape shape = GRAD_SHAPE (2, 3, 4, 4);
+  GradShape shapes[2] = { GRAD_SHAPE (2, 3, 4, 4), GRAD_SHAPE (2, 3, 4, 4) };
 
   for (const gchar * const *device = test_devices (); *device; device++)
     for (guint unwanted = 0; unwanted < 2; unwanted++) {
       TestModel full, part;
 
-      test_model_init (&full, test_device (*device), grad_conv_unit_new ("conv", "bn", 3, 3, 1, 1, FALSE, TRUE,
-              TRUE), NULL, 2, (GradShape[]) { shape, shape }, 3);
-      test_model_init (&part, test_device (*device), grad_conv_unit_new ("conv", "bn", 3, 3, 1, 1, FALSE, TRUE,
-              TRUE), NULL, 2, (GradShape[]) { shape, shape }, 3);
+      test_model_init (&full, test_device (*device),
+          grad_conv_unit_new ("conv", "bn", 3, 3, 1, 1, FALSE, TRUE, TRUE), NULL, 2, shapes, 3);
+      test_model_init (&part, test_device (*device),
+          grad_conv_unit_new ("conv", "bn", 3, 3, 1, 1, FALSE, TRUE, TRUE), NULL, 2, shapes, 3);
       part.unwanted[unwanted] = TRUE;
       test_model_backward (&full, FALSE, FALSE);
       test_model_backward (&part, FALSE, FALSE);

@@ -208,7 +208,8 @@ run (TestModel * model, GradStep * step)
   for (guint i = 0; i < model->n_inputs; i++) {
     GradValue input = { model->inputs[i], NULL };
 
-    grad_unit_forward (model->leaves[i], model->unwanted[i] ? NULL : step, FALSE, &input, 1, &leaves[i], &error);
+    grad_unit_forward (model->leaves[i], model->unwanted[i] ? NULL : step, FALSE, &input, 1,
+        &leaves[i], &error);
     g_assert_no_error (error);
   }
   if (model->unit)

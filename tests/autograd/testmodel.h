@@ -19,8 +19,8 @@ typedef struct
   guint64 sequence;
 } TestModel;
 
-/* Takes over the device and the unit or the graph, of which one is NULL. Inputs, parameters and d_output are random and the
- * same on every device for the same seed. A loss unit gets labels. */
+/* Takes over the device and the unit or the graph, of which one is NULL. Inputs, parameters and
+ * d_output are random and the same on every device for the same seed. A loss unit gets labels. */
 void test_model_init (TestModel * model, GradDevice * device, GradUnit * unit, GradGraph * graph,
     guint n_inputs, const GradShape * shapes, guint64 seed);
 void test_model_clear (TestModel * model);

@@ -5,28 +5,33 @@
 
 Needs PyTorch (Debian: python3-torch). Computes in double precision on the CPU.
 
-The networks are narrow versions of the book's ResNet-18: convolution 7x7/2, batch norm, ReLU, max pooling
-3x3/2; four stages of two residual blocks, of which the later three start by halving size through a stride of 2
-and a 1x1 convolution; global average pooling, fully connected layer of 10; all convolutions with bias.
+The networks are narrow versions of the book's ResNet-18: convolution 7x7/2, batch norm, ReLU, max
+pooling 3x3/2; four stages of two residual blocks, of which the later three start by halving size
+through a stride of 2 and a 1x1 convolution; global average pooling, fully connected layer of 10;
+all convolutions with bias.
 
-Nothing random is stored. Both sides make it: element i of the tensor with seed s is low + (high - low) u in
-single precision, with u the upper 24 bits of splitmix64 in its (i+1)th step from s 0x9e3779b97f4a7c15 + 1.
-  picture batch b      seed 1000 + b, in [0, 1); labels (7 i + 3 b) mod 10; sizes 6, 6, 6, 4 and again
-  parameter number p   seed p, in +-1/sqrt (values per output) for weights of convolutions and the fully
-                       connected layer, +-0.1 for biases, [0.5, 1.5) for weights of batch norms; numbers
-                       as in PARAMETERS below
-  moments              seeds 100 + p in +-0.001 and 200 + p in [1e-8, 1e-6); zero for biases in front of a norm
+Nothing random is stored. Both sides make it: element i of the tensor with seed s is low + (high -
+low) u in single precision, with u the upper 24 bits of splitmix64 in its (i+1)th step from s
+0x9e3779b97f4a7c15 + 1.
+  picture batch b      seed 1000 + b, in [0, 1); labels (7 i + 3 b) mod 10; sizes 6, 6, 6, 4 and
+                       again
+  parameter number p   seed p, in +-1/sqrt (values per output) for weights of convolutions and the
+                       fully connected layer, +-0.1 for biases, [0.5, 1.5) for weights of batch
+                       norms; numbers as in PARAMETERS below
+  moments              seeds 100 + p in +-0.001 and 200 + p in [1e-8, 1e-6); zero for biases in
+                       front of a norm
   projection j         seed 300 + j, in [-1, 1)
 
 Contents, all F64; a summary of a tensor is its norm and its scalar products with four projections:
-  CASE/loss            (20) losses of free Adam steps with a learning rate of 1e-5, before each update
+  CASE/loss            (20) losses of free Adam steps with a learning rate of 1e-5, before updates
   CASE/evaluation      (1) loss of batch 3 by running statistics after them
   CASE/statistic/NAME  (5) summaries of running means and variances after them
-  CASE/step/loss       (1) loss of batch 3, from moments as above after 10 updates, learning rate 1e-3
+  CASE/step/loss       (1) loss of batch 3, from moments as above after 10 updates, learning rate
+                       1e-3
   CASE/step/grad/NAME, CASE/step/update/NAME   (5) summaries of gradients, of what the update adds
-and for the smallest network the same step from where PyTorch is after 10 free updates with a learning rate of
-1e-3: trained/loss, trained/grad/NAME, trained/update/NAME, and F32: trained/value/NAME, trained/m/NAME,
-trained/v/NAME."""
+and for the smallest network the same step from where PyTorch is after 10 free updates with a
+learning rate of 1e-3: trained/loss, trained/grad/NAME, trained/update/NAME, and F32:
+trained/value/NAME, trained/m/NAME, trained/v/NAME."""
 import json
 import os
 import struct

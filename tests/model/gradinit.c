@@ -1,8 +1,8 @@
 /* Tests of initialisation: units start as PyTorch's Conv2d, Linear and BatchNorm2d do
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * PyTorch 1.13: kaiming_uniform with a = sqrt 5 for weights, which is uniform in +-1/sqrt (fan_in), the same
- * for biases, norms 1 and 0. */
+ * PyTorch 1.13: kaiming_uniform with a = sqrt 5 for weights, which is uniform in +-1/sqrt (fan_in),
+ * the same for biases; norms 1 and 0. */
 #include "tests/testutil.h"
 
 #include <math.h>
@@ -53,8 +53,8 @@ fan_in_of (GradParameterStore * store, const gchar * name)
   return grad_shape_n_elements (&weight->shape) / weight->shape.dims[0];
 }
 
-/* Moments of a uniform distribution, each with 5 standard errors of slack; its bounds; no correlation of
- * neighbours. */
+/* Moments of a uniform distribution, each with 5 standard errors of slack; its bounds; no
+ * correlation of neighbours. */
 static void
 assert_uniform (const gchar * name, const gfloat * values, gsize n, gdouble bound)
 {
@@ -109,7 +109,8 @@ test_distribution (void)
   }
 }
 
-/* Values depend on the seed and the name: not on the device, and no two parameters have the same. */
+/* Values depend on the seed and the name: not on the device, and no two parameters have the
+ * same. */
 static void
 test_seed (void)
 {
