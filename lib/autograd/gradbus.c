@@ -209,8 +209,7 @@ grad_bus_get_device (GradBus * bus, GError ** error)
 void
 grad_bus_announce (GradBus * bus, GradNetwork * network, GradParameter * parameter)
 {
-  if (parameter->grad != NULL && !parameter->dead
-      && g_signal_has_handler_pending (bus, signals[PARAMETER_GRADIENT], 0, TRUE))
+  if (g_signal_has_handler_pending (bus, signals[PARAMETER_GRADIENT], 0, TRUE))
     g_signal_emit (bus, signals[PARAMETER_GRADIENT], 0, network->name, parameter->name,
         parameter->grad);
 }
