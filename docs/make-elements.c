@@ -171,6 +171,7 @@ print_element (GstElementFactory * feature, GPtrArray * shared)
   GstElementFactory *factory = GST_ELEMENT_FACTORY (loaded);
   GType type = gst_element_factory_get_element_type (factory);
   GObjectClass *klass = g_type_class_ref (type);
+  guint n = 0;
 
   printf ("## %s\n\n%s (%s). %s\n\n", GST_OBJECT_NAME (factory),
       gst_element_factory_get_metadata (factory, GST_ELEMENT_METADATA_LONGNAME),
@@ -181,10 +182,13 @@ print_element (GstElementFactory * feature, GPtrArray * shared)
   for (type = g_type_parent (type); is_shared (type); type = g_type_parent (type)) {
     g_autofree gchar *anchor = g_ascii_strdown (g_type_name (type), -1);
 
-    printf ("And the properties of [%s](#%s).\n\n", g_type_name (type), anchor);
+    printf ("%s [%s](#%s)", n++ == 0 ? "And the properties of" : " and", g_type_name (type),
+        anchor);
     if (!g_ptr_array_find (shared, GSIZE_TO_POINTER (type), NULL))
       g_ptr_array_add (shared, GSIZE_TO_POINTER (type));
   }
+  if (n > 0)
+    printf (".\n\n");
   g_type_class_unref (klass);
 }
 
@@ -212,7 +216,8 @@ main (int argc, char **argv)
     fprintf (stderr, "make-elements: %s\n", error->message);
     return EXIT_FAILURE;
   }
-  printf ("# Elements\n\n<!-- Made by make-elements from the elements themselves: do not edit. -->\n\n");
+  printf ("# Elements\n\n"
+      "<!-- Made by make-elements from the elements themselves: do not edit. -->\n\n");
   features = gst_registry_get_feature_list_by_plugin (gst_registry_get (),
       gst_plugin_get_name (plugin));
   features = g_list_sort (features, compare_features);

@@ -152,6 +152,34 @@ attributes_new (gboolean add, gboolean relu, dnnl_primitive_attr_t * attr, GErro
   return ok;
 }
 
+static const gchar *
+implementation (GradOnednn * self)
+{
+  const gchar *name = "";
+
+  dnnl_primitive_desc_query (self->pd, dnnl_query_impl_info_str, 0, &name);
+  return name;
+}
+
+/* sets or replaces self->pd */
+static gboolean
+describe (GradOnednn * self, const GradOnednnDesc * desc, dnnl_primitive_attr_t attr,
+    const GradOnednn * forward, GError ** error)
+{
+  GradOnednnMd md[GRAD_ONEDNN_N_SLOTS] = { NULL };
+  gboolean ok = TRUE;
+
+  if (self->pd != NULL)
+    dnnl_primitive_desc_destroy (g_steal_pointer (&self->pd));
+  for (gint i = 0; i < GRAD_ONEDNN_N_SLOTS && ok; i++)
+    ok = memory_desc_new (&desc->tensors[i], TRUE, &md[i], error);
+  ok = ok && CHECK (grad_onednn_primitive_desc_new (engine, desc, md, attr,
+          forward ? forward->pd : NULL, &self->pd));
+  for (gint i = 0; i < GRAD_ONEDNN_N_SLOTS; i++)
+    grad_onednn_memory_desc_free (md[i]);
+  return ok;
+}
+
 /* space of `size` bytes in the scratch memory: its offset */
 static gsize
 scratch_add (GradOnednn * self, gsize size)
@@ -221,10 +249,9 @@ grad_onednn_new (GradDevice * device, const GradOnednnDesc * desc, const GradOne
   gboolean data = desc->direction == dnnl_backward_data;
   gboolean gradients = desc->direction == dnnl_backward_weights;
   const gint *args = data ? data_args : gradients ? weights_args : forward_args;
-  GradOnednnMd md[GRAD_ONEDNN_N_SLOTS] = { NULL };
   dnnl_primitive_attr_t attr = NULL, reorder_attr = NULL;
+  GradOnednnDesc choice = *desc;
   GradOnednn *self;
-  const gchar *name = "";
   gboolean ok;
 
   if (!open_engine (error))
@@ -233,11 +260,15 @@ grad_onednn_new (GradDevice * device, const GradOnednnDesc * desc, const GradOne
   self->device = device;
   ok = attributes_new (desc->add, desc->relu, &attr, error)
       && attributes_new (FALSE, FALSE, &reorder_attr, error);
-  for (gint i = 0; i < GRAD_ONEDNN_N_SLOTS && ok; i++)
-    ok = memory_desc_new (&desc->tensors[i], TRUE, &md[i], error);
-  ok = ok && CHECK (grad_onednn_primitive_desc_new (engine, desc, md, attr,
-              forward ? forward->pd : NULL, &self->pd))
-      && primitive_new (self, self->pd, &self->primitive, &self->scratchpad, error);
+  ok = ok && describe (self, &choice, attr, forward, error);
+  if (ok && choice.kind == dnnl_convolution && g_str_has_prefix (implementation (self), "ref")) {
+    /* oneDNN's plain C, a thousand times slower: reorder activations as well (DST holds a summand
+     * with `add` and has to stay) */
+    choice.tensors[GRAD_ONEDNN_SRC].any = TRUE;
+    choice.tensors[GRAD_ONEDNN_DST].any = !choice.add;
+    ok = describe (self, &choice, attr, forward, error);
+  }
+  ok = ok && primitive_new (self, self->pd, &self->primitive, &self->scratchpad, error);
   for (gint i = 0; i < GRAD_ONEDNN_N_SLOTS && ok; i++) {
     Slot *slot = &self->slots[i];
     GradOnednnConstMd inside = args[i] == 0 ? NULL
@@ -261,8 +292,6 @@ grad_onednn_new (GradDevice * device, const GradOnednnDesc * desc, const GradOne
   self->scratchpad_size = (self->scratchpad_size + ALIGN - 1) / ALIGN * ALIGN;
   ok = ok && thread_get (device, self->scratchpad_size + self->scratch_size, error) != NULL;
 
-  for (gint i = 0; i < GRAD_ONEDNN_N_SLOTS; i++)
-    grad_onednn_memory_desc_free (md[i]);
   if (attr != NULL)
     dnnl_primitive_attr_destroy (attr);
   if (reorder_attr != NULL)
@@ -271,9 +300,8 @@ grad_onednn_new (GradDevice * device, const GradOnednnDesc * desc, const GradOne
     grad_onednn_free (self);
     return NULL;
   }
-  dnnl_primitive_desc_query (self->pd, dnnl_query_impl_info_str, 0, &name);
-  GST_DEBUG ("%s: %" G_GSIZE_FORMAT " + %" G_GSIZE_FORMAT " bytes of scratch memory", name,
-      self->scratchpad_size, self->scratch_size);
+  GST_DEBUG ("%s: %" G_GSIZE_FORMAT " + %" G_GSIZE_FORMAT " bytes of scratch memory",
+      implementation (self), self->scratchpad_size, self->scratch_size);
   return self;
 }
 

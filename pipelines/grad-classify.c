@@ -1,4 +1,4 @@
-/* GradStreamer: grad-classify runs a launch description that ends in logits and prints what it recognises
+/* GradStreamer: grad-classify runs a launch description that ends in logits, prints what it sees
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 #include "gradpipeline.h"
@@ -39,7 +39,7 @@ get_class_names (GstPad * pad)
   return names;
 }
 
-/* the name of a class, or its number when it has none; valid until the next call with this buffer */
+/* the name of a class, or its number, which is put into the buffer */
 static const gchar *
 class_name (gchar ** names, gint label, gchar buffer[16])
 {
@@ -109,7 +109,8 @@ print_buffer (Classifier * self, GstPad * pad, GstBuffer * buffer, GError ** err
   GradDType dtype;
   GstMapInfo map;
 
-  if (caps == NULL || !gst_structure_has_name (gst_caps_get_structure (caps, 0), "other/tensors")) {
+  if (caps == NULL
+      || !gst_structure_has_name (gst_caps_get_structure (caps, 0), "other/tensors")) {
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE, "what arrives here is no tensor of logits");
     return FALSE;
   }
@@ -125,7 +126,8 @@ print_buffer (Classifier * self, GstPad * pad, GstBuffer * buffer, GError ** err
     indices = get_numbers (meta->indices, shape.dims[0]);
     labels = get_numbers (meta->labels, shape.dims[0]);
   }
-  print_rows (self, shape.dims[0], shape.dims[1], (const gfloat *) map.data, indices, labels, names);
+  print_rows (self, shape.dims[0], shape.dims[1], (const gfloat *) map.data, indices, labels,
+      names);
   gst_buffer_unmap (buffer, &map);
   return TRUE;
 }

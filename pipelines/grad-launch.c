@@ -24,10 +24,11 @@ typedef struct
 } Runner;
 
 static const gchar description[] =
-    "A launch string contains at least one \"!\". A .launch file is one with # comments and variables\n"
-    "${name:-default}, which name=value sets.\n\n"
+    "A launch string contains at least one \"!\". A .launch file is one with # comments and\n"
+    "variables ${name:-default}, which name=value sets.\n\n"
     "Ctrl-C stops cleanly and saves the model; a second one exits at once.\n"
-    "Exit status: 0 at the end of the stream, 1 after an error, 2 for a wrong command, 130 when interrupted.";
+    "Exit status: 0 at the end of the stream, 1 after an error, 2 for a wrong command,\n"
+    "130 when interrupted.";
 
 static gchar *
 issue_text (GstMessage * message, gboolean verbose)
@@ -98,8 +99,8 @@ on_message (GstBus * bus, GstMessage * message, gpointer data)
   return G_SOURCE_CONTINUE;
 }
 
-/* The first signal ends the loop; with the sources gone, GLib restores what signals do by default, so that
- * a second one ends the process. */
+/* The first signal ends the loop; with the sources gone, GLib restores what signals do by default,
+ * so that a second one ends the process. */
 static gboolean
 on_signal (gpointer data)
 {

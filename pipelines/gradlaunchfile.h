@@ -1,14 +1,14 @@
 /* GradStreamer: .launch files: a launch string with comments and variables
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- *   # a comment: from a # at the start of a line or after white space, outside quotes, to the line's end
+ *   # a comment: from a # at a line's start or after white space, outside quotes, to the line's end
  *   idxsrc batch-size=${batch-size:-256} ! …     a variable and its default
  *   … ! gradfc model=${model}                    a variable that must be given
  *   … price=$$1                                  $$ is a dollar sign
  *
  * A default holds for all uses of its variable, so that it stands in the file once. A value that is
- * given, even an empty one, takes its place. Values are put in as text. Outside quotes, line breaks and
- * runs of white space become one space. */
+ * given, even an empty one, takes its place. Values are put in as text. Outside quotes, line breaks
+ * and runs of white space become one space. */
 #pragma once
 
 #include <glib.h>

@@ -71,8 +71,8 @@ explain_missing (GstParseContext * context, GError ** error)
         " into GST_PLUGIN_PATH", names);
   else
     g_set_error (error, GST_PARSE_ERROR, GST_PARSE_ERROR_NO_SUCH_ELEMENT,
-        "there is no element %s: check the spelling (gst-inspect-1.0 lists what there is), install the "
-        "plugin that has it, or put that plugin's folder into GST_PLUGIN_PATH", names);
+        "there is no element %s: check the spelling (gst-inspect-1.0 lists what there is), "
+        "install the plugin that has it, or put that plugin's folder into GST_PLUGIN_PATH", names);
 }
 
 /* the file that is meant: as given, or a recipe of the installation */

@@ -6,12 +6,12 @@
 
 G_BEGIN_DECLS
 
-/* Makes the plugin known to this process: the one beside this program, in a build or an installation, else
- * the one that GStreamer finds by itself. FALSE when there is none. */
+/* Makes the plugin known to this process: the one beside this program, in a build or an installation,
+ * else the one that GStreamer finds. FALSE when there is none. */
 gboolean grad_pipeline_load_plugin (void);
 
-/* arguments, NULL-terminated: a .launch file or a launch string, then name=value …; or the words of a launch
- * string, as gst-launch-1.0 takes them. */
+/* arguments, NULL-terminated: a .launch file or a launch string, then name=value …; or the words of
+ * a launch string, as gst-launch-1.0 takes them. */
 GstElement *grad_pipeline_new (const gchar * const *arguments, GError ** error);
 
 /* 2 for a wrong command, 1 for everything else */

@@ -3,11 +3,11 @@
  *
  * Made of the element messages of a pipeline, by the names of their structures:
  *   grad-device  name, precision (string), threads (uint)
- *   grad-step    phase ("train" or "evaluate"), epoch, epochs, batch, batches (0: unknown), samples (uint),
- *                step (uint64), loss, accuracy, learning-rate, images-per-second, seconds-left (double,
- *                < 0: unknown)
- *   grad-epoch   phase ("train-epoch" or "evaluate"), epoch (uint), samples (uint64), loss, accuracy,
- *                seconds (double; of evaluate: since that epoch's training began)
+ *   grad-step    phase ("train" or "evaluate"), epoch, epochs, batch, batches (0: unknown),
+ *                samples (uint), step (uint64), loss, accuracy, learning-rate, images-per-second,
+ *                seconds-left (double, < 0: unknown)
+ *   grad-epoch   phase ("train-epoch" or "evaluate"), epoch (uint), samples (uint64), loss,
+ *                accuracy, seconds (double; of evaluate: since that epoch's training began)
  *   grad-saved   location (string), step (uint64)
  * A field that is missing is left out of the text. */
 #pragma once
@@ -18,8 +18,8 @@ G_BEGIN_DECLS
 
 /* Texts, without line end. */
 
-/* "epoch 2/5 [=====>    ] 120/235 loss 0.2811 acc 0.897 182 img/s 0:41 left": at most columns wide; what
- * matters least goes first when it is too narrow */
+/* "epoch 2/5 [=====>    ] 120/235 loss 0.2811 acc 0.897 182 img/s 0:41 left": at most columns wide;
+ * what matters least goes first when it is too narrow */
 gchar *grad_progress_bar (const GstStructure * step, guint columns);
 /* "epoch 2/5, batch 120/235, loss 0.2811, acc 0.897, 182 img/s, 0:41 left" */
 gchar *grad_progress_line (const GstStructure * step);

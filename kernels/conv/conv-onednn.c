@@ -3,6 +3,8 @@
  *
  *   x, dx: (N, I, IH, IW), y, dy, residual: (N, O, OH, OW), in the device's layout
  *   w, dw: (O, I, kernel, kernel), b, db: (O), plain; w is reordered at every call
+ *   (where oneDNN has no fast code for the device's layout, as from 24 channels to 32, it also
+ *   reorders activations)
  *   y =, dx =, dw = or +=, db = or +=
  *
  * Deterministic for a given number of threads: on it depends the order in which oneDNN sums weight

@@ -3,8 +3,9 @@
 #include "gradnetwork-private.h"
 #include "gradunit-private.h"
 
-/* Appends to order every node that node depends on, then node itself: depth first, over inputs in pad order, so
- * that the order of gradient sums, and with it every bit, is the same in every run. */
+/* Appends to order every node that node depends on, then node itself: depth first, over inputs
+ * in pad order, so that the order of gradient sums, and with it every bit, is the same in every
+ * run. */
 static void
 visit (GradNode * root, GPtrArray * order)
 {
@@ -36,8 +37,8 @@ visit (GradNode * root, GPtrArray * order)
 
 typedef struct
 {
+  GradNetwork *network;
   GradNode *node;
-  gboolean accumulate;
 } Backward;
 
 static gboolean
@@ -60,6 +61,35 @@ add_gradient (GradDevice * device, GradNode * node, GradTensor * grad, GError **
   return TRUE;
 }
 
+static gboolean
+has_gradient (GradParameter * parameter)
+{
+  return parameter->kind == GRAD_PARAMETER_TRAINABLE && !parameter->dead;
+}
+
+/* Whether the unit is to add to the gradients of its parameters: when this step has some from
+ * before, from another micro-batch or from another unit with the same parameters. Those that it
+ * has not start at zero. */
+static gboolean
+begin_gradients (GradNetwork * network, GradUnit * unit, gboolean * accumulate, GError ** error)
+{
+  GradDevice *device = grad_unit_get_device (unit);
+  guint n = grad_unit_get_n_parameters (unit);
+
+  *accumulate = FALSE;
+  for (guint i = 0; i < n; i++)
+    *accumulate |= g_hash_table_contains (network->graded, grad_unit_get_parameter (unit, i));
+  for (guint i = 0; i < n; i++) {
+    GradParameter *p = grad_unit_get_parameter (unit, i);
+
+    if (has_gradient (p) && g_hash_table_add (network->graded, p) && *accumulate
+        && (!grad_unit_ensure_grad (unit, p, error)
+            || !grad_device_kernels (device)->elementwise->zero (device, p->grad, error)))
+      return FALSE;
+  }
+  return TRUE;
+}
+
 /* One unit: its gradients, handed on to its inputs. */
 static gboolean
 backward_job (gpointer data, GError ** error)
@@ -68,13 +98,14 @@ backward_job (gpointer data, GError ** error)
   GradNode *node = b->node;
   GradDevice *device = grad_unit_get_device (node->unit);
   GradTensor *dx[GRAD_UNIT_MAX_INPUTS] = { NULL };
-  gboolean wanted[GRAD_UNIT_MAX_INPUTS] = { FALSE }, ok;
+  gboolean wanted[GRAD_UNIT_MAX_INPUTS] = { FALSE }, accumulate, ok;
   g_autoptr (GradTensor) dy = g_steal_pointer (&node->grad);
 
   for (guint i = 0; i < node->n_inputs; i++)
     wanted[i] = node->inputs[i] != NULL;
-  ok = GRAD_UNIT_GET_CLASS (node->unit)->backward (node->unit, node, dy, dx, wanted,
-      b->accumulate, error);
+  ok = begin_gradients (b->network, node->unit, &accumulate, error)
+      && GRAD_UNIT_GET_CLASS (node->unit)->backward (node->unit, node, dy, dx, wanted,
+      accumulate, error);
   g_clear_pointer (&dy, grad_tensor_unref);     /* so that dx may be the only holder */
   for (guint i = 0; i < node->n_inputs; i++) {
     if (ok && dx[i] != NULL)
@@ -82,6 +113,39 @@ backward_job (gpointer data, GError ** error)
     g_clear_pointer (&dx[i], grad_tensor_unref);
   }
   return ok;
+}
+
+/* Counts how often each parameter is used, to know when its gradient is final. */
+static GHashTable *
+count_uses (GPtrArray * order)
+{
+  GHashTable *uses = g_hash_table_new (NULL, NULL);
+
+  for (guint i = 0; i < order->len; i++) {
+    GradUnit *unit = ((GradNode *) order->pdata[i])->unit;
+
+    for (guint k = 0; k < grad_unit_get_n_parameters (unit); k++) {
+      GradParameter *p = grad_unit_get_parameter (unit, k);
+
+      g_hash_table_insert (uses, p,
+          GUINT_TO_POINTER (GPOINTER_TO_UINT (g_hash_table_lookup (uses, p)) + 1));
+    }
+  }
+  return uses;
+}
+
+/* The unit has had its turn: announces the parameters that no other one is still to work on. */
+static void
+announce (GradNetwork * network, GradUnit * unit, GHashTable * uses)
+{
+  for (guint i = 0; i < grad_unit_get_n_parameters (unit); i++) {
+    GradParameter *p = grad_unit_get_parameter (unit, i);
+    guint left = GPOINTER_TO_UINT (g_hash_table_lookup (uses, p)) - 1;
+
+    g_hash_table_insert (uses, p, GUINT_TO_POINTER (left));
+    if (left == 0 && network->bus && g_hash_table_contains (network->graded, p))
+      grad_bus_announce (network->bus, network, p);
+  }
 }
 
 /**
@@ -93,9 +157,9 @@ backward_job (gpointer data, GError ** error)
  * @data: for @interrupted
  * @error: location of a #GError
  *
- * Walks the tape from @root in reverse, sums the gradients where a value was used several times, and leaves the
- * parameters' gradients in the store. Each one is announced on the bus as soon as it is final. Nodes let
- * go of what they saved right after their turn.
+ * Walks the tape from @root in reverse, sums the gradients where a value was used several times,
+ * and leaves the parameters' gradients in the store. Each one is announced on the bus as soon as it
+ * is final. Nodes let go of what they saved right after their turn.
  *
  * Returns: %FALSE with %GRAD_ERROR_ABORTED, or the device's error; then nothing is to be updated
  */
@@ -104,29 +168,35 @@ grad_network_backward (GradNetwork * network, GradNode * root, gboolean accumula
     GradInterruptFunc interrupted, gpointer data, GError ** error)
 {
   g_autoptr (GPtrArray) order = g_ptr_array_new_with_free_func ((GDestroyNotify) grad_node_unref);
+  g_autoptr (GHashTable) uses = NULL;
   gboolean ok = TRUE;
 
   visit (root, order);
+  uses = count_uses (order);
+  if (!accumulate)
+    g_hash_table_remove_all (network->graded);
   for (guint i = order->len; i-- > 0 && ok;) {
-    Backward b = { order->pdata[i], accumulate };
+    Backward b = { network, order->pdata[i] };
     GradUnit *unit = b.node->unit;
 
     if (interrupted != NULL && interrupted (data)) {
       g_set_error (error, GRAD_ERROR, GRAD_ERROR_ABORTED, "the step was interrupted");
       ok = FALSE;
     } else if (b.node != root && b.node->grad == NULL) {
+      announce (network, unit, uses);
       grad_node_forget (b.node);        /* nothing downstream of it wanted a gradient */
     } else if ((ok = grad_device_call (grad_unit_get_device (unit), FALSE, backward_job, &b,
                 error))) {
-      for (guint p = 0; network->bus && p < grad_unit_get_n_parameters (unit); p++)
-        grad_bus_announce (network->bus, network, grad_unit_get_parameter (unit, p));
+      announce (network, unit, uses);
       grad_node_forget (b.node);
     }
   }
   for (guint i = 0; i < order->len; i++)
     ((GradNode *) order->pdata[i])->mark = FALSE;
   g_ptr_array_set_size (network->tape, 0);
-  if (ok)
+  if (!ok)
+    g_hash_table_remove_all (network->graded);
+  else
     for (guint i = order->len; i-- > 0;)
       g_ptr_array_add (network->tape, grad_node_ref (order->pdata[i]));
   return ok;
@@ -186,8 +256,9 @@ ensure_moments (GradDevice * device, GradParameter * parameter, GError ** error)
  * @options: what to update with
  * @error: location of a #GError
  *
- * Updates every parameter that has a gradient with Adam, all in one pass. A parameter whose gradient is zero by
- * construction (a bias in front of a batch norm) stays as it is.
+ * Updates every parameter that has got a gradient in this step with Adam, all in one pass. A
+ * parameter whose gradient is zero by construction (a bias in front of a batch norm) stays as it
+ * is.
  *
  * Returns: %FALSE with the device's error
  */
@@ -200,7 +271,7 @@ grad_network_update_adam (GradNetwork * network, const GradAdamOptions * options
   for (guint i = 0; i < grad_parameter_store_get_n_parameters (network->store); i++) {
     GradParameter *p = grad_parameter_store_get_parameter (network->store, i);
 
-    if (p->grad == NULL || p->dead)
+    if (!g_hash_table_contains (network->graded, p))
       continue;
     u.device = grad_tensor_get_device (p->value);
     if (!ensure_moments (u.device, p, error))

@@ -214,8 +214,7 @@ grad_bus_get_device (GradBus * bus, GError ** error)
 void
 grad_bus_announce (GradBus * bus, GradNetwork * network, GradParameter * parameter)
 {
-  if (parameter->grad != NULL && !parameter->dead
-      && g_signal_has_handler_pending (bus, signals[PARAMETER_GRADIENT], 0, TRUE))
+  if (g_signal_has_handler_pending (bus, signals[PARAMETER_GRADIENT], 0, TRUE))
     g_signal_emit (bus, signals[PARAMETER_GRADIENT], 0, network->name, parameter->name,
         parameter->grad);
 }
@@ -239,10 +238,18 @@ grad_bus_finalize (GObject * object)
   G_OBJECT_CLASS (grad_bus_parent_class)->finalize (object);
 }
 
+/* What gst-launch-1.0 prints when it hears of the bus. */
+static void
+bus_to_string (const GValue * bus, GValue * string)
+{
+  g_value_set_static_string (string, g_value_get_object (bus) ? "here" : "none");
+}
+
 static void
 grad_bus_class_init (GradBusClass * klass)
 {
   G_OBJECT_CLASS (klass)->finalize = grad_bus_finalize;
+  g_value_register_transform_func (GRAD_TYPE_BUS, G_TYPE_STRING, bus_to_string);
 
   /**
    * GradBus::parameter-gradient:

@@ -36,6 +36,7 @@ struct _GradNetwork
 
   /* of whoever has the step */
   GPtrArray *tape;              /* nodes of the last backward, in order */
+  GHashTable *graded;           /* set of the parameters that have a gradient of this step; not owned */
   guint64 n_updates;
 };
 

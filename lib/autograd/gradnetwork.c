@@ -300,6 +300,7 @@ grad_network_finalize (GObject * object)
   GradNetwork *self = GRAD_NETWORK (object);
 
   g_ptr_array_unref (self->tape);
+  g_hash_table_unref (self->graded);
   g_hash_table_unref (self->applied);
   g_hash_table_unref (self->prefixes);
   g_mutex_clear (&self->lock);
@@ -322,6 +323,7 @@ grad_network_init (GradNetwork * self)
   g_cond_init (&self->turn);
   self->store = grad_parameter_store_new ();
   self->tape = g_ptr_array_new_with_free_func ((GDestroyNotify) grad_node_unref);
+  self->graded = g_hash_table_new (NULL, NULL);
   self->applied = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
   self->prefixes = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
 }

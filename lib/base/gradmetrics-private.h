@@ -12,12 +12,14 @@ typedef struct
 {
   GstElement *element;          /* who posts; not owned */
   FILE *log;                    /* JSON lines, NULL without */
+  guint interval;               /* batches between messages, and between writes of the log */
 
   /* the data set, from its event */
   guint train_samples, test_samples, train_batches, epochs;
 
   /* the pass */
   gboolean in_pass;
+  guint batches;
   GradPhase phase;
   guint epoch;
   guint64 samples, correct;
@@ -30,7 +32,7 @@ typedef struct
   gboolean started;
 } GradMetrics;
 
-void grad_metrics_start (GradMetrics * metrics, GstElement * element);
+void grad_metrics_start (GradMetrics * metrics, GstElement * element, guint interval);
 gboolean grad_metrics_open_log (GradMetrics * metrics, const gchar * location, GError ** error);
 void grad_metrics_set_dataset (GradMetrics * metrics, const GstStructure * dataset);
 void grad_metrics_batch (GradMetrics * metrics, const GradSampleMeta * sample,

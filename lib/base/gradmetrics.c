@@ -13,9 +13,9 @@
 #define PROGRESS_INTERVAL G_TIME_SPAN_SECOND
 
 void
-grad_metrics_start (GradMetrics * metrics, GstElement * element)
+grad_metrics_start (GradMetrics * metrics, GstElement * element, guint interval)
 {
-  *metrics = (GradMetrics) {.element = element };
+  *metrics = (GradMetrics) {.element = element,.interval = interval };
 }
 
 gboolean
@@ -67,7 +67,17 @@ log_line (GradMetrics * metrics, const GstStructure * s, const gchar * const *na
       g_string_append (line, "null");
   }
   fprintf (metrics->log, "%s}\n", line->str);
-  fflush (metrics->log);
+}
+
+/* A log that cannot be written is no reason to lose a training: one warning, and on without it. */
+static void
+flush_log (GradMetrics * metrics)
+{
+  if (metrics->log == NULL || fflush (metrics->log) == 0)
+    return;
+  GST_ELEMENT_WARNING (metrics->element, RESOURCE, WRITE, ("Cannot write the log: %s. Training goes "
+          "on without it.", g_strerror (errno)), (NULL));
+  fclose (g_steal_pointer (&metrics->log));
 }
 
 static void
@@ -118,6 +128,7 @@ begin (GradMetrics * metrics, const GradSampleMeta * sample, gint64 now)
   metrics->in_pass = TRUE;
   metrics->phase = sample->phase;
   metrics->epoch = sample->epoch;
+  metrics->batches = 0;
   metrics->samples = metrics->correct = 0;
   metrics->loss_sum = 0;
   metrics->pass_start = metrics->last_batch;
@@ -163,9 +174,12 @@ grad_metrics_batch (GradMetrics * metrics, const GradSampleMeta * sample,
     post_progress (metrics, GST_PROGRESS_TYPE_CONTINUE, text);
     metrics->last_progress = now;
   }
-  if (now - metrics->last_message >= MESSAGE_INTERVAL) {
-    post (metrics, g_steal_pointer (&s));
-    metrics->last_message = now;
+  if (++metrics->batches % metrics->interval == 0) {
+    flush_log (metrics);
+    if (now - metrics->last_message >= MESSAGE_INTERVAL) {
+      post (metrics, g_steal_pointer (&s));
+      metrics->last_message = now;
+    }
   }
   if (sample->last)
     grad_metrics_end_pass (metrics);
@@ -189,6 +203,7 @@ grad_metrics_end_pass (GradMetrics * metrics)
       "accuracy", G_TYPE_DOUBLE, metrics->correct / (gdouble) metrics->samples,
       "seconds", G_TYPE_DOUBLE, seconds_since (metrics->pass_start, now), NULL);
   log_line (metrics, s, fields);
+  flush_log (metrics);
   /* whoever prints an epoch wants its time as a whole */
   if (!train && metrics->epoch_start)
     gst_structure_set (s, "seconds", G_TYPE_DOUBLE, seconds_since (metrics->epoch_start, now),
@@ -206,6 +221,7 @@ grad_metrics_stop (GradMetrics * metrics, gboolean complete)
         complete ? "trained" : "stopped");
   }
   metrics->started = metrics->in_pass = FALSE;
+  flush_log (metrics);
   if (metrics->log != NULL)
     fclose (g_steal_pointer (&metrics->log));
 }

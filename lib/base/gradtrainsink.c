@@ -19,6 +19,7 @@ typedef struct
   gchar *model_name, *location, *init_location, *log_location;
   gdouble learning_rate;
   GradSchedule schedule;
+  guint log_interval;
 
   /* from NULL to READY on */
   GradBus *bus;
@@ -40,7 +41,8 @@ enum
   PROP_SCHEDULE,
   PROP_LOCATION,
   PROP_INIT_LOCATION,
-  PROP_LOG_LOCATION
+  PROP_LOG_LOCATION,
+  PROP_LOG_INTERVAL
 };
 
 G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (GradTrainSink, grad_train_sink, GST_TYPE_BASE_SINK);
@@ -269,12 +271,14 @@ start (GradTrainSink * self, GError ** error)
 {
   GradTrainSinkPrivate *priv = PRIV (self);
   g_autofree gchar *location = NULL, *log = NULL;
+  guint interval;
 
   GST_OBJECT_LOCK (self);
   location = g_strdup (priv->location);
   log = g_strdup (priv->log_location);
+  interval = priv->log_interval;
   GST_OBJECT_UNLOCK (self);
-  grad_metrics_start (&priv->metrics, GST_ELEMENT (self));
+  grad_metrics_start (&priv->metrics, GST_ELEMENT (self), interval);
   /* better now than after hours of training */
   return (location == NULL || *location == '\0' || grad_model_check_location (location, error))
       && grad_metrics_open_log (&priv->metrics, log, error);
@@ -361,6 +365,8 @@ grad_train_sink_set_property (GObject * object, guint id, const GValue * value,
     priv->learning_rate = g_value_get_double (value);
   else if (id == PROP_SCHEDULE)
     priv->schedule = g_value_get_enum (value);
+  else if (id == PROP_LOG_INTERVAL)
+    priv->log_interval = g_value_get_uint (value);
   else
     G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
   GST_OBJECT_UNLOCK (object);
@@ -379,6 +385,8 @@ grad_train_sink_get_property (GObject * object, guint id, GValue * value, GParam
     g_value_set_double (value, priv->learning_rate);
   else if (id == PROP_SCHEDULE)
     g_value_set_enum (value, priv->schedule);
+  else if (id == PROP_LOG_INTERVAL)
+    g_value_set_uint (value, priv->log_interval);
   else
     G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
   GST_OBJECT_UNLOCK (object);
@@ -432,6 +440,10 @@ grad_train_sink_class_init (GradTrainSinkClass * klass)
   g_object_class_install_property (object_class, PROP_SCHEDULE,
       g_param_spec_enum ("schedule", "Schedule", "Course of the learning rate over the run",
           GRAD_TYPE_SCHEDULE, GRAD_SCHEDULE_CONSTANT, GRAD_PARAM_STATIC));
+  g_object_class_install_property (object_class, PROP_LOG_INTERVAL,
+      g_param_spec_uint ("log-interval", "Log interval", "Steps from one message and one write of "
+          "the log to the next; the log has a line for every step all the same", 1, G_MAXUINT, 1,
+          GRAD_PARAM_STATIC));
 
   element_class->change_state = GST_DEBUG_FUNCPTR (grad_train_sink_change_state);
   element_class->set_context = GST_DEBUG_FUNCPTR (grad_train_sink_set_context);
@@ -452,6 +464,7 @@ grad_train_sink_init (GradTrainSink * self)
 
   priv->model_name = g_strdup ("main");
   priv->learning_rate = 0.001;
+  priv->log_interval = 1;
   gst_base_sink_set_sync (GST_BASE_SINK (self), FALSE);
   gst_base_sink_set_qos_enabled (GST_BASE_SINK (self), FALSE);
   gst_base_sink_set_last_sample_enabled (GST_BASE_SINK (self), FALSE);

@@ -14,6 +14,9 @@ G_DECLARE_FINAL_TYPE (GradCpuDevice, grad_cpu_device, GRAD, CPU_DEVICE, GradDevi
 struct _GradCpuDevice
 {
   GradDevice parent;
+
+  GThread *crowd;
+  GMutex crowded;               /* held as long as the device lives */
 };
 
 G_DEFINE_FINAL_TYPE (GradCpuDevice, grad_cpu_device, GRAD_TYPE_DEVICE);
@@ -37,6 +40,26 @@ grad_cpu_block (void)
   return __builtin_cpu_supports ("avx512f") ? GRAD_LAYOUT_NCHW16C : GRAD_LAYOUT_NCHW8C;
 }
 
+/* libgomp lets a thread that waits for its team spin for many milliseconds, on a processor that somebody else may
+ * need: the rest of the pipeline, or the very thread that it waits for. With two threads and one busy
+ * neighbour a step then takes ten times as long. It spins only for some ten microseconds when it has more threads
+ * than there are processors. So here are some: a team that sleeps until the device goes. OMP_WAIT_POLICY and
+ * GOMP_SPINCOUNT in the environment overrule this. */
+static gpointer
+crowd_thread (gpointer data)
+{
+  GradCpuDevice *self = data;
+  gint n = MAX (2, omp_get_num_procs () - (gint) grad_device_get_threads (data) + 2);
+
+#pragma omp parallel num_threads(n)
+  {
+    g_thread_self ();
+  }
+  g_mutex_lock (&self->crowded);
+  g_mutex_unlock (&self->crowded);
+  return NULL;
+}
+
 static gboolean
 grad_cpu_device_open (GradDevice * device, GError ** error)
 {
@@ -45,6 +68,7 @@ grad_cpu_device_open (GradDevice * device, GError ** error)
         "the cpu device computes in float32 only: use precision=f32 or auto");
     return FALSE;
   }
+  GRAD_CPU_DEVICE (device)->crowd = g_thread_new ("grad-crowd", crowd_thread, device);
   return TRUE;
 }
 
@@ -138,10 +162,23 @@ grad_cpu_device_download (const GradTensor * tensor, gpointer dense, GError ** e
 }
 
 static void
+grad_cpu_device_finalize (GObject * object)
+{
+  GradCpuDevice *self = GRAD_CPU_DEVICE (object);
+
+  g_mutex_unlock (&self->crowded);
+  if (self->crowd != NULL)
+    g_thread_join (self->crowd);
+  g_mutex_clear (&self->crowded);
+  G_OBJECT_CLASS (grad_cpu_device_parent_class)->finalize (object);
+}
+
+static void
 grad_cpu_device_class_init (GradCpuDeviceClass * klass)
 {
   GradDeviceClass *device_class = GRAD_DEVICE_CLASS (klass);
 
+  G_OBJECT_CLASS (klass)->finalize = grad_cpu_device_finalize;
   device_class->kernels = &cpu_kernels;
   device_class->open = grad_cpu_device_open;
   device_class->alloc = grad_cpu_device_alloc;
@@ -157,4 +194,6 @@ grad_cpu_device_class_init (GradCpuDeviceClass * klass)
 static void
 grad_cpu_device_init (GradCpuDevice * self)
 {
+  g_mutex_init (&self->crowded);
+  g_mutex_lock (&self->crowded);
 }

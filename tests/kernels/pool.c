@@ -97,8 +97,8 @@ upload (GradTensor * tensor, const gfloat * values)
   g_assert_true (grad_tensor_upload (tensor, values, tensor->memory.maxsize, NULL));
 }
 
-/* 3x3/2 with padding 1 on a 3x3 picture: of equal values the first one wins, and padding never does,
- * even where all values are negative */
+/* 3x3/2 with padding 1 on a 3x3 picture: of equal values the first one wins, padding never does,
+ * not even where all values are negative */
 static void
 test_max_by_hand (void)
 {

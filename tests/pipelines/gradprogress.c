@@ -5,8 +5,9 @@
 #include <math.h>
 #include <string.h>
 
-#define STEP "grad-step, phase=train, epoch=(uint)2, epochs=(uint)5, step=(guint64)355, batch=(uint)120, " \
-  "batches=(uint)235, samples=(uint)256, loss=0.28114, accuracy=0.8971, learning-rate=0.001, "
+#define STEP "grad-step, phase=train, epoch=(uint)2, epochs=(uint)5, step=(guint64)355, " \
+  "batch=(uint)120, batches=(uint)235, samples=(uint)256, loss=0.28114, accuracy=0.8971, " \
+  "learning-rate=0.001, "
 
 static GstStructure *
 structure (const gchar * text)
