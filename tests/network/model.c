@@ -139,7 +139,7 @@ model_train (Model * m, guint number, gdouble learning_rate)
   gdouble loss = model_forward (m, number, &root);
 
   options.learning_rate = learning_rate;
-  if (!grad_network_backward (m->network, root, FALSE, NULL, &error)
+  if (!grad_network_backward (m->network, root, FALSE, NULL, NULL, &error)
       || !grad_network_update_adam (m->network, &options, &error)
       || !grad_network_commit (m->network, &error))
     g_assert_no_error (error);
