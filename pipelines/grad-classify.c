@@ -101,7 +101,7 @@ static gboolean
 print_buffer (Classifier * self, GstPad * pad, GstBuffer * buffer, GError ** error)
 {
   g_autoptr (GstCaps) caps = gst_pad_get_current_caps (pad);
-  GradSampleMeta *meta = gst_buffer_get_grad_sample_meta (buffer);
+  GradSampleMeta *meta = grad_buffer_get_sample_meta (buffer);
   g_auto (GStrv) names = get_class_names (pad);
   const guint32 *indices = NULL;
   const gint32 *labels = NULL;

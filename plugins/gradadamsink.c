@@ -60,48 +60,24 @@ grad_adam_sink_update (GradTrainSink * sink, GradNetwork * network, gdouble lear
   return grad_network_update_adam (network, &options, error);
 }
 
-static gdouble *
-option (GradAdamSink * self, guint id)
-{
-  switch (id) {
-    case PROP_BETA1:
-      return &self->options.beta1;
-    case PROP_BETA2:
-      return &self->options.beta2;
-    case PROP_EPSILON:
-      return &self->options.epsilon;
-    case PROP_WEIGHT_DECAY:
-      return &self->options.weight_decay;
-    default:
-      return NULL;
-  }
-}
+/* where each property is kept */
+static const gsize fields[] = {
+  [PROP_BETA1] = G_STRUCT_OFFSET (GradAdamSink, options.beta1),
+  [PROP_BETA2] = G_STRUCT_OFFSET (GradAdamSink, options.beta2),
+  [PROP_EPSILON] = G_STRUCT_OFFSET (GradAdamSink, options.epsilon),
+  [PROP_WEIGHT_DECAY] = G_STRUCT_OFFSET (GradAdamSink, options.weight_decay),
+};
 
 static void
-grad_adam_sink_set_property (GObject * object, guint id, const GValue * value,
-    GParamSpec * pspec)
+grad_adam_sink_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
 {
-  gdouble *target = option (GRAD_ADAM_SINK (object), id);
-
-  GST_OBJECT_LOCK (object);
-  if (target != NULL)
-    *target = g_value_get_double (value);
-  else
-    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-  GST_OBJECT_UNLOCK (object);
+  grad_element_set_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
 }
 
 static void
 grad_adam_sink_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
 {
-  gdouble *source = option (GRAD_ADAM_SINK (object), id);
-
-  GST_OBJECT_LOCK (object);
-  if (source != NULL)
-    g_value_set_double (value, *source);
-  else
-    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-  GST_OBJECT_UNLOCK (object);
+  grad_element_get_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
 }
 
 static void

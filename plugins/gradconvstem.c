@@ -80,61 +80,25 @@ grad_conv_stem_build (GradLayer * layer, GradGraph * graph, const gchar * prefix
   GST_OBJECT_UNLOCK (self);
 }
 
-static void
-grad_conv_stem_set_property (GObject * object, guint id, const GValue * value,
-    GParamSpec * pspec)
-{
-  GradConvStem *self = GRAD_CONV_STEM (object);
+/* where each property is kept */
+static const gsize fields[] = {
+  [PROP_CHANNELS] = G_STRUCT_OFFSET (GradConvStem, channels),
+  [PROP_KERNEL_SIZE] = G_STRUCT_OFFSET (GradConvStem, kernel_size),
+  [PROP_STRIDE] = G_STRUCT_OFFSET (GradConvStem, stride),
+  [PROP_BIAS] = G_STRUCT_OFFSET (GradConvStem, bias),
+  [PROP_POOL] = G_STRUCT_OFFSET (GradConvStem, pool),
+};
 
-  GST_OBJECT_LOCK (self);
-  switch (id) {
-    case PROP_CHANNELS:
-      self->channels = g_value_get_int (value);
-      break;
-    case PROP_KERNEL_SIZE:
-      self->kernel_size = g_value_get_int (value);
-      break;
-    case PROP_STRIDE:
-      self->stride = g_value_get_int (value);
-      break;
-    case PROP_BIAS:
-      self->bias = g_value_get_boolean (value);
-      break;
-    case PROP_POOL:
-      self->pool = g_value_get_boolean (value);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-  }
-  GST_OBJECT_UNLOCK (self);
+static void
+grad_conv_stem_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
+{
+  grad_element_set_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
 }
 
 static void
 grad_conv_stem_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
 {
-  GradConvStem *self = GRAD_CONV_STEM (object);
-
-  GST_OBJECT_LOCK (self);
-  switch (id) {
-    case PROP_CHANNELS:
-      g_value_set_int (value, self->channels);
-      break;
-    case PROP_KERNEL_SIZE:
-      g_value_set_int (value, self->kernel_size);
-      break;
-    case PROP_STRIDE:
-      g_value_set_int (value, self->stride);
-      break;
-    case PROP_BIAS:
-      g_value_set_boolean (value, self->bias);
-      break;
-    case PROP_POOL:
-      g_value_set_boolean (value, self->pool);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-  }
-  GST_OBJECT_UNLOCK (self);
+  grad_element_get_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
 }
 
 static void

@@ -59,42 +59,22 @@ grad_fc_build (GradLayer * layer, GradGraph * graph, const gchar * prefix)
   GST_OBJECT_UNLOCK (self);
 }
 
+/* where each property is kept */
+static const gsize fields[] = {
+  [PROP_UNITS] = G_STRUCT_OFFSET (GradFc, units),
+  [PROP_BIAS] = G_STRUCT_OFFSET (GradFc, bias),
+};
+
 static void
 grad_fc_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
 {
-  GradFc *self = GRAD_FC (object);
-
-  GST_OBJECT_LOCK (self);
-  switch (id) {
-    case PROP_UNITS:
-      self->units = g_value_get_int (value);
-      break;
-    case PROP_BIAS:
-      self->bias = g_value_get_boolean (value);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-  }
-  GST_OBJECT_UNLOCK (self);
+  grad_element_set_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
 }
 
 static void
 grad_fc_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
 {
-  GradFc *self = GRAD_FC (object);
-
-  GST_OBJECT_LOCK (self);
-  switch (id) {
-    case PROP_UNITS:
-      g_value_set_int (value, self->units);
-      break;
-    case PROP_BIAS:
-      g_value_set_boolean (value, self->bias);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-  }
-  GST_OBJECT_UNLOCK (self);
+  grad_element_get_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
 }
 
 static void

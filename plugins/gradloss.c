@@ -83,32 +83,27 @@ static void
 grad_loss_after (GradLayer * layer, GstBuffer * out)
 {
   GradLoss *self = GRAD_LOSS (layer);
-  GradLossMeta *meta = gst_buffer_add_grad_loss_meta (out);
+  GradLossMeta *meta = grad_buffer_add_loss_meta (out);
 
   meta->n_samples = self->n_samples;
   grad_loss_unit_get_result (self->unit, &meta->loss_sum, &meta->correct);
 }
 
+/* where each property is kept */
+static const gsize fields[] = {
+  [PROP_LABEL_SMOOTHING] = G_STRUCT_OFFSET (GradLoss, label_smoothing),
+};
+
 static void
 grad_loss_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
 {
-  GST_OBJECT_LOCK (object);
-  if (id == PROP_LABEL_SMOOTHING)
-    GRAD_LOSS (object)->label_smoothing = g_value_get_double (value);
-  else
-    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-  GST_OBJECT_UNLOCK (object);
+  grad_element_set_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
 }
 
 static void
 grad_loss_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
 {
-  GST_OBJECT_LOCK (object);
-  if (id == PROP_LABEL_SMOOTHING)
-    g_value_set_double (value, GRAD_LOSS (object)->label_smoothing);
-  else
-    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-  GST_OBJECT_UNLOCK (object);
+  grad_element_get_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
 }
 
 static void

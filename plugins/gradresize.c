@@ -150,56 +150,24 @@ grad_resize_sink_event (GstBaseTransform * trans, GstEvent * event)
   return GST_BASE_TRANSFORM_CLASS (grad_resize_parent_class)->sink_event (trans, event);
 }
 
+/* where each property is kept */
+static const gsize fields[] = {
+  [PROP_WIDTH] = G_STRUCT_OFFSET (GradResize, width),
+  [PROP_HEIGHT] = G_STRUCT_OFFSET (GradResize, height),
+  [PROP_MEAN] = G_STRUCT_OFFSET (GradResize, mean),
+  [PROP_STD] = G_STRUCT_OFFSET (GradResize, std),
+};
+
 static void
 grad_resize_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
 {
-  GradResize *self = GRAD_RESIZE (object);
-
-  GST_OBJECT_LOCK (self);
-  switch (id) {
-    case PROP_WIDTH:
-      self->width = g_value_get_int (value);
-      break;
-    case PROP_HEIGHT:
-      self->height = g_value_get_int (value);
-      break;
-    case PROP_MEAN:
-      g_free (self->mean);
-      self->mean = g_value_dup_string (value);
-      break;
-    case PROP_STD:
-      g_free (self->std);
-      self->std = g_value_dup_string (value);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-  }
-  GST_OBJECT_UNLOCK (self);
+  grad_element_set_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
 }
 
 static void
 grad_resize_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
 {
-  GradResize *self = GRAD_RESIZE (object);
-
-  GST_OBJECT_LOCK (self);
-  switch (id) {
-    case PROP_WIDTH:
-      g_value_set_int (value, self->width);
-      break;
-    case PROP_HEIGHT:
-      g_value_set_int (value, self->height);
-      break;
-    case PROP_MEAN:
-      g_value_set_string (value, self->mean);
-      break;
-    case PROP_STD:
-      g_value_set_string (value, self->std);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-  }
-  GST_OBJECT_UNLOCK (self);
+  grad_element_get_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
 }
 
 static void

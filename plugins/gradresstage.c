@@ -104,73 +104,27 @@ grad_res_stage_build (GradLayer * layer, GradGraph * graph, const gchar * prefix
   GST_OBJECT_UNLOCK (self);
 }
 
-static void
-grad_res_stage_set_property (GObject * object, guint id, const GValue * value,
-    GParamSpec * pspec)
-{
-  GradResStage *self = GRAD_RES_STAGE (object);
+/* where each property is kept */
+static const gsize fields[] = {
+  [PROP_CHANNELS] = G_STRUCT_OFFSET (GradResStage, channels),
+  [PROP_BLOCKS] = G_STRUCT_OFFSET (GradResStage, blocks),
+  [PROP_STRIDE] = G_STRUCT_OFFSET (GradResStage, stride),
+  [PROP_FIRST_BLOCK] = G_STRUCT_OFFSET (GradResStage, first_block),
+  [PROP_BLOCK] = G_STRUCT_OFFSET (GradResStage, block),
+  [PROP_SHORTCUT] = G_STRUCT_OFFSET (GradResStage, shortcut),
+  [PROP_BIAS] = G_STRUCT_OFFSET (GradResStage, bias),
+};
 
-  GST_OBJECT_LOCK (self);
-  switch (id) {
-    case PROP_CHANNELS:
-      self->channels = g_value_get_int (value);
-      break;
-    case PROP_BLOCKS:
-      self->blocks = g_value_get_int (value);
-      break;
-    case PROP_STRIDE:
-      self->stride = g_value_get_int (value);
-      break;
-    case PROP_FIRST_BLOCK:
-      self->first_block = g_value_get_boolean (value);
-      break;
-    case PROP_BLOCK:
-      self->block = g_value_get_enum (value);
-      break;
-    case PROP_SHORTCUT:
-      self->shortcut = g_value_get_enum (value);
-      break;
-    case PROP_BIAS:
-      self->bias = g_value_get_boolean (value);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-  }
-  GST_OBJECT_UNLOCK (self);
+static void
+grad_res_stage_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
+{
+  grad_element_set_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
 }
 
 static void
 grad_res_stage_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
 {
-  GradResStage *self = GRAD_RES_STAGE (object);
-
-  GST_OBJECT_LOCK (self);
-  switch (id) {
-    case PROP_CHANNELS:
-      g_value_set_int (value, self->channels);
-      break;
-    case PROP_BLOCKS:
-      g_value_set_int (value, self->blocks);
-      break;
-    case PROP_STRIDE:
-      g_value_set_int (value, self->stride);
-      break;
-    case PROP_FIRST_BLOCK:
-      g_value_set_boolean (value, self->first_block);
-      break;
-    case PROP_BLOCK:
-      g_value_set_enum (value, self->block);
-      break;
-    case PROP_SHORTCUT:
-      g_value_set_enum (value, self->shortcut);
-      break;
-    case PROP_BIAS:
-      g_value_set_boolean (value, self->bias);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-  }
-  GST_OBJECT_UNLOCK (self);
+  grad_element_get_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
 }
 
 static void

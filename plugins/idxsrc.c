@@ -19,7 +19,7 @@
 #include "config.h"
 #include "lib/autograd/gradsamplemeta.h"
 #include "lib/base/gradelement.h"
-#include "lib/data/graddataset.h"
+#include "lib/data/gradsampler.h"
 #include "gradstreamerelements.h"
 
 #include <gst/base/gstpushsrc.h>
@@ -51,16 +51,12 @@ struct _GradIdxSrc
   GradBus *bus;
   /* while PAUSED or PLAYING */
   GradDevice *device;
-  GradDataset *train, *test;    /* test is NULL without */
-  GradPhase train_phase;        /* of passes over train */
-  guint n, n_epochs;            /* batch size and epochs in use */
+  GradSamplerOptions options;   /* in use */
+  GradSampler *sampler;
+  gint width, height;
   /* streaming thread */
-  guint32 *order;
-  guint epoch;                  /* from 1 */
-  gboolean testing;
-  guint position;               /* in the pass */
   guint64 samples_done;
-  guint caps_n;
+  guint caps_n;                 /* batch size that the caps say */
   gboolean told;
   /* never reset: steps are told apart by them */
   guint64 source, sequence;
@@ -130,49 +126,65 @@ choose_phase (GradIdxSrc * self, SourcePhase asked, gboolean has_labels, GError 
   g_autoptr (GradNetwork) network = grad_bus_get_network (self->bus, self->model_name);
   gboolean optimizer = grad_network_has_optimizer (network);
 
-  switch (asked) {
-    case SOURCE_TRAIN:
-      self->train_phase = GRAD_PHASE_TRAIN;
-      break;
-    case SOURCE_EVALUATE:
-      self->train_phase = GRAD_PHASE_EVALUATE;
-      break;
-    case SOURCE_INFER:
-      self->train_phase = GRAD_PHASE_INFER;
-      break;
-    case SOURCE_AUTO:
-      self->train_phase = optimizer ? GRAD_PHASE_TRAIN
-          : has_labels ? GRAD_PHASE_EVALUATE : GRAD_PHASE_INFER;
-  }
-  if (self->train_phase == GRAD_PHASE_TRAIN && !optimizer) {
+  if (asked == SOURCE_AUTO)
+    asked = optimizer ? SOURCE_TRAIN : has_labels ? SOURCE_EVALUATE : SOURCE_INFER;
+  self->options.phase = asked == SOURCE_TRAIN ? GRAD_PHASE_TRAIN
+      : asked == SOURCE_EVALUATE ? GRAD_PHASE_EVALUATE : GRAD_PHASE_INFER;
+  if (asked == SOURCE_TRAIN && !optimizer) {
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS, "phase=train, but network \"%s\" has no "
         "optimizer: end the pipeline with gradadamsink, or use phase=evaluate or infer",
-        self->model_name);
+        grad_network_get_name (network));
     return FALSE;
   }
-  if (self->train_phase != GRAD_PHASE_INFER && !has_labels) {
+  if (asked != SOURCE_INFER && !has_labels) {
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS,
         "to %s, set labels to the file with the labels of location",
-        grad_phase_to_string (self->train_phase));
+        grad_phase_to_string (self->options.phase));
     return FALSE;
   }
   return TRUE;
 }
 
+/* The set to evaluate with after each epoch, which must be of the same kind; *test stays NULL when there is none to
+ * be used. */
+static gboolean
+open_test (GradIdxSrc * self, const gchar * location, const gchar * labels, GradDataset * train,
+    GradDataset ** test, GError ** error)
+{
+  if (location == NULL || self->options.phase != GRAD_PHASE_TRAIN)
+    return TRUE;
+  if (labels == NULL) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS,
+        "set test-labels to the file with the labels of test-location");
+    return FALSE;
+  }
+  *test = grad_dataset_open_idx (location, labels, error);
+  if (*test == NULL || (grad_dataset_get_width (*test) == grad_dataset_get_width (train)
+          && grad_dataset_get_height (*test) == grad_dataset_get_height (train)))
+    return *test != NULL;
+  g_set_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE, "the pictures of location are %dx%d, those of "
+      "test-location %dx%d", grad_dataset_get_width (train), grad_dataset_get_height (train),
+      grad_dataset_get_width (*test), grad_dataset_get_height (*test));
+  return FALSE;
+}
+
 static gboolean
 open_files (GradIdxSrc * self, GError ** error)
 {
-  g_autofree gchar *location = NULL, *labels = NULL, *test = NULL, *test_labels = NULL;
+  g_autofree gchar *location = NULL, *labels = NULL, *test_location = NULL, *test_labels = NULL;
+  g_autoptr (GradDataset) train = NULL, test = NULL;
   SourcePhase phase;
 
   GST_OBJECT_LOCK (self);
   location = g_strdup (self->location);
   labels = g_strdup (self->labels);
-  test = g_strdup (self->test_location);
+  test_location = g_strdup (self->test_location);
   test_labels = g_strdup (self->test_labels);
   phase = self->phase;
-  self->n = self->batch_size;
-  self->n_epochs = self->epochs;
+  self->options = (GradSamplerOptions) {
+    .batch_size = self->batch_size,.epochs = self->epochs,.shuffle = self->shuffle,
+    .drop_last = self->drop_last,.seed = self->seed
+  };
   GST_OBJECT_UNLOCK (self);
 
   if (location == NULL) {
@@ -181,61 +193,13 @@ open_files (GradIdxSrc * self, GError ** error)
     return FALSE;
   }
   if (!choose_phase (self, phase, labels != NULL, error)
-      || !(self->train = grad_dataset_open_idx (location, labels, error)))
+      || !(train = grad_dataset_open_idx (location, labels, error))
+      || !open_test (self, test_location, test_labels, train, &test, error))
     return FALSE;
-  if (test == NULL || self->train_phase != GRAD_PHASE_TRAIN)
-    return TRUE;
-  if (test_labels == NULL) {
-    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS,
-        "set test-labels to the file with the labels of test-location");
-    return FALSE;
-  }
-  self->test = grad_dataset_open_idx (test, test_labels, error);
-  if (self->test != NULL
-      && (grad_dataset_get_width (self->test) != grad_dataset_get_width (self->train)
-          || grad_dataset_get_height (self->test) != grad_dataset_get_height (self->train))) {
-    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE, "the pictures of location are %dx%d, those "
-        "of test-location %dx%d", grad_dataset_get_width (self->train),
-        grad_dataset_get_height (self->train), grad_dataset_get_width (self->test),
-        grad_dataset_get_height (self->test));
-    return FALSE;
-  }
-  return self->test != NULL;
-}
-
-static GradDataset *
-current_set (GradIdxSrc * self)
-{
-  return self->testing ? self->test : self->train;
-}
-
-/* Samples that a pass over the set gives. */
-static guint
-pass_size (GradIdxSrc * self, GradDataset * set)
-{
-  guint n = set ? grad_dataset_get_n_samples (set) : 0;
-
-  return self->drop_last && set == self->train && self->train_phase == GRAD_PHASE_TRAIN
-      ? n - n % self->n : n;
-}
-
-static guint
-n_batches (GradIdxSrc * self, GradDataset * set)
-{
-  return (pass_size (self, set) + self->n - 1) / self->n;
-}
-
-static void
-begin_pass (GradIdxSrc * self)
-{
-  gboolean shuffle;
-
-  GST_OBJECT_LOCK (self);
-  shuffle = self->shuffle && !self->testing && self->train_phase == GRAD_PHASE_TRAIN;
-  GST_OBJECT_UNLOCK (self);
-  self->position = 0;
-  grad_dataset_fill_order (current_set (self), shuffle, grad_bus_get_seed (self->bus),
-      self->epoch, self->order);
+  self->width = grad_dataset_get_width (train);
+  self->height = grad_dataset_get_height (train);
+  self->sampler = grad_sampler_new (train, test, &self->options, error);
+  return self->sampler != NULL;
 }
 
 static gboolean
@@ -243,10 +207,8 @@ grad_idx_src_stop (GstBaseSrc * src)
 {
   GradIdxSrc *self = GRAD_IDX_SRC (src);
 
-  g_clear_object (&self->train);
-  g_clear_object (&self->test);
+  g_clear_pointer (&self->sampler, grad_sampler_free);
   g_clear_object (&self->device);
-  g_clear_pointer (&self->order, g_free);
   return TRUE;
 }
 
@@ -254,28 +216,16 @@ grad_idx_src_stop (GstBaseSrc * src)
 static gboolean
 start (GradIdxSrc * self)
 {
-  GstBaseSrc *src = GST_BASE_SRC (self);
   GError *error = NULL;
 
   if (!open_files (self, &error)
       || !(self->device = grad_element_open_device (GST_ELEMENT (self), self->bus, &error))) {
-    grad_idx_src_stop (src);
+    grad_idx_src_stop (GST_BASE_SRC (self));
     return fail (self, error);
   }
-  if (pass_size (self, self->train) == 0) {
-    grad_idx_src_stop (src);
-    g_set_error (&error, GRAD_ERROR, GRAD_ERROR_SETTINGS, "drop-last=true leaves nothing of fewer "
-        "samples than batch-size=%u", self->n);
-    return fail (self, error);
-  }
-  self->order = g_new (guint32, MAX (grad_dataset_get_n_samples (self->train),
-          self->test ? grad_dataset_get_n_samples (self->test) : 0));
-  self->epoch = 1;
-  self->testing = FALSE;
   self->samples_done = 0;
   self->caps_n = 0;
   self->told = FALSE;
-  begin_pass (self);
   return TRUE;
 }
 
@@ -283,14 +233,15 @@ start (GradIdxSrc * self)
 static void
 push_dataset (GradIdxSrc * self)
 {
+  GradSampler *sampler = self->sampler;
   GstStructure *s = gst_structure_new (GRAD_DATASET_EVENT,
-      "train-samples", G_TYPE_UINT, pass_size (self, self->train),
-      "test-samples", G_TYPE_UINT, pass_size (self, self->test),
-      "train-batches", G_TYPE_UINT, n_batches (self, self->train),
-      "test-batches", G_TYPE_UINT, n_batches (self, self->test),
-      "epochs", G_TYPE_UINT, self->n_epochs, "batch-size", G_TYPE_UINT, self->n,
-      "width", G_TYPE_INT, grad_dataset_get_width (self->train),
-      "height", G_TYPE_INT, grad_dataset_get_height (self->train), NULL);
+      "train-samples", G_TYPE_UINT, grad_sampler_get_pass_size (sampler, FALSE),
+      "test-samples", G_TYPE_UINT, grad_sampler_get_pass_size (sampler, TRUE),
+      "train-batches", G_TYPE_UINT, grad_sampler_get_n_batches (sampler, FALSE),
+      "test-batches", G_TYPE_UINT, grad_sampler_get_n_batches (sampler, TRUE),
+      "epochs", G_TYPE_UINT, self->options.epochs,
+      "batch-size", G_TYPE_UINT, self->options.batch_size,
+      "width", G_TYPE_INT, self->width, "height", G_TYPE_INT, self->height, NULL);
 
   GST_OBJECT_LOCK (self);
   gst_structure_set (s, "class-names", G_TYPE_STRING, self->class_names ? self->class_names : "",
@@ -302,75 +253,69 @@ push_dataset (GradIdxSrc * self)
 }
 
 static void
-attach_samples (GradIdxSrc * self, GstBuffer * buffer, const guint32 * indices, guint n)
+attach_samples (GradIdxSrc * self, GstBuffer * buffer, const GradBatch * batch)
 {
-  GradDataset *set = current_set (self);
-  GradSampleMeta *meta = gst_buffer_add_grad_sample_meta (buffer);
+  GradSampleMeta *meta = grad_buffer_add_sample_meta (buffer);
 
-  meta->phase = self->testing ? GRAD_PHASE_EVALUATE : self->train_phase;
+  meta->phase = batch->phase;
   meta->source = self->source;
   meta->sequence = ++self->sequence;
-  meta->epoch = self->epoch;
-  meta->epochs = self->n_epochs;
-  meta->batch = self->position / self->n + 1;
-  meta->batches = n_batches (self, set);
-  meta->index = self->position;
-  meta->n_samples = n;
-  meta->last = self->position + n == pass_size (self, set);
-  meta->indices = g_bytes_new (indices, n * sizeof (guint32));
-  if (grad_dataset_has_labels (set)) {
-    gint32 *labels = g_new (gint32, n);
+  meta->epoch = batch->epoch;
+  meta->epochs = self->options.epochs;
+  meta->batch = batch->batch;
+  meta->batches = batch->n_batches;
+  meta->index = batch->first;
+  meta->n_samples = batch->n;
+  meta->last = batch->last;
+  meta->indices = g_bytes_new (batch->indices, batch->n * sizeof (guint32));
+  if (grad_dataset_has_labels (batch->set)) {
+    gint32 *labels = g_new (gint32, batch->n);
 
-    for (guint i = 0; i < n; i++)
-      labels[i] = grad_dataset_get_label (set, indices[i]);
-    meta->labels = g_bytes_new_take (labels, n * sizeof (gint32));
+    for (guint i = 0; i < batch->n; i++)
+      labels[i] = grad_dataset_get_label (batch->set, batch->indices[i]);
+    meta->labels = g_bytes_new_take (labels, batch->n * sizeof (gint32));
   }
 }
 
+/* (N, 1, H, W) uint8 */
 static GstBuffer *
-make_batch (GradIdxSrc * self, guint n, GError ** error)
+read_batch (GradIdxSrc * self, const GradBatch * batch, GError ** error)
 {
-  GradDataset *set = current_set (self);
-  gint width = grad_dataset_get_width (set), height = grad_dataset_get_height (set);
-  gsize size = (gsize) width * height;
-  const guint32 *indices = self->order + self->position;
+  gsize size = (gsize) self->width * self->height;
   GradTensor *tensor = grad_tensor_new (self->device, GRAD_DTYPE_UINT8,
-      &GRAD_SHAPE (n, 1, height, width), error);
+      &GRAD_SHAPE (batch->n, 1, self->height, self->width), error);
   GstBuffer *buffer;
   GstMapInfo map;
 
   if (tensor == NULL)
     return NULL;
   gst_memory_map (GST_MEMORY_CAST (tensor), &map, GST_MAP_WRITE);
-  for (guint i = 0; i < n; i++)
-    memcpy (map.data + i * size, grad_dataset_get_image (set, indices[i]), size);
+  for (guint i = 0; i < batch->n; i++)
+    memcpy (map.data + i * size, grad_dataset_get_image (batch->set, batch->indices[i]), size);
   gst_memory_unmap (GST_MEMORY_CAST (tensor), &map);
 
   buffer = gst_buffer_new ();
   gst_buffer_append_memory (buffer, GST_MEMORY_CAST (tensor));
   GST_BUFFER_PTS (buffer) = self->samples_done * GST_MSECOND;
-  GST_BUFFER_DURATION (buffer) = n * GST_MSECOND;
+  GST_BUFFER_DURATION (buffer) = batch->n * GST_MSECOND;
   GST_BUFFER_OFFSET (buffer) = self->samples_done;
-  GST_BUFFER_OFFSET_END (buffer) = self->samples_done + n;
-  attach_samples (self, buffer, indices, n);
+  self->samples_done += batch->n;
+  GST_BUFFER_OFFSET_END (buffer) = self->samples_done;
+  attach_samples (self, buffer, batch);
   return buffer;
 }
 
-/* To the next pass, when this one is over; FALSE after the last. */
 static gboolean
-advance (GradIdxSrc * self)
+set_batch_size (GradIdxSrc * self, guint n)
 {
-  if (self->position < pass_size (self, current_set (self)))
-    return TRUE;
-  if (!self->testing && self->test != NULL) {
-    self->testing = TRUE;
-  } else {
-    if (self->epoch == self->n_epochs)
-      return FALSE;
-    self->testing = FALSE;
-    self->epoch++;
-  }
-  begin_pass (self);
+  g_autoptr (GstCaps) caps =
+      grad_caps_new (GRAD_DTYPE_UINT8, &GRAD_SHAPE (n, 1, self->height, self->width), 0, 1);
+
+  /* a flush makes it fail, too; once more, as that may be over by now */
+  if (!gst_base_src_set_caps (GST_BASE_SRC (self), caps)
+      && !gst_base_src_set_caps (GST_BASE_SRC (self), caps))
+    return FALSE;
+  self->caps_n = n;
   return TRUE;
 }
 
@@ -379,32 +324,20 @@ grad_idx_src_create (GstPushSrc * src, GstBuffer ** buffer)
 {
   GradIdxSrc *self = GRAD_IDX_SRC (src);
   GError *error = NULL;
-  guint n;
+  GradBatch batch;
 
-  if (!advance (self))
+  if (!grad_sampler_next (self->sampler, &batch))
     return GST_FLOW_EOS;
-  n = MIN (self->n, pass_size (self, current_set (self)) - self->position);
-  if (n != self->caps_n) {
-    g_autoptr (GstCaps) caps = grad_caps_new (GRAD_DTYPE_UINT8, &GRAD_SHAPE (n, 1,
-            grad_dataset_get_height (self->train), grad_dataset_get_width (self->train)), 0, 1);
-
-    /* a flush makes it fail, too; once more, as that may be over by now */
-    if (!gst_base_src_set_caps (GST_BASE_SRC (self), caps)
-        && !gst_base_src_set_caps (GST_BASE_SRC (self), caps))
-      return GST_PAD_IS_FLUSHING (GST_BASE_SRC_PAD (self)) ? GST_FLOW_FLUSHING
-          : GST_FLOW_NOT_NEGOTIATED;
-    self->caps_n = n;
-  }
+  if (batch.n != self->caps_n && !set_batch_size (self, batch.n))
+    return GST_PAD_IS_FLUSHING (GST_BASE_SRC_PAD (self)) ? GST_FLOW_FLUSHING
+        : GST_FLOW_NOT_NEGOTIATED;
   if (!self->told)
     push_dataset (self);
-  *buffer = make_batch (self, n, &error);
-  if (*buffer == NULL) {
-    fail (self, error);
-    return GST_FLOW_ERROR;
-  }
-  self->position += n;
-  self->samples_done += n;
-  return GST_FLOW_OK;
+  *buffer = read_batch (self, &batch, &error);
+  if (*buffer != NULL)
+    return GST_FLOW_OK;
+  fail (self, error);
+  return GST_FLOW_ERROR;
 }
 
 static gboolean
@@ -415,11 +348,12 @@ grad_idx_src_query (GstBaseSrc * src, GstQuery * query)
 
   if (grad_element_query_context (GST_ELEMENT (self), query, self->bus))
     return TRUE;
-  if (GST_QUERY_TYPE (query) == GST_QUERY_DURATION && self->train != NULL) {
+  if (GST_QUERY_TYPE (query) == GST_QUERY_DURATION && self->sampler != NULL) {
     gst_query_parse_duration (query, &format, NULL);
     if (format == GST_FORMAT_TIME) {
-      gst_query_set_duration (query, format, (guint64) self->n_epochs * (pass_size (self,
-                  self->train) + pass_size (self, self->test)) * GST_MSECOND);
+      gst_query_set_duration (query, format, (guint64) self->options.epochs
+          * (grad_sampler_get_pass_size (self->sampler, FALSE)
+              + grad_sampler_get_pass_size (self->sampler, TRUE)) * GST_MSECOND);
       return TRUE;
     }
   }
@@ -475,83 +409,32 @@ grad_idx_src_set_context (GstElement * element, GstContext * context)
   GST_ELEMENT_CLASS (grad_idx_src_parent_class)->set_context (element, context);
 }
 
-static gchar **
-string_property (GradIdxSrc * self, guint id)
-{
-  gchar **strings[] = { NULL, &self->location, &self->labels, &self->test_location,
-    &self->test_labels, &self->class_names, &self->model_name
-  };
-
-  return id < G_N_ELEMENTS (strings) ? strings[id] : NULL;
-}
+/* where each property is kept */
+static const gsize fields[] = {
+  [PROP_LOCATION] = G_STRUCT_OFFSET (GradIdxSrc, location),
+  [PROP_LABELS] = G_STRUCT_OFFSET (GradIdxSrc, labels),
+  [PROP_TEST_LOCATION] = G_STRUCT_OFFSET (GradIdxSrc, test_location),
+  [PROP_TEST_LABELS] = G_STRUCT_OFFSET (GradIdxSrc, test_labels),
+  [PROP_CLASS_NAMES] = G_STRUCT_OFFSET (GradIdxSrc, class_names),
+  [PROP_MODEL_NAME] = G_STRUCT_OFFSET (GradIdxSrc, model_name),
+  [PROP_BATCH_SIZE] = G_STRUCT_OFFSET (GradIdxSrc, batch_size),
+  [PROP_EPOCHS] = G_STRUCT_OFFSET (GradIdxSrc, epochs),
+  [PROP_PHASE] = G_STRUCT_OFFSET (GradIdxSrc, phase),
+  [PROP_SHUFFLE] = G_STRUCT_OFFSET (GradIdxSrc, shuffle),
+  [PROP_SEED] = G_STRUCT_OFFSET (GradIdxSrc, seed),
+  [PROP_DROP_LAST] = G_STRUCT_OFFSET (GradIdxSrc, drop_last),
+};
 
 static void
 grad_idx_src_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
 {
-  GradIdxSrc *self = GRAD_IDX_SRC (object);
-
-  GST_OBJECT_LOCK (self);
-  switch (id) {
-    case PROP_BATCH_SIZE:
-      self->batch_size = g_value_get_uint (value);
-      break;
-    case PROP_EPOCHS:
-      self->epochs = g_value_get_uint (value);
-      break;
-    case PROP_PHASE:
-      self->phase = g_value_get_enum (value);
-      break;
-    case PROP_SHUFFLE:
-      self->shuffle = g_value_get_boolean (value);
-      break;
-    case PROP_SEED:
-      self->seed = g_value_get_uint64 (value);
-      break;
-    case PROP_DROP_LAST:
-      self->drop_last = g_value_get_boolean (value);
-      break;
-    default:
-      if (string_property (self, id)) {
-        g_free (*string_property (self, id));
-        *string_property (self, id) = g_value_dup_string (value);
-      } else
-        G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-  }
-  GST_OBJECT_UNLOCK (self);
+  grad_element_set_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
 }
 
 static void
 grad_idx_src_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
 {
-  GradIdxSrc *self = GRAD_IDX_SRC (object);
-
-  GST_OBJECT_LOCK (self);
-  switch (id) {
-    case PROP_BATCH_SIZE:
-      g_value_set_uint (value, self->batch_size);
-      break;
-    case PROP_EPOCHS:
-      g_value_set_uint (value, self->epochs);
-      break;
-    case PROP_PHASE:
-      g_value_set_enum (value, self->phase);
-      break;
-    case PROP_SHUFFLE:
-      g_value_set_boolean (value, self->shuffle);
-      break;
-    case PROP_SEED:
-      g_value_set_uint64 (value, self->seed);
-      break;
-    case PROP_DROP_LAST:
-      g_value_set_boolean (value, self->drop_last);
-      break;
-    default:
-      if (string_property (self, id))
-        g_value_set_string (value, *string_property (self, id));
-      else
-        G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-  }
-  GST_OBJECT_UNLOCK (self);
+  grad_element_get_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
 }
 
 static void
@@ -560,7 +443,7 @@ grad_idx_src_finalize (GObject * object)
   GradIdxSrc *self = GRAD_IDX_SRC (object);
 
   for (guint id = PROP_LOCATION; id <= PROP_MODEL_NAME; id++)
-    g_free (*string_property (self, id));
+    g_free (G_STRUCT_MEMBER (gchar *, self, fields[id]));
   g_clear_object (&self->bus);
   G_OBJECT_CLASS (grad_idx_src_parent_class)->finalize (object);
 }

@@ -71,7 +71,7 @@ grad_bus_from_context (GstContext * context)
 /**
  * grad_bus_get_network:
  * @bus: a bus
- * @model_name: name of the network
+ * @model_name: (nullable): name of the network, or %NULL or "" for "main"
  *
  * Returns: (transfer full): the network of that name, made when there was none
  */
@@ -80,6 +80,8 @@ grad_bus_get_network (GradBus * bus, const gchar * model_name)
 {
   GradNetwork *network;
 
+  if (model_name == NULL || *model_name == '\0')
+    model_name = "main";
   g_mutex_lock (&bus->lock);
   network = g_hash_table_lookup (bus->networks, model_name);
   if (network == NULL) {

@@ -39,11 +39,11 @@ static gboolean
 sample_meta_transform (GstBuffer * to, GstMeta * meta, GstBuffer * from, GQuark type,
     gpointer data)
 {
-  GradSampleMeta *self = (GradSampleMeta *) meta, *copy = gst_buffer_get_grad_sample_meta (to);
+  GradSampleMeta *self = (GradSampleMeta *) meta, *copy = grad_buffer_get_sample_meta (to);
   GstMeta parent;
 
   if (copy == NULL)
-    copy = gst_buffer_add_grad_sample_meta (to);
+    copy = grad_buffer_add_sample_meta (to);
   else
     sample_meta_free ((GstMeta *) copy, to);
   parent = copy->meta;
@@ -68,25 +68,25 @@ sample_meta_info (void)
 }
 
 /**
- * gst_buffer_add_grad_sample_meta: (skip)
+ * grad_buffer_add_sample_meta: (skip)
  * @buffer: a writable buffer
  *
  * Returns: (transfer none): a new, empty sample meta
  */
 GradSampleMeta *
-gst_buffer_add_grad_sample_meta (GstBuffer * buffer)
+grad_buffer_add_sample_meta (GstBuffer * buffer)
 {
   return (GradSampleMeta *) gst_buffer_add_meta (buffer, sample_meta_info (), NULL);
 }
 
 /**
- * gst_buffer_get_grad_sample_meta: (skip)
+ * grad_buffer_get_sample_meta: (skip)
  * @buffer: a buffer
  *
  * Returns: (transfer none) (nullable): its sample meta
  */
 GradSampleMeta *
-gst_buffer_get_grad_sample_meta (GstBuffer * buffer)
+grad_buffer_get_sample_meta (GstBuffer * buffer)
 {
   return (GradSampleMeta *) gst_buffer_get_meta (buffer, GRAD_SAMPLE_META_API_TYPE);
 }
@@ -130,7 +130,7 @@ loss_meta_init (GstMeta * meta, gpointer params, GstBuffer * buffer)
 static gboolean
 loss_meta_transform (GstBuffer * to, GstMeta * meta, GstBuffer * from, GQuark type, gpointer data)
 {
-  GradLossMeta *self = (GradLossMeta *) meta, *copy = gst_buffer_add_grad_loss_meta (to);
+  GradLossMeta *self = (GradLossMeta *) meta, *copy = grad_buffer_add_loss_meta (to);
 
   copy->loss_sum = self->loss_sum;
   copy->correct = self->correct;
@@ -150,25 +150,25 @@ loss_meta_info (void)
 }
 
 /**
- * gst_buffer_add_grad_loss_meta: (skip)
+ * grad_buffer_add_loss_meta: (skip)
  * @buffer: a writable buffer
  *
  * Returns: (transfer none): a new, empty loss meta
  */
 GradLossMeta *
-gst_buffer_add_grad_loss_meta (GstBuffer * buffer)
+grad_buffer_add_loss_meta (GstBuffer * buffer)
 {
   return (GradLossMeta *) gst_buffer_add_meta (buffer, loss_meta_info (), NULL);
 }
 
 /**
- * gst_buffer_get_grad_loss_meta: (skip)
+ * grad_buffer_get_loss_meta: (skip)
  * @buffer: a buffer
  *
  * Returns: (transfer none) (nullable): its loss meta
  */
 GradLossMeta *
-gst_buffer_get_grad_loss_meta (GstBuffer * buffer)
+grad_buffer_get_loss_meta (GstBuffer * buffer)
 {
   return (GradLossMeta *) gst_buffer_get_meta (buffer, GRAD_LOSS_META_API_TYPE);
 }
@@ -211,12 +211,12 @@ tape_meta_transform (GstBuffer * to, GstMeta * meta, GstBuffer * from, GQuark ty
 {
   if (!GST_META_TRANSFORM_IS_COPY (type) || ((GstMetaTransformCopy *) data)->region)
     return FALSE;
-  gst_buffer_add_grad_tape_meta (to, ((GradTapeMeta *) meta)->node);
+  grad_buffer_add_tape_meta (to, ((GradTapeMeta *) meta)->node);
   return TRUE;
 }
 
 void
-gst_buffer_add_grad_tape_meta (GstBuffer * buffer, GradNode * node)
+grad_buffer_add_tape_meta (GstBuffer * buffer, GradNode * node)
 {
   static const GstMetaInfo *info = NULL;
 
@@ -227,7 +227,7 @@ gst_buffer_add_grad_tape_meta (GstBuffer * buffer, GradNode * node)
 }
 
 GradNode *
-gst_buffer_get_grad_node (GstBuffer * buffer)
+grad_buffer_get_node (GstBuffer * buffer)
 {
   GradTapeMeta *meta =
       (GradTapeMeta *) gst_buffer_get_meta (buffer, tape_meta_api_get_type ());

@@ -44,8 +44,8 @@ typedef struct
   GBytes *indices;
 } GradSampleMeta;
 
-GRAD_API GradSampleMeta *gst_buffer_add_grad_sample_meta (GstBuffer * buffer);
-GRAD_API GradSampleMeta *gst_buffer_get_grad_sample_meta (GstBuffer * buffer);
+GRAD_API GradSampleMeta *grad_buffer_add_sample_meta (GstBuffer * buffer);
+GRAD_API GradSampleMeta *grad_buffer_get_sample_meta (GstBuffer * buffer);
 GRAD_API guint64 grad_sample_meta_new_source (void);
 
 /* What gradloss found out about a batch. */
@@ -70,7 +70,7 @@ typedef struct
   guint n_samples;
 } GradLossMeta;
 
-GRAD_API GradLossMeta *gst_buffer_add_grad_loss_meta (GstBuffer * buffer);
-GRAD_API GradLossMeta *gst_buffer_get_grad_loss_meta (GstBuffer * buffer);
+GRAD_API GradLossMeta *grad_buffer_add_loss_meta (GstBuffer * buffer);
+GRAD_API GradLossMeta *grad_buffer_get_loss_meta (GstBuffer * buffer);
 
 G_END_DECLS

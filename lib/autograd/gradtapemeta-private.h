@@ -7,8 +7,8 @@
 G_BEGIN_DECLS
 
 /* Tagged as depending on the memory: GstBaseTransform leaves it behind, queue, tee and identity keep it. */
-void gst_buffer_add_grad_tape_meta (GstBuffer * buffer, GradNode * node);
+void grad_buffer_add_tape_meta (GstBuffer * buffer, GradNode * node);
 /* NULL without a tape; not a new reference */
-GradNode *gst_buffer_get_grad_node (GstBuffer * buffer);
+GradNode *grad_buffer_get_node (GstBuffer * buffer);
 
 G_END_DECLS

@@ -2,6 +2,64 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gradelement.h"
 
+/* Calls CASE (fundamental type, C type, name in g_value_…) for each type that a property can have. */
+#define FIELD_TYPES(CASE) \
+  CASE (G_TYPE_BOOLEAN, gboolean, boolean) \
+  CASE (G_TYPE_INT, gint, int) \
+  CASE (G_TYPE_UINT, guint, uint) \
+  CASE (G_TYPE_UINT64, guint64, uint64) \
+  CASE (G_TYPE_DOUBLE, gdouble, double) \
+  CASE (G_TYPE_ENUM, gint, enum)
+
+/**
+ * grad_element_set_field: (skip)
+ * @object: an object
+ * @field: the field that the property is kept in
+ * @value: its new value: boolean, int, uint, uint64, double, enumeration or string
+ */
+void
+grad_element_set_field (GObject * object, gpointer field, const GValue * value)
+{
+  GST_OBJECT_LOCK (object);
+  switch (G_TYPE_FUNDAMENTAL (G_VALUE_TYPE (value))) {
+#define CASE(type, ctype, name) \
+    case type: *(ctype *) field = g_value_get_##name (value); break;
+      FIELD_TYPES (CASE)
+#undef CASE
+    case G_TYPE_STRING:
+      g_free (*(gchar **) field);
+      *(gchar **) field = g_value_dup_string (value);
+      break;
+    default:
+      g_assert_not_reached ();
+  }
+  GST_OBJECT_UNLOCK (object);
+}
+
+/**
+ * grad_element_get_field: (skip)
+ * @object: an object
+ * @field: the field that the property is kept in
+ * @value: where its value goes
+ */
+void
+grad_element_get_field (GObject * object, gpointer field, GValue * value)
+{
+  GST_OBJECT_LOCK (object);
+  switch (G_TYPE_FUNDAMENTAL (G_VALUE_TYPE (value))) {
+#define CASE(type, ctype, name) \
+    case type: g_value_set_##name (value, *(ctype *) field); break;
+      FIELD_TYPES (CASE)
+#undef CASE
+    case G_TYPE_STRING:
+      g_value_set_string (value, *(gchar **) field);
+      break;
+    default:
+      g_assert_not_reached ();
+  }
+  GST_OBJECT_UNLOCK (object);
+}
+
 static gboolean
 query_pad (GstElement * element, GstPad * pad, gpointer query)
 {

@@ -16,6 +16,11 @@ G_BEGIN_DECLS
 #define GRAD_PARAM_STATIC \
   ((GParamFlags) (G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_READY))
 
+/* Properties that are fields of the instance: read and written under the object lock, by the type of the
+ * value. Strings are owned. */
+GRAD_API void grad_element_set_field (GObject * object, gpointer field, const GValue * value);
+GRAD_API void grad_element_get_field (GObject * object, gpointer field, GValue * value);
+
 GRAD_API gboolean grad_element_ensure_bus (GstElement * element, GradBus ** bus);
 GRAD_API void grad_element_set_context (GstElement * element, GstContext * context,
     GradBus ** bus);

@@ -131,7 +131,7 @@ static gboolean
 input_node (GradLayer * self, GradTensor * input, GstBuffer * in, GradNode ** node,
     GError ** error)
 {
-  *node = gst_buffer_get_grad_node (in);
+  *node = grad_buffer_get_node (in);
   if (*node == NULL
       || ((*node)->output == input && (*node)->output_writes == input->n_writes))
     return TRUE;
@@ -162,7 +162,7 @@ compute (GradLayer * self, GradSampleMeta * sample, GradStep * step, GradTensor 
     return FALSE;
   gst_buffer_append_memory (out, GST_MEMORY_CAST (g_steal_pointer (&output.tensor)));
   if (output.node != NULL)
-    gst_buffer_add_grad_tape_meta (out, output.node);
+    grad_buffer_add_tape_meta (out, output.node);
   grad_value_clear (&output);
   if (KLASS (self)->after)
     KLASS (self)->after (self, out);
@@ -175,7 +175,7 @@ grad_layer_process (GradTransform * trans, GradTensor * input, GstBuffer * in, G
 {
   GradLayer *self = GRAD_LAYER (trans);
   GradLayerPrivate *priv = PRIV (self);
-  GradSampleMeta *sample = gst_buffer_get_grad_sample_meta (in);
+  GradSampleMeta *sample = grad_buffer_get_sample_meta (in);
   GradStep *step = NULL;
   gboolean ok;
 
@@ -237,23 +237,17 @@ grad_layer_change_state (GstElement * element, GstStateChange transition)
   return ret;
 }
 
+/* where each property is kept */
+static const gsize fields[] = {
+  [PROP_MODEL_NAME] = G_STRUCT_OFFSET (GradLayerPrivate, model_name),
+  [PROP_MODEL] = G_STRUCT_OFFSET (GradLayerPrivate, model),
+  [PROP_PARAM_PREFIX] = G_STRUCT_OFFSET (GradLayerPrivate, param_prefix),
+};
+
 static void
 grad_layer_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
 {
-  GradLayerPrivate *priv = PRIV (object);
-  gchar **target = id == PROP_MODEL_NAME ? &priv->model_name
-      : id == PROP_MODEL ? &priv->model : id == PROP_PARAM_PREFIX ? &priv->param_prefix : NULL;
-
-  if (target == NULL) {
-    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-    return;
-  }
-  GST_OBJECT_LOCK (object);
-  g_free (*target);
-  *target = g_value_dup_string (value);
-  if (*target == NULL && id == PROP_MODEL_NAME)
-    *target = g_strdup ("main");
-  GST_OBJECT_UNLOCK (object);
+  grad_element_set_field (object, G_STRUCT_MEMBER_P (PRIV (object), fields[id]), value);
 }
 
 static void
@@ -261,21 +255,8 @@ grad_layer_get_property (GObject * object, guint id, GValue * value, GParamSpec 
 {
   GradLayerPrivate *priv = PRIV (object);
 
-  GST_OBJECT_LOCK (object);
-  switch (id) {
-    case PROP_MODEL_NAME:
-      g_value_set_string (value, priv->model_name);
-      break;
-    case PROP_MODEL:
-      g_value_set_string (value, priv->model);
-      break;
-    case PROP_PARAM_PREFIX:
-      g_value_set_string (value, priv->prefix ? priv->prefix : priv->param_prefix);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-  }
-  GST_OBJECT_UNLOCK (object);
+  grad_element_get_field (object, id == PROP_PARAM_PREFIX && priv->prefix
+      ? (gpointer) &priv->prefix : G_STRUCT_MEMBER_P (priv, fields[id]), value);
 }
 
 static void

@@ -131,7 +131,7 @@ static gboolean
 train (GradTrainSink * self, GstBuffer * buffer, gdouble * rate, GError ** error)
 {
   GradTrainSinkPrivate *priv = PRIV (self);
-  GradNode *node = gst_buffer_get_grad_node (buffer);
+  GradNode *node = grad_buffer_get_node (buffer);
 
   if (node == NULL) {
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_UNSUPPORTED, "the batch carries no tape, so no "
@@ -152,8 +152,8 @@ grad_train_sink_render (GstBaseSink * sink, GstBuffer * buffer)
 {
   GradTrainSink *self = GRAD_TRAIN_SINK (sink);
   GradTrainSinkPrivate *priv = PRIV (self);
-  GradSampleMeta *sample = gst_buffer_get_grad_sample_meta (buffer);
-  GradLossMeta *loss = gst_buffer_get_grad_loss_meta (buffer);
+  GradSampleMeta *sample = grad_buffer_get_sample_meta (buffer);
+  GradLossMeta *loss = grad_buffer_get_loss_meta (buffer);
   GError *error = NULL;
   gdouble rate = 0;
 
@@ -333,63 +333,27 @@ grad_train_sink_query (GstBaseSink * sink, GstQuery * query)
       || GST_BASE_SINK_CLASS (grad_train_sink_parent_class)->query (sink, query);
 }
 
-static gchar **
-string_property (GradTrainSinkPrivate * priv, guint id)
-{
-  switch (id) {
-    case PROP_MODEL_NAME:
-      return &priv->model_name;
-    case PROP_LOCATION:
-      return &priv->location;
-    case PROP_INIT_LOCATION:
-      return &priv->init_location;
-    case PROP_LOG_LOCATION:
-      return &priv->log_location;
-    default:
-      return NULL;
-  }
-}
+/* where each property is kept */
+static const gsize fields[] = {
+  [PROP_MODEL_NAME] = G_STRUCT_OFFSET (GradTrainSinkPrivate, model_name),
+  [PROP_LEARNING_RATE] = G_STRUCT_OFFSET (GradTrainSinkPrivate, learning_rate),
+  [PROP_SCHEDULE] = G_STRUCT_OFFSET (GradTrainSinkPrivate, schedule),
+  [PROP_LOCATION] = G_STRUCT_OFFSET (GradTrainSinkPrivate, location),
+  [PROP_INIT_LOCATION] = G_STRUCT_OFFSET (GradTrainSinkPrivate, init_location),
+  [PROP_LOG_LOCATION] = G_STRUCT_OFFSET (GradTrainSinkPrivate, log_location),
+  [PROP_LOG_INTERVAL] = G_STRUCT_OFFSET (GradTrainSinkPrivate, log_interval),
+};
 
 static void
-grad_train_sink_set_property (GObject * object, guint id, const GValue * value,
-    GParamSpec * pspec)
+grad_train_sink_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
 {
-  GradTrainSinkPrivate *priv = PRIV (object);
-  gchar **string = string_property (priv, id);
-
-  GST_OBJECT_LOCK (object);
-  if (string != NULL) {
-    g_free (*string);
-    *string = g_value_dup_string (value);
-  } else if (id == PROP_LEARNING_RATE)
-    priv->learning_rate = g_value_get_double (value);
-  else if (id == PROP_SCHEDULE)
-    priv->schedule = g_value_get_enum (value);
-  else if (id == PROP_LOG_INTERVAL)
-    priv->log_interval = g_value_get_uint (value);
-  else
-    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-  GST_OBJECT_UNLOCK (object);
+  grad_element_set_field (object, G_STRUCT_MEMBER_P (PRIV (object), fields[id]), value);
 }
 
 static void
 grad_train_sink_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
 {
-  GradTrainSinkPrivate *priv = PRIV (object);
-  gchar **string = string_property (priv, id);
-
-  GST_OBJECT_LOCK (object);
-  if (string != NULL)
-    g_value_set_string (value, *string);
-  else if (id == PROP_LEARNING_RATE)
-    g_value_set_double (value, priv->learning_rate);
-  else if (id == PROP_SCHEDULE)
-    g_value_set_enum (value, priv->schedule);
-  else if (id == PROP_LOG_INTERVAL)
-    g_value_set_uint (value, priv->log_interval);
-  else
-    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-  GST_OBJECT_UNLOCK (object);
+  grad_element_get_field (object, G_STRUCT_MEMBER_P (PRIV (object), fields[id]), value);
 }
 
 static void
@@ -397,9 +361,10 @@ grad_train_sink_finalize (GObject * object)
 {
   GradTrainSinkPrivate *priv = PRIV (object);
 
-  for (guint id = PROP_MODEL_NAME; id <= PROP_LOG_LOCATION; id++)
-    if (string_property (priv, id))
-      g_free (*string_property (priv, id));
+  g_free (priv->model_name);
+  g_free (priv->location);
+  g_free (priv->init_location);
+  g_free (priv->log_location);
   g_clear_object (&priv->bus);
   G_OBJECT_CLASS (grad_train_sink_parent_class)->finalize (object);
 }

@@ -280,55 +280,24 @@ grad_transform_query (GstBaseTransform * trans, GstPadDirection direction, GstQu
       || GST_BASE_TRANSFORM_CLASS (grad_transform_parent_class)->query (trans, direction, query);
 }
 
+/* where each property is kept */
+static const gsize fields[] = {
+  [PROP_DEVICE] = G_STRUCT_OFFSET (GradTransformPrivate, device_name),
+  [PROP_PRECISION] = G_STRUCT_OFFSET (GradTransformPrivate, precision),
+  [PROP_THREADS] = G_STRUCT_OFFSET (GradTransformPrivate, threads),
+  [PROP_DETERMINISTIC] = G_STRUCT_OFFSET (GradTransformPrivate, deterministic),
+};
+
 static void
 grad_transform_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
 {
-  GradTransformPrivate *priv = PRIV (object);
-
-  GST_OBJECT_LOCK (object);
-  switch (id) {
-    case PROP_DEVICE:
-      g_free (priv->device_name);
-      priv->device_name = g_value_dup_string (value);
-      break;
-    case PROP_PRECISION:
-      priv->precision = g_value_get_enum (value);
-      break;
-    case PROP_THREADS:
-      priv->threads = g_value_get_uint (value);
-      break;
-    case PROP_DETERMINISTIC:
-      priv->deterministic = g_value_get_boolean (value);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-  }
-  GST_OBJECT_UNLOCK (object);
+  grad_element_set_field (object, G_STRUCT_MEMBER_P (PRIV (object), fields[id]), value);
 }
 
 static void
 grad_transform_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
 {
-  GradTransformPrivate *priv = PRIV (object);
-
-  GST_OBJECT_LOCK (object);
-  switch (id) {
-    case PROP_DEVICE:
-      g_value_set_string (value, priv->device_name);
-      break;
-    case PROP_PRECISION:
-      g_value_set_enum (value, priv->precision);
-      break;
-    case PROP_THREADS:
-      g_value_set_uint (value, priv->threads);
-      break;
-    case PROP_DETERMINISTIC:
-      g_value_set_boolean (value, priv->deterministic);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
-  }
-  GST_OBJECT_UNLOCK (object);
+  grad_element_get_field (object, G_STRUCT_MEMBER_P (PRIV (object), fields[id]), value);
 }
 
 static void

@@ -15,7 +15,7 @@ measure (const gchar * element, GradPhase phase, gboolean labelled, GstFlowRetur
 {
   GstHarness *harness = gst_harness_new_parse (element);
   GstBuffer *in = gst_buffer_new_memdup (logits, sizeof logits), *out = NULL;
-  GradSampleMeta *meta = gst_buffer_add_grad_sample_meta (in);
+  GradSampleMeta *meta = grad_buffer_add_sample_meta (in);
 
   meta->phase = phase;
   meta->source = grad_sample_meta_new_source ();
@@ -70,7 +70,7 @@ test_values (void)
   for (guint i = 0; i < G_N_ELEMENTS (runs); i++) {
     g_autoptr (GstBuffer) out =
         measure (runs[i].element, GRAD_PHASE_EVALUATE, TRUE, GST_FLOW_OK);
-    GradLossMeta *meta = gst_buffer_get_grad_loss_meta (out);
+    GradLossMeta *meta = grad_buffer_get_loss_meta (out);
 
     g_assert_nonnull (meta);
     g_assert_cmpuint (meta->n_samples, ==, 3);
@@ -84,7 +84,7 @@ test_infer (void)
 {
   g_autoptr (GstBuffer) out = measure ("gradloss", GRAD_PHASE_INFER, TRUE, GST_FLOW_OK);
 
-  g_assert_null (gst_buffer_get_grad_loss_meta (out));
+  g_assert_null (grad_buffer_get_loss_meta (out));
 }
 
 static void

@@ -33,7 +33,7 @@ record (GstPad * pad, GstPadProbeInfo * info, gpointer data)
     r->events += s != NULL;
     return GST_PAD_PROBE_OK;
   }
-  meta = gst_buffer_get_grad_sample_meta (buffer);
+  meta = grad_buffer_get_sample_meta (buffer);
   g_string_append_c (r->phases, "ITE"[meta->phase]);
   g_string_append_printf (r->sizes, "%u ", meta->n_samples);
   g_assert_cmpuint (meta->sequence, ==, ++r->sequence);
