@@ -9,6 +9,9 @@
  * loss = mean over n of -log (exp (x(n,l)) / sum over k of exp (x(n,k))), l the label of n. The logits pass through;
  * loss and number of correct samples are attached as #GradLossMeta. A batch to infer passes untouched.
  *
+ * Without an optimizer in the pipeline, posts the element messages `grad-step` for batches and `grad-epoch`, with loss and
+ * accuracy, after each pass over the data: grad-launch prints them.
+ *
  * ## Example
  * |[
  * gst-launch-1.0 idxsrc location=/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz labels=/usr/share/datasets/fashion-mnist/t10k-labels-idx1-ubyte.gz ! gradresize ! gradconvstem channels=8 ! gradglobalpool ! gradfc ! gradloss ! gradadamsink
@@ -16,6 +19,7 @@
  */
 #include "config.h"
 #include "lib/base/gradlayer.h"
+#include "lib/base/gradmetrics-private.h"
 #include "gradstreamerelements.h"
 
 #define GRAD_TYPE_LOSS (grad_loss_get_type ())
@@ -29,7 +33,8 @@ struct _GradLoss
   gdouble label_smoothing;
   /* streaming thread */
   GradUnit *unit;               /* not owned: the graph's */
-  guint n_samples;
+  GradSampleMeta *sample;       /* of the batch */
+  GradMetrics metrics;          /* where no optimizer measures */
 };
 
 enum
@@ -73,7 +78,7 @@ grad_loss_before (GradLayer * layer, GradSampleMeta * sample, gboolean * compute
         "the batch has no labels: set labels on idxsrc (and test-labels with test-location)");
     return FALSE;
   }
-  self->n_samples = sample->n_samples;
+  self->sample = sample;
   grad_loss_unit_set_labels (self->unit, g_bytes_get_data (sample->labels, NULL),
       g_bytes_get_size (sample->labels) / sizeof (gint32));
   return TRUE;
@@ -85,8 +90,17 @@ grad_loss_after (GradLayer * layer, GstBuffer * out)
   GradLoss *self = GRAD_LOSS (layer);
   GradLossMeta *meta = grad_buffer_add_loss_meta (out);
 
-  meta->n_samples = self->n_samples;
+  meta->n_samples = self->sample->n_samples;
   grad_loss_unit_get_result (self->unit, &meta->loss_sum, &meta->correct);
+  if (!grad_network_has_optimizer (grad_layer_peek_network (layer)))
+    grad_metrics_batch (&self->metrics, self->sample, meta, 0, 0);
+}
+
+static gboolean
+grad_loss_start (GradTransform * trans, GError ** error)
+{
+  grad_metrics_start (&GRAD_LOSS (trans)->metrics, GST_ELEMENT (trans), 1, FALSE);
+  return TRUE;
 }
 
 /* where each property is kept */
@@ -125,6 +139,7 @@ grad_loss_class_init (GradLossClass * klass)
       "Filter/Tensor", "Measures how far logits are from their labels, and starts the gradient",
       PACKAGE_AUTHOR);
   GRAD_TRANSFORM_CLASS (klass)->input_rank = 2;
+  GRAD_TRANSFORM_CLASS (klass)->start = grad_loss_start;
   GRAD_LAYER_CLASS (klass)->build = grad_loss_build;
   GRAD_LAYER_CLASS (klass)->before = grad_loss_before;
   GRAD_LAYER_CLASS (klass)->after = grad_loss_after;

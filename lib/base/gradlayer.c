@@ -39,6 +39,18 @@ G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (GradLayer, grad_layer, GRAD_TYPE_TRANSFORM)
 #define PRIV(l) ((GradLayerPrivate *) grad_layer_get_instance_private (GRAD_LAYER (l)))
 #define KLASS(l) GRAD_LAYER_GET_CLASS (l)
 
+/**
+ * grad_layer_peek_network: (skip)
+ * @layer: an element that is at least READY
+ *
+ * Returns: (transfer none): the network that it belongs to
+ */
+GradNetwork *
+grad_layer_peek_network (GradLayer * layer)
+{
+  return PRIV (layer)->network;
+}
+
 static gboolean
 grad_layer_attach (GradTransform * trans, GError ** error)
 {

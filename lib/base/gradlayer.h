@@ -37,4 +37,6 @@ struct _GradLayerClass
   gpointer padding[GST_PADDING];
 };
 
+GRAD_API GradNetwork *grad_layer_peek_network (GradLayer * layer);
+
 G_END_DECLS

@@ -13,6 +13,7 @@ typedef struct
   GstElement *element;          /* who posts; not owned */
   FILE *log;                    /* JSON lines, NULL without */
   guint interval;               /* batches between messages, and between writes of the log */
+  gboolean progress;            /* post progress messages, too */
 
   /* the data set, from its event */
   guint train_samples, test_samples, train_batches, epochs;
@@ -32,10 +33,13 @@ typedef struct
   gboolean started;
 } GradMetrics;
 
-void grad_metrics_start (GradMetrics * metrics, GstElement * element, guint interval);
+/* The struct is the caller's. Progress is for elements that get their first batch in PLAYING: one that begins
+ * earlier makes gst-launch-1.0 wait for its end. */
+GRAD_API void grad_metrics_start (GradMetrics * metrics, GstElement * element, guint interval,
+    gboolean progress);
 gboolean grad_metrics_open_log (GradMetrics * metrics, const gchar * location, GError ** error);
 void grad_metrics_set_dataset (GradMetrics * metrics, const GstStructure * dataset);
-void grad_metrics_batch (GradMetrics * metrics, const GradSampleMeta * sample,
+GRAD_API void grad_metrics_batch (GradMetrics * metrics, const GradSampleMeta * sample,
     const GradLossMeta * loss, guint64 step, gdouble learning_rate);
 void grad_metrics_end_pass (GradMetrics * metrics);
 void grad_metrics_stop (GradMetrics * metrics, gboolean complete);

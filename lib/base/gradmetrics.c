@@ -13,9 +13,10 @@
 #define PROGRESS_INTERVAL G_TIME_SPAN_SECOND
 
 void
-grad_metrics_start (GradMetrics * metrics, GstElement * element, guint interval)
+grad_metrics_start (GradMetrics * metrics, GstElement * element, guint interval,
+    gboolean progress)
 {
-  *metrics = (GradMetrics) {.element = element,.interval = interval };
+  *metrics = (GradMetrics) {.element = element,.interval = interval,.progress = progress };
 }
 
 gboolean
@@ -106,8 +107,9 @@ seconds_left (GradMetrics * metrics, gint64 now)
 static void
 post_progress (GradMetrics * metrics, GstProgressType type, const gchar * text)
 {
-  gst_element_post_message (metrics->element,
-      gst_message_new_progress (GST_OBJECT (metrics->element), type, "train", text));
+  if (metrics->progress)
+    gst_element_post_message (metrics->element,
+        gst_message_new_progress (GST_OBJECT (metrics->element), type, "train", text));
 }
 
 /* A pass begins where the one before ended, the first one when the source said what it has. */

@@ -278,7 +278,7 @@ start (GradTrainSink * self, GError ** error)
   log = g_strdup (priv->log_location);
   interval = priv->log_interval;
   GST_OBJECT_UNLOCK (self);
-  grad_metrics_start (&priv->metrics, GST_ELEMENT (self), interval);
+  grad_metrics_start (&priv->metrics, GST_ELEMENT (self), interval, TRUE);
   /* better now than after hours of training */
   return (location == NULL || *location == '\0' || grad_model_check_location (location, error))
       && grad_metrics_open_log (&priv->metrics, log, error);

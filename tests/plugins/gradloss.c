@@ -94,6 +94,37 @@ test_refused (void)
   g_assert_null (measure ("gradloss", GRAD_PHASE_TRAIN, TRUE, GST_FLOW_ERROR));
 }
 
+static gdouble
+number (GPtrArray * structures, guint i, const gchar * field)
+{
+  gdouble value;
+
+  g_assert_true (gst_structure_get_double (structures->pdata[i], field, &value));
+  return value;
+}
+
+/* Without an optimizer it says itself what the optimizer's evaluation said. */
+static void
+test_evaluation (void)
+{
+  g_autoptr (TestResult) trained = test_train ("idxsrc " TEST_DATA TEST_EVALUATION
+      TEST_NETWORK ("") "gradadamsink location=model.safetensors");
+  g_autoptr (TestResult) evaluated = test_train ("idxsrc location=test-images labels=test-labels "
+      "batch-size=8" TEST_HEAD ("") TEST_BODY ("")
+      " ! gradloss model=model.safetensors ! fakesink");
+
+  g_assert_cmpuint (trained->epochs->len, ==, 2);
+  g_assert_cmpuint (evaluated->epochs->len, ==, 1);
+  g_assert_cmpstr (evaluated->progress->str, ==, "");
+  g_assert_cmpstr (gst_structure_get_string (evaluated->epochs->pdata[0], "phase"), ==,
+      "evaluate");
+  g_assert_cmpfloat (number (evaluated->epochs, 0, "loss"), ==,
+      number (trained->epochs, 1, "loss"));
+  g_assert_cmpfloat (number (evaluated->epochs, 0, "accuracy"), ==,
+      number (trained->epochs, 1, "accuracy"));
+  test_assert_files ("model.safetensors", NULL);
+}
+
 /* Labels from 0 to 4, but fewer units */
 static void
 test_label_out_of_range (void)
@@ -116,6 +147,7 @@ main (int argc, char **argv)
   test_init (&argc, &argv);
   g_test_add_func ("/gradloss/values", test_values);
   g_test_add_func ("/gradloss/infer", test_infer);
+  g_test_add_func ("/gradloss/evaluation", test_evaluation);
   g_test_add_func ("/gradloss/refused", test_refused);
   g_test_add_func ("/gradloss/label-out-of-range", test_label_out_of_range);
   return test_run_all ();
