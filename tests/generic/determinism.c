@@ -80,7 +80,7 @@ static void
 test_threads (void)
 {
   g_autofree gchar *first = NULL;
-  gsize first_size;
+  gsize first_size = 0;
 
   for (guint i = 0; i < 5; i++) {
     g_autoptr (GstElement) pipeline = test_launch ("%s", RUN (" ! queue", ""));
