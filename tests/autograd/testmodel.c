@@ -186,6 +186,7 @@ test_model_init (TestModel * model, GradDevice * device, GradUnit * unit, GradGr
 void
 test_model_clear (TestModel * model)
 {
+  grad_network_discard (model->network);        /* a tape that was not committed holds the network */
   g_clear_object (&model->network);
   g_clear_object (&model->unit);
   g_clear_object (&model->graph);
