@@ -388,9 +388,9 @@ grad_idx_src_change_state (GstElement * element, GstStateChange transition)
   if (transition == GST_STATE_CHANGE_NULL_TO_READY) {
     GError *error = NULL;
 
-    grad_element_ensure_bus (element, &self->bus);
+    grad_element_join_bus (element, &self->bus);
     if (!grad_bus_set_seed (self->bus, self->seed, &error)) {
-      g_clear_object (&self->bus);      /* the next try shall not meet what failed */
+      grad_element_leave_bus (&self->bus);
       fail (self, error);
       return GST_STATE_CHANGE_FAILURE;
     }
@@ -398,15 +398,8 @@ grad_idx_src_change_state (GstElement * element, GstStateChange transition)
     return GST_STATE_CHANGE_FAILURE;
   ret = GST_ELEMENT_CLASS (grad_idx_src_parent_class)->change_state (element, transition);
   if (transition == GST_STATE_CHANGE_READY_TO_NULL)
-    g_clear_object (&self->bus);
+    grad_element_leave_bus (&self->bus);
   return ret;
-}
-
-static void
-grad_idx_src_set_context (GstElement * element, GstContext * context)
-{
-  grad_element_set_context (element, context, &GRAD_IDX_SRC (element)->bus);
-  GST_ELEMENT_CLASS (grad_idx_src_parent_class)->set_context (element, context);
 }
 
 /* where each property is kept */
@@ -444,7 +437,6 @@ grad_idx_src_finalize (GObject * object)
 
   for (guint id = PROP_LOCATION; id <= PROP_MODEL_NAME; id++)
     g_free (G_STRUCT_MEMBER (gchar *, self, fields[id]));
-  g_clear_object (&self->bus);
   G_OBJECT_CLASS (grad_idx_src_parent_class)->finalize (object);
 }
 
@@ -510,7 +502,6 @@ grad_idx_src_class_init (GradIdxSrcClass * klass)
       "Reads batches of pictures and their labels from IDX files (MNIST, Fashion-MNIST)",
       PACKAGE_AUTHOR);
   element_class->change_state = GST_DEBUG_FUNCPTR (grad_idx_src_change_state);
-  element_class->set_context = GST_DEBUG_FUNCPTR (grad_idx_src_set_context);
   src_class->stop = GST_DEBUG_FUNCPTR (grad_idx_src_stop);
   src_class->query = GST_DEBUG_FUNCPTR (grad_idx_src_query);
   src_class->negotiate = GST_DEBUG_FUNCPTR (grad_idx_src_negotiate);

@@ -14,6 +14,9 @@ struct _GradBus
   GradDevice *device;
   guint64 seed;
   gboolean seeded;
+  gboolean one_run;             /* made by an element: over when the last one has left */
+  guint n_users;
+  gboolean over;
 };
 
 G_DEFINE_FINAL_TYPE (GradBus, grad_bus, G_TYPE_OBJECT);
@@ -35,6 +38,37 @@ GradBus *
 grad_bus_new (void)
 {
   return g_object_new (GRAD_TYPE_BUS, NULL);
+}
+
+/* A bus that ends with the run that it is made for: when all elements that joined it have left. */
+GradBus *
+grad_bus_new_for_run (void)
+{
+  GradBus *bus = grad_bus_new ();
+
+  bus->one_run = TRUE;
+  return bus;
+}
+
+/* FALSE when its run is over: a bin whose change of state failed still has the context. */
+gboolean
+grad_bus_join (GradBus * bus)
+{
+  gboolean ok;
+
+  g_mutex_lock (&bus->lock);
+  ok = !bus->over;
+  bus->n_users += ok;
+  g_mutex_unlock (&bus->lock);
+  return ok;
+}
+
+void
+grad_bus_leave (GradBus * bus)
+{
+  g_mutex_lock (&bus->lock);
+  bus->over = --bus->n_users == 0 && bus->one_run;
+  g_mutex_unlock (&bus->lock);
 }
 
 /**

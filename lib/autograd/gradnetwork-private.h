@@ -40,6 +40,11 @@ struct _GradNetwork
   guint64 n_updates;
 };
 
+/* For elements, which join the bus of their pipeline at NULL to READY and leave it at READY to NULL. */
+GradBus *grad_bus_new_for_run (void);
+gboolean grad_bus_join (GradBus * bus);
+void grad_bus_leave (GradBus * bus);
+
 /* Called in the thread that runs backward: a parameter's gradient is final. */
 void grad_bus_announce (GradBus * bus, GradNetwork * network, GradParameter * parameter);
 

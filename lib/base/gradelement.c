@@ -1,6 +1,7 @@
 /* GradStreamer: what every element does with the bus, its device and errors
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gradelement.h"
+#include "../autograd/gradnetwork-private.h"
 
 /* Calls CASE (fundamental type, C type, name in g_value_…) for each type that a property can have. */
 #define FIELD_TYPES(CASE) \
@@ -66,69 +67,71 @@ query_pad (GstElement * element, GstPad * pad, gpointer query)
   return !gst_pad_peer_query (pad, query);      /* stop at the first that answers */
 }
 
+/* Joins the bus that the element's own contexts know. */
 static gboolean
-query_neighbours (GstElement * element, GradBus ** bus)
+join_known (GstElement * element, GradBus ** bus)
+{
+  g_autoptr (GstContext) context = gst_element_get_context (element, GRAD_BUS_CONTEXT_TYPE);
+  g_autoptr (GradBus) known = context ? grad_bus_from_context (context) : NULL;
+
+  if (known != NULL && grad_bus_join (known))
+    *bus = g_steal_pointer (&known);
+  return *bus != NULL;
+}
+
+static gboolean
+join_neighbour (GstElement * element, GradBus ** bus)
 {
   g_autoptr (GstQuery) query = gst_query_new_context (GRAD_BUS_CONTEXT_TYPE);
   GstContext *context = NULL;
 
-  if (!gst_element_foreach_src_pad (element, query_pad, query)
-      || !gst_element_foreach_sink_pad (element, query_pad, query)) {
-    gst_query_parse_context (query, &context);
-    if (context != NULL)
-      gst_element_set_context (element, context);
-  }
-  return *bus != NULL;
+  if (gst_element_foreach_src_pad (element, query_pad, query)
+      && gst_element_foreach_sink_pad (element, query_pad, query))
+    return FALSE;
+  gst_query_parse_context (query, &context);
+  if (context != NULL)
+    gst_element_set_context (element, context);
+  return join_known (element, bus);
 }
 
 /**
- * grad_element_ensure_bus: (skip)
+ * grad_element_join_bus: (skip)
  * @element: an element that goes from NULL to READY
- * @bus: (inout): where it keeps its bus; grad_element_set_context() fills it in
+ * @bus: (out): where it keeps its bus
  *
- * Finds the pipeline's bus: from a neighbour, from a bin or the application, or makes one and tells everybody.
- *
- * Returns: %TRUE
+ * Finds the pipeline's bus: its own context, a neighbour's, that of a bin or the application; or makes one and
+ * tells everybody.
  */
-gboolean
-grad_element_ensure_bus (GstElement * element, GradBus ** bus)
+void
+grad_element_join_bus (GstElement * element, GradBus ** bus)
 {
-  if (*bus != NULL || query_neighbours (element, bus))
-    return TRUE;
+  *bus = NULL;
+  if (join_known (element, bus) || join_neighbour (element, bus))
+    return;
 
   gst_element_post_message (element,
       gst_message_new_need_context (GST_OBJECT (element), GRAD_BUS_CONTEXT_TYPE));
-  if (*bus == NULL) {
-    g_autoptr (GradBus) own = grad_bus_new ();
+  if (!join_known (element, bus)) {
+    g_autoptr (GradBus) own = grad_bus_new_for_run ();
     g_autoptr (GstContext) context = grad_bus_to_context (own);
 
     gst_element_set_context (element, context);
+    join_known (element, bus);
     gst_element_post_message (element,
         gst_message_new_have_context (GST_OBJECT (element), gst_context_ref (context)));
   }
-  return TRUE;
 }
 
 /**
- * grad_element_set_context: (skip)
- * @element: an element
- * @context: a context
- * @bus: (inout): where it keeps its bus
- *
- * For #GstElementClass.set_context(), before chaining up.
+ * grad_element_leave_bus: (skip)
+ * @bus: (inout): where an element keeps its bus, which may be %NULL
  */
 void
-grad_element_set_context (GstElement * element, GstContext * context, GradBus ** bus)
+grad_element_leave_bus (GradBus ** bus)
 {
-  GradBus *found = grad_bus_from_context (context);
-
-  if (found == NULL)
-    return;
-  GST_OBJECT_LOCK (element);
-  if (*bus == NULL)
-    *bus = g_steal_pointer (&found);
-  GST_OBJECT_UNLOCK (element);
-  g_clear_object (&found);
+  if (*bus != NULL)
+    grad_bus_leave (*bus);
+  g_clear_object (bus);
 }
 
 /**

@@ -21,9 +21,8 @@ G_BEGIN_DECLS
 GRAD_API void grad_element_set_field (GObject * object, gpointer field, const GValue * value);
 GRAD_API void grad_element_get_field (GObject * object, gpointer field, GValue * value);
 
-GRAD_API gboolean grad_element_ensure_bus (GstElement * element, GradBus ** bus);
-GRAD_API void grad_element_set_context (GstElement * element, GstContext * context,
-    GradBus ** bus);
+GRAD_API void grad_element_join_bus (GstElement * element, GradBus ** bus);
+GRAD_API void grad_element_leave_bus (GradBus ** bus);
 GRAD_API gboolean grad_element_query_context (GstElement * element, GstQuery * query,
     GradBus * bus);
 GRAD_API GradDevice *grad_element_open_device (GstElement * element, GradBus * bus,

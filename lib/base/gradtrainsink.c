@@ -243,7 +243,7 @@ attach (GradTrainSink * self, GError ** error)
   GradTrainSinkPrivate *priv = PRIV (self);
   g_autofree gchar *name = NULL, *init = NULL;
 
-  grad_element_ensure_bus (GST_ELEMENT (self), &priv->bus);
+  grad_element_join_bus (GST_ELEMENT (self), &priv->bus);
   GST_OBJECT_LOCK (self);
   name = g_strdup (priv->model_name);
   init = g_strdup (priv->init_location);
@@ -262,7 +262,7 @@ detach (GradTrainSink * self)
   if (priv->network != NULL)
     grad_network_unregister_optimizer (priv->network, self);
   g_clear_object (&priv->network);
-  g_clear_object (&priv->bus);
+  grad_element_leave_bus (&priv->bus);
   priv->saved = 0;
 }
 
@@ -319,13 +319,6 @@ grad_train_sink_change_state (GstElement * element, GstStateChange transition)
   return ret;
 }
 
-static void
-grad_train_sink_set_context (GstElement * element, GstContext * context)
-{
-  grad_element_set_context (element, context, &PRIV (element)->bus);
-  GST_ELEMENT_CLASS (grad_train_sink_parent_class)->set_context (element, context);
-}
-
 static gboolean
 grad_train_sink_query (GstBaseSink * sink, GstQuery * query)
 {
@@ -365,7 +358,6 @@ grad_train_sink_finalize (GObject * object)
   g_free (priv->location);
   g_free (priv->init_location);
   g_free (priv->log_location);
-  g_clear_object (&priv->bus);
   G_OBJECT_CLASS (grad_train_sink_parent_class)->finalize (object);
 }
 
@@ -411,7 +403,6 @@ grad_train_sink_class_init (GradTrainSinkClass * klass)
           GRAD_PARAM_STATIC));
 
   element_class->change_state = GST_DEBUG_FUNCPTR (grad_train_sink_change_state);
-  element_class->set_context = GST_DEBUG_FUNCPTR (grad_train_sink_set_context);
   sink_class->render = GST_DEBUG_FUNCPTR (grad_train_sink_render);
   sink_class->event = GST_DEBUG_FUNCPTR (grad_train_sink_event);
   sink_class->query = GST_DEBUG_FUNCPTR (grad_train_sink_query);

@@ -212,7 +212,7 @@ attach (GradTransform * self)
   g_autofree gchar *name = NULL;
   GError *error = NULL;
 
-  grad_element_ensure_bus (GST_ELEMENT (self), &priv->bus);
+  grad_element_join_bus (GST_ELEMENT (self), &priv->bus);
   GST_OBJECT_LOCK (self);
   name = g_strcmp0 (priv->device_name, "auto") == 0 ? NULL : g_strdup (priv->device_name);
   settings = (GradDeviceSettings) {
@@ -257,20 +257,13 @@ grad_transform_change_state (GstElement * element, GstStateChange transition)
   GstStateChangeReturn ret;
 
   if (transition == GST_STATE_CHANGE_NULL_TO_READY && !attach (GRAD_TRANSFORM (element))) {
-    g_clear_object (&PRIV (element)->bus);      /* the next try shall not meet what failed */
+    grad_element_leave_bus (&PRIV (element)->bus);
     return GST_STATE_CHANGE_FAILURE;
   }
   ret = GST_ELEMENT_CLASS (grad_transform_parent_class)->change_state (element, transition);
   if (transition == GST_STATE_CHANGE_READY_TO_NULL)
-    g_clear_object (&PRIV (element)->bus);
+    grad_element_leave_bus (&PRIV (element)->bus);
   return ret;
-}
-
-static void
-grad_transform_set_context (GstElement * element, GstContext * context)
-{
-  grad_element_set_context (element, context, &PRIV (element)->bus);
-  GST_ELEMENT_CLASS (grad_transform_parent_class)->set_context (element, context);
 }
 
 static gboolean
@@ -304,7 +297,6 @@ static void
 grad_transform_finalize (GObject * object)
 {
   g_free (PRIV (object)->device_name);
-  g_clear_object (&PRIV (object)->bus);
   G_OBJECT_CLASS (grad_transform_parent_class)->finalize (object);
 }
 
@@ -334,7 +326,6 @@ grad_transform_class_init (GradTransformClass * klass)
           "so that every run gives the same bits", FALSE, GRAD_PARAM_STATIC));
 
   element_class->change_state = GST_DEBUG_FUNCPTR (grad_transform_change_state);
-  element_class->set_context = GST_DEBUG_FUNCPTR (grad_transform_set_context);
   trans_class->transform_caps = GST_DEBUG_FUNCPTR (grad_transform_transform_caps);
   trans_class->fixate_caps = GST_DEBUG_FUNCPTR (grad_transform_fixate_caps);
   trans_class->set_caps = GST_DEBUG_FUNCPTR (grad_transform_set_caps);
