@@ -96,6 +96,7 @@ GRAD_API const gchar *grad_phase_to_string (GradPhase phase);
  * @GRAD_PRECISION_AUTO: the device's default
  * @GRAD_PRECISION_F32: 32-bit floating point throughout
  * @GRAD_PRECISION_BF16: bfloat16 activations, 32-bit master weights
+ * @GRAD_PRECISION_TF32: 32-bit floating point, products with 10 bits of mantissa (GPUs)
  *
  * Precision that a device computes in.
  */
@@ -103,7 +104,8 @@ typedef enum
 {
   GRAD_PRECISION_AUTO,
   GRAD_PRECISION_F32,
-  GRAD_PRECISION_BF16
+  GRAD_PRECISION_BF16,
+  GRAD_PRECISION_TF32
 } GradPrecision;
 
 #define GRAD_TYPE_PHASE (grad_phase_get_type ())

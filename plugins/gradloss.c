@@ -91,7 +91,7 @@ grad_loss_after (GradLayer * layer, GstBuffer * out)
   GradLossMeta *meta = grad_buffer_add_loss_meta (out);
 
   meta->n_samples = self->sample->n_samples;
-  grad_loss_unit_get_result (self->unit, &meta->loss_sum, &meta->correct);
+  meta->result = grad_tensor_ref (grad_loss_unit_get_result (self->unit));
   if (!grad_network_has_optimizer (grad_layer_peek_network (layer)))
     grad_metrics_batch (&self->metrics, self->sample, meta, 0, 0);
 }
@@ -99,8 +99,15 @@ grad_loss_after (GradLayer * layer, GstBuffer * out)
 static gboolean
 grad_loss_start (GradTransform * trans, GError ** error)
 {
-  grad_metrics_start (&GRAD_LOSS (trans)->metrics, GST_ELEMENT (trans), 1, FALSE);
+  grad_metrics_start (&GRAD_LOSS (trans)->metrics, GST_ELEMENT (trans), 0, FALSE);
   return TRUE;
+}
+
+static void
+grad_loss_stop (GradTransform * trans)
+{
+  grad_metrics_stop (&GRAD_LOSS (trans)->metrics, FALSE);
+  GRAD_TRANSFORM_CLASS (grad_loss_parent_class)->stop (trans);
 }
 
 /* where each property is kept */
@@ -140,6 +147,7 @@ grad_loss_class_init (GradLossClass * klass)
       PACKAGE_AUTHOR);
   GRAD_TRANSFORM_CLASS (klass)->input_rank = 2;
   GRAD_TRANSFORM_CLASS (klass)->start = grad_loss_start;
+  GRAD_TRANSFORM_CLASS (klass)->stop = grad_loss_stop;
   GRAD_LAYER_CLASS (klass)->build = grad_loss_build;
   GRAD_LAYER_CLASS (klass)->before = grad_loss_before;
   GRAD_LAYER_CLASS (klass)->after = grad_loss_after;

@@ -33,10 +33,10 @@ typedef struct
 } GradConvOps;
 
 /* Whether sizes fit together, whether a plan has a backward; in conv-ref.c, for all backends. */
-gboolean grad_conv_desc_check (const GradConvDesc * desc, GError ** error);
-gboolean grad_conv_desc_has_backward (const GradConvDesc * desc);
+GRAD_API gboolean grad_conv_desc_check (const GradConvDesc * desc, GError ** error);
+GRAD_API gboolean grad_conv_desc_has_backward (const GradConvDesc * desc);
 /* GRAD_ERROR_UNSUPPORTED if not */
-gboolean grad_conv_check_backward (gboolean has_backward, GError ** error);
+GRAD_API gboolean grad_conv_check_backward (gboolean has_backward, GError ** error);
 
 extern const GradConvOps grad_conv_ref_ops;
 extern const GradConvOps grad_conv_onednn_ops;

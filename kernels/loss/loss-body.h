@@ -40,35 +40,23 @@ grad_cross_entropy_row (const GRAD_REAL * logits, gint k, gint label, gdouble sm
   return loss;
 }
 
-static inline gboolean
-grad_check_labels (const gint32 * labels, gint n, gint k, GError ** error)
-{
-  for (gint i = 0; i < n; i++)
-    if (labels[i] < 0 || labels[i] >= k) {
-      g_set_error (error, GRAD_ERROR, GRAD_ERROR_LABEL,
-          "label %d of sample %d is out of range: the network has %d classes (0 to %d); "
-          "set units on gradfc", labels[i], i, k, k - 1);
-      return FALSE;
-    }
-  return TRUE;
-}
-
+#ifndef __cplusplus
 /* logits, dlogits: (N, K), labels: (N) */
 static inline gboolean
 grad_cross_entropy (const GRAD_REAL * logits, const gint32 * labels, gint n, gint k,
-    gdouble smoothing, GRAD_REAL * dlogits, gdouble * loss_sum, guint * correct, GError ** error)
+    gdouble smoothing, GRAD_REAL * dlogits, gdouble result[2], GError ** error)
 {
-  if (!grad_check_labels (labels, n, k, error))
+  if (!grad_loss_check_labels (labels, n, k, error))
     return FALSE;
-  *loss_sum = 0;
-  *correct = 0;
+  result[0] = result[1] = 0;
   for (gint i = 0; i < n; i++) {
     gsize row = (gsize) i * k;
     gboolean right;
 
-    *loss_sum += grad_cross_entropy_row (logits + row, k, labels[i], smoothing, 1.0 / n,
+    result[0] += grad_cross_entropy_row (logits + row, k, labels[i], smoothing, 1.0 / n,
         dlogits ? dlogits + row : NULL, &right);
-    *correct += right;
+    result[1] += right;
   }
   return TRUE;
 }
+#endif

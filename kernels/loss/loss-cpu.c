@@ -8,12 +8,11 @@
 
 static gboolean
 softmax_cross_entropy (GradDevice * device, const GradTensor * logits, const gint32 * labels,
-    gdouble label_smoothing, GradTensor * dlogits, gdouble * loss_sum, guint * correct,
-    GError ** error)
+    gdouble label_smoothing, GradTensor * dlogits, GradTensor * result, GError ** error)
 {
   return grad_cross_entropy (grad_tensor_data (logits), labels, logits->shape.dims[0],
-      logits->shape.dims[1], label_smoothing, dlogits ? grad_tensor_data (dlogits) : NULL, loss_sum,
-      correct, error);
+      logits->shape.dims[1], label_smoothing, dlogits ? grad_tensor_data (dlogits) : NULL,
+      grad_tensor_data (result), error);
 }
 
 const GradLossOps grad_loss_cpu_ops = {

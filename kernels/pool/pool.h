@@ -34,7 +34,7 @@ typedef struct
 } GradPoolOps;
 
 /* Whether sizes fit together; in pool-ref.c, for all backends. */
-gboolean grad_pool_desc_check (const GradPoolDesc * desc, GError ** error);
+GRAD_API gboolean grad_pool_desc_check (const GradPoolDesc * desc, GError ** error);
 
 extern const GradPoolOps grad_pool_ref_ops;
 extern const GradPoolOps grad_pool_onednn_ops;

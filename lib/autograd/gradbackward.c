@@ -284,6 +284,8 @@ grad_network_update_adam (GradNetwork * network, const GradAdamOptions * options
         options->weight_decay, network->n_updates + 1};
   if (tensors->len > 0 && !grad_device_call (u.device, FALSE, update_job, &u, error))
     return FALSE;
+  for (guint i = 0; i < tensors->len; i++)
+    grad_tensor_touch (g_array_index (tensors, GradAdamTensor, i).value);
   network->n_updates++;
   return TRUE;
 }

@@ -4,7 +4,7 @@
  * The logits (N, K) pass through; the gradient is computed together with the loss and saved. */
 #include "gradunit-private.h"
 
-#include <string.h>
+#include <math.h>
 
 #define GRAD_TYPE_LOSS_UNIT (grad_loss_unit_get_type ())
 G_DECLARE_FINAL_TYPE (GradLossUnit, grad_loss_unit, GRAD, LOSS_UNIT, GradUnit)
@@ -15,8 +15,7 @@ struct _GradLossUnit
 
   gdouble label_smoothing;
   GArray *labels;               /* gint32, (N) */
-  gdouble loss_sum;
-  guint correct;
+  GradTensor *result;           /* two doubles: loss sum, correct */
 };
 
 G_DEFINE_FINAL_TYPE (GradLossUnit, grad_loss_unit, GRAD_TYPE_UNIT);
@@ -55,9 +54,12 @@ grad_loss_unit_forward (GradUnit * unit, gpointer plan, GradTensor ** in, GradTe
       return FALSE;
     grad_node_save (node, 0, dlogits);
   }
-  return grad_device_kernels (device)->loss->softmax_cross_entropy (device, in[0],
-      (const gint32 *) self->labels->data, self->label_smoothing, dlogits, &self->loss_sum,
-      &self->correct, error);
+  g_clear_pointer (&self->result, grad_tensor_unref);
+  self->result = grad_tensor_new_plain (device, GRAD_DTYPE_UINT8,
+      &GRAD_SHAPE (2 * sizeof (gdouble)), error);
+  return self->result != NULL
+      && grad_device_kernels (device)->loss->softmax_cross_entropy (device, in[0],
+      (const gint32 *) self->labels->data, self->label_smoothing, dlogits, self->result, error);
 }
 
 /* dy is NULL: the loss is where gradients start. */
@@ -74,7 +76,10 @@ grad_loss_unit_backward (GradUnit * unit, GradNode * node, GradTensor * dy, Grad
 static void
 grad_loss_unit_finalize (GObject * object)
 {
-  g_array_unref (GRAD_LOSS_UNIT (object)->labels);
+  GradLossUnit *self = GRAD_LOSS_UNIT (object);
+
+  g_array_unref (self->labels);
+  g_clear_pointer (&self->result, grad_tensor_unref);
   G_OBJECT_CLASS (grad_loss_unit_parent_class)->finalize (object);
 }
 
@@ -130,17 +135,37 @@ grad_loss_unit_set_labels (GradUnit * unit, const gint32 * labels, guint n)
 
 /**
  * grad_loss_unit_get_result:
- * @unit: a loss unit
+ * @unit: a loss unit that has run forward
+ *
+ * Result of the last forward. A device that computes on its own may not have it yet: see grad_loss_result_read().
+ *
+ * Returns: (transfer none): the result, for whoever takes a reference
+ */
+GradTensor *
+grad_loss_unit_get_result (GradUnit * unit)
+{
+  return GRAD_LOSS_UNIT (unit)->result;
+}
+
+/**
+ * grad_loss_result_read:
+ * @result: what grad_loss_unit_get_result() gave
  * @loss_sum: (out): sum over the samples of their cross-entropy, in nats
  * @correct: (out): number of samples whose largest logit is their label
  *
- * Results of the last forward.
+ * Waits until the device has computed the result, and reads it. Both are NaN and 0 when the device failed.
  */
 void
-grad_loss_unit_get_result (GradUnit * unit, gdouble * loss_sum, guint * correct)
+grad_loss_result_read (GradTensor * result, gdouble * loss_sum, guint * correct)
 {
-  GradLossUnit *self = GRAD_LOSS_UNIT (unit);
+  gdouble values[2];
+  g_autoptr (GError) error = NULL;
 
-  *loss_sum = self->loss_sum;
-  *correct = self->correct;
+  if (!grad_tensor_download (result, values, sizeof values, &error)) {
+    GST_ERROR ("cannot read a loss: %s", error->message);
+    values[0] = NAN;
+    values[1] = 0;
+  }
+  *loss_sum = values[0];
+  *correct = values[1];
 }

@@ -122,9 +122,15 @@ loss_meta_init (GstMeta * meta, gpointer params, GstBuffer * buffer)
 {
   GradLossMeta *self = (GradLossMeta *) meta;
 
-  self->loss_sum = 0;
-  self->correct = self->n_samples = 0;
+  self->result = NULL;
+  self->n_samples = 0;
   return TRUE;
+}
+
+static void
+loss_meta_free (GstMeta * meta, GstBuffer * buffer)
+{
+  g_clear_pointer (&((GradLossMeta *) meta)->result, grad_tensor_unref);
 }
 
 static gboolean
@@ -132,8 +138,7 @@ loss_meta_transform (GstBuffer * to, GstMeta * meta, GstBuffer * from, GQuark ty
 {
   GradLossMeta *self = (GradLossMeta *) meta, *copy = grad_buffer_add_loss_meta (to);
 
-  copy->loss_sum = self->loss_sum;
-  copy->correct = self->correct;
+  copy->result = self->result ? grad_tensor_ref (self->result) : NULL;
   copy->n_samples = self->n_samples;
   return TRUE;
 }
@@ -145,7 +150,8 @@ loss_meta_info (void)
 
   if (g_once_init_enter (&info))
     g_once_init_leave (&info, gst_meta_register (GRAD_LOSS_META_API_TYPE, "GradLossMeta",
-            sizeof (GradLossMeta), loss_meta_init, NULL, loss_meta_transform));
+            sizeof (GradLossMeta), loss_meta_init, loss_meta_free,
+            loss_meta_transform));
   return info;
 }
 

@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "../gradtypes.h"
+#include "../tensor/gradtensor.h"
 
 G_BEGIN_DECLS
 
@@ -55,8 +55,7 @@ GRAD_API GType grad_loss_meta_api_get_type (void);
 /**
  * GradLossMeta:
  * @meta: parent
- * @loss_sum: sum over the samples of their loss
- * @correct: samples classified correctly
+ * @result: (nullable): loss and number of correct samples, to be read by grad_loss_result_read(); owned
  * @n_samples: samples in the batch
  *
  * Attached by gradloss.
@@ -65,8 +64,7 @@ typedef struct
 {
   GstMeta meta;
 
-  gdouble loss_sum;
-  guint correct;
+  GradTensor *result;
   guint n_samples;
 } GradLossMeta;
 

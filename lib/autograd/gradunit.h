@@ -45,6 +45,7 @@ GRAD_API gboolean grad_unit_forward (GradUnit * unit, GradStep * step, gboolean 
 
 /* The loss unit wants the labels (N values, copied) before each forward and gives its results after it. */
 GRAD_API void grad_loss_unit_set_labels (GradUnit * unit, const gint32 * labels, guint n);
-GRAD_API void grad_loss_unit_get_result (GradUnit * unit, gdouble * loss_sum, guint * correct);
+GRAD_API GradTensor *grad_loss_unit_get_result (GradUnit * unit);
+GRAD_API void grad_loss_result_read (GradTensor * result, gdouble * loss_sum, guint * correct);
 
 G_END_DECLS

@@ -8,11 +8,22 @@
 
 G_BEGIN_DECLS
 
+/* A batch whose result the device may still be computing */
+typedef struct
+{
+  GradPhase phase;
+  guint epoch, epochs, batch, batches, n_samples;
+  gboolean last;
+  guint64 step;
+  gdouble learning_rate;
+  GradTensor *result;           /* owned */
+} GradMetricsBatch;
+
 typedef struct
 {
   GstElement *element;          /* who posts; not owned */
   FILE *log;                    /* JSON lines, NULL without */
-  guint interval;               /* batches between messages, and between writes of the log */
+  guint interval;               /* batches from one look at results to the next, 0: by time */
   gboolean progress;            /* post progress messages, too */
 
   /* the data set, from its event */
@@ -20,7 +31,6 @@ typedef struct
 
   /* the pass */
   gboolean in_pass;
-  guint batches;
   GradPhase phase;
   guint epoch;
   guint64 samples, correct;
@@ -28,9 +38,10 @@ typedef struct
   gint64 pass_start, epoch_start;       /* microseconds */
 
   /* the run */
-  gint64 run_start, last_batch, last_message, last_progress;
+  gint64 run_start, last_batch, last_message, last_progress, last_drain;
   gdouble samples_done;         /* evaluated ones count as a third */
   gboolean started;
+  GArray *pending;              /* GradMetricsBatch */
 } GradMetrics;
 
 /* The struct is the caller's. Progress is for elements that get their first batch in PLAYING: one that begins
@@ -41,7 +52,6 @@ gboolean grad_metrics_open_log (GradMetrics * metrics, const gchar * location, G
 void grad_metrics_set_dataset (GradMetrics * metrics, const GstStructure * dataset);
 GRAD_API void grad_metrics_batch (GradMetrics * metrics, const GradSampleMeta * sample,
     const GradLossMeta * loss, guint64 step, gdouble learning_rate);
-void grad_metrics_end_pass (GradMetrics * metrics);
-void grad_metrics_stop (GradMetrics * metrics, gboolean complete);
+GRAD_API void grad_metrics_stop (GradMetrics * metrics, gboolean complete);
 
 G_END_DECLS

@@ -1,7 +1,7 @@
 /* GradStreamer: what a training run tells about itself: messages, JSON lines, progress
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gradmetrics-private.h"
-#include "../gradtypes.h"
+#include "../autograd/gradunit.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
@@ -11,6 +11,9 @@
 /* Nobody may be reading the bus: messages per batch and progress are limited by time. */
 #define MESSAGE_INTERVAL (50 * G_TIME_SPAN_MILLISECOND)
 #define PROGRESS_INTERVAL G_TIME_SPAN_SECOND
+/* With interval 0: how often the device is asked for results that it has not been asked for, at most this many. */
+#define DRAIN_INTERVAL (100 * G_TIME_SPAN_MILLISECOND)
+#define MAX_PENDING 1024
 
 void
 grad_metrics_start (GradMetrics * metrics, GstElement * element, guint interval,
@@ -81,6 +84,14 @@ flush_log (GradMetrics * metrics)
   fclose (g_steal_pointer (&metrics->log));
 }
 
+static void end_pass (GradMetrics * metrics);
+
+static void
+clear_batch (gpointer batch)
+{
+  grad_tensor_unref (((GradMetricsBatch *) batch)->result);
+}
+
 static void
 post (GradMetrics * metrics, GstStructure * s)
 {
@@ -114,7 +125,7 @@ post_progress (GradMetrics * metrics, GstProgressType type, const gchar * text)
 
 /* A pass begins where the one before ended, the first one when the source said what it has. */
 static void
-begin (GradMetrics * metrics, const GradSampleMeta * sample, gint64 now)
+begin (GradMetrics * metrics, const GradMetricsBatch * batch, gint64 now)
 {
   if (!metrics->started) {
     metrics->started = TRUE;
@@ -123,72 +134,116 @@ begin (GradMetrics * metrics, const GradSampleMeta * sample, gint64 now)
     metrics->run_start = metrics->last_batch;
     post_progress (metrics, GST_PROGRESS_TYPE_START, "training");
   }
-  if (metrics->in_pass && (metrics->phase != sample->phase || metrics->epoch != sample->epoch))
-    grad_metrics_end_pass (metrics);
+  if (metrics->in_pass && (metrics->phase != batch->phase || metrics->epoch != batch->epoch))
+    end_pass (metrics);
   if (metrics->in_pass)
     return;
   metrics->in_pass = TRUE;
-  metrics->phase = sample->phase;
-  metrics->epoch = sample->epoch;
-  metrics->batches = 0;
+  metrics->phase = batch->phase;
+  metrics->epoch = batch->epoch;
   metrics->samples = metrics->correct = 0;
   metrics->loss_sum = 0;
   metrics->pass_start = metrics->last_batch;
-  if (sample->phase == GRAD_PHASE_TRAIN)
+  if (batch->phase == GRAD_PHASE_TRAIN)
     metrics->epoch_start = metrics->pass_start;
+}
+
+/* What a batch gave, in its turn. */
+static void
+take (GradMetrics * metrics, const GradMetricsBatch * batch, gdouble rate, gint64 now)
+{
+  static const gchar *const fields[] = { "phase", "epoch", "step", "samples", "loss", "accuracy",
+    "learning-rate", "images-per-second", NULL
+  };
+  gboolean train = batch->phase == GRAD_PHASE_TRAIN;
+  g_autoptr (GstStructure) s = NULL;
+  gdouble loss_sum;
+  guint correct;
+
+  begin (metrics, batch, now);
+  grad_loss_result_read (batch->result, &loss_sum, &correct);
+  metrics->last_batch = now;
+  metrics->samples += batch->n_samples;
+  metrics->correct += correct;
+  metrics->loss_sum += loss_sum;
+  metrics->samples_done += batch->n_samples * (train ? 1 : 1 / 3.);
+
+  s = gst_structure_new ("grad-step", "phase", G_TYPE_STRING, grad_phase_to_string (batch->phase),
+      "epoch", G_TYPE_UINT, batch->epoch, "epochs", G_TYPE_UINT, batch->epochs,
+      "step", G_TYPE_UINT64, batch->step, "batch", G_TYPE_UINT, batch->batch,
+      "batches", G_TYPE_UINT, batch->batches, "samples", G_TYPE_UINT, batch->n_samples,
+      "loss", G_TYPE_DOUBLE, loss_sum / batch->n_samples,
+      "accuracy", G_TYPE_DOUBLE, correct / (gdouble) batch->n_samples,
+      "learning-rate", G_TYPE_DOUBLE, batch->learning_rate, "images-per-second", G_TYPE_DOUBLE,
+      rate, "seconds-left", G_TYPE_DOUBLE, seconds_left (metrics, now), NULL);
+  if (train)
+    log_line (metrics, s, fields);
+  if (train && now - metrics->last_progress >= PROGRESS_INTERVAL) {
+    g_autofree gchar *text = g_strdup_printf ("epoch %u/%u batch %u/%u loss %.4f accuracy %.3f "
+        "%.0f images/s", batch->epoch, batch->epochs, batch->batch, batch->batches,
+        metrics->loss_sum / metrics->samples, metrics->correct / (gdouble) metrics->samples, rate);
+
+    post_progress (metrics, GST_PROGRESS_TYPE_CONTINUE, text);
+    metrics->last_progress = now;
+  }
+  if (now - metrics->last_message >= MESSAGE_INTERVAL) {
+    post (metrics, g_steal_pointer (&s));
+    metrics->last_message = now;
+  }
+  if (batch->last)
+    end_pass (metrics);
+}
+
+/* Reads the results of all batches that wait: only now is the device asked to have finished them. Each gets an equal share of
+ * the time. */
+static void
+drain (GradMetrics * metrics)
+{
+  GArray *pending = metrics->pending;
+  guint64 samples = 0;
+  gdouble loss_sum, rate;
+  guint correct;
+  gint64 now, from;
+
+  if (pending == NULL || pending->len == 0)
+    return;
+  grad_loss_result_read (g_array_index (pending, GradMetricsBatch, pending->len - 1).result,
+      &loss_sum, &correct);
+  now = g_get_monotonic_time ();
+  from = metrics->last_batch ? metrics->last_batch : now;
+  for (guint i = 0; i < pending->len; i++)
+    samples += g_array_index (pending, GradMetricsBatch, i).n_samples;
+  rate = samples / MAX (1e-6, seconds_since (from, now));
+  for (guint i = 0; i < pending->len; i++)
+    take (metrics, &g_array_index (pending, GradMetricsBatch, i), rate,
+        from + (now - from) * (i + 1) / pending->len);
+  g_array_set_size (pending, 0);
+  flush_log (metrics);
+  metrics->last_drain = now;
 }
 
 void
 grad_metrics_batch (GradMetrics * metrics, const GradSampleMeta * sample,
     const GradLossMeta * loss, guint64 step, gdouble learning_rate)
 {
-  static const gchar *const fields[] = { "phase", "epoch", "step", "samples", "loss", "accuracy",
-    "learning-rate", "images-per-second", NULL
+  GradMetricsBatch batch = { sample->phase, sample->epoch, sample->epochs, sample->batch,
+    sample->batches, loss->n_samples, sample->last, step, learning_rate,
+    grad_tensor_ref (loss->result)
   };
-  gint64 now = g_get_monotonic_time ();
-  gboolean train = sample->phase == GRAD_PHASE_TRAIN;
-  g_autoptr (GstStructure) s = NULL;
-  gdouble rate;
 
-  begin (metrics, sample, now);
-  rate = loss->n_samples / MAX (1e-6, seconds_since (metrics->last_batch, now));
-  metrics->last_batch = now;
-  metrics->samples += loss->n_samples;
-  metrics->correct += loss->correct;
-  metrics->loss_sum += loss->loss_sum;
-  metrics->samples_done += loss->n_samples * (train ? 1 : 1 / 3.);
-
-  s = gst_structure_new ("grad-step", "phase", G_TYPE_STRING, grad_phase_to_string (sample->phase),
-      "epoch", G_TYPE_UINT, sample->epoch, "epochs", G_TYPE_UINT, sample->epochs,
-      "step", G_TYPE_UINT64, step, "batch", G_TYPE_UINT, sample->batch,
-      "batches", G_TYPE_UINT, sample->batches, "samples", G_TYPE_UINT, loss->n_samples,
-      "loss", G_TYPE_DOUBLE, loss->loss_sum / loss->n_samples,
-      "accuracy", G_TYPE_DOUBLE, loss->correct / (gdouble) loss->n_samples,
-      "learning-rate", G_TYPE_DOUBLE, learning_rate, "images-per-second", G_TYPE_DOUBLE, rate,
-      "seconds-left", G_TYPE_DOUBLE, seconds_left (metrics, now), NULL);
-  if (train)
-    log_line (metrics, s, fields);
-  if (train && now - metrics->last_progress >= PROGRESS_INTERVAL) {
-    g_autofree gchar *text = g_strdup_printf ("epoch %u/%u batch %u/%u loss %.4f accuracy %.3f "
-        "%.0f images/s", sample->epoch, sample->epochs, sample->batch, sample->batches,
-        metrics->loss_sum / metrics->samples, metrics->correct / (gdouble) metrics->samples, rate);
-
-    post_progress (metrics, GST_PROGRESS_TYPE_CONTINUE, text);
-    metrics->last_progress = now;
+  if (metrics->pending == NULL) {
+    metrics->pending = g_array_new (FALSE, FALSE, sizeof batch);
+    g_array_set_clear_func (metrics->pending, clear_batch);
   }
-  if (++metrics->batches % metrics->interval == 0) {
-    flush_log (metrics);
-    if (now - metrics->last_message >= MESSAGE_INTERVAL) {
-      post (metrics, g_steal_pointer (&s));
-      metrics->last_message = now;
-    }
-  }
-  if (sample->last)
-    grad_metrics_end_pass (metrics);
+  g_array_append_val (metrics->pending, batch);
+  if (sample->last || metrics->pending->len >= MAX_PENDING
+      || (metrics->interval ? metrics->pending->len >= metrics->interval
+          : g_get_monotonic_time () - metrics->last_drain >= DRAIN_INTERVAL))
+    drain (metrics);
 }
 
-void
-grad_metrics_end_pass (GradMetrics * metrics)
+static void
+end_pass (GradMetrics * metrics)
 {
   static const gchar *const fields[] =
       { "phase", "epoch", "samples", "loss", "accuracy", "seconds", NULL };
@@ -216,9 +271,11 @@ grad_metrics_end_pass (GradMetrics * metrics)
 void
 grad_metrics_stop (GradMetrics * metrics, gboolean complete)
 {
+  drain (metrics);
+  g_clear_pointer (&metrics->pending, g_array_unref);
   if (metrics->started) {
     if (complete)
-      grad_metrics_end_pass (metrics);
+      end_pass (metrics);
     post_progress (metrics, complete ? GST_PROGRESS_TYPE_COMPLETE : GST_PROGRESS_TYPE_CANCELED,
         complete ? "trained" : "stopped");
   }

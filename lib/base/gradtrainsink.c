@@ -398,8 +398,8 @@ grad_train_sink_class_init (GradTrainSinkClass * klass)
       g_param_spec_enum ("schedule", "Schedule", "Course of the learning rate over the run",
           GRAD_TYPE_SCHEDULE, GRAD_SCHEDULE_CONSTANT, GRAD_PARAM_STATIC));
   g_object_class_install_property (object_class, PROP_LOG_INTERVAL,
-      g_param_spec_uint ("log-interval", "Log interval", "Steps from one message and one write of "
-          "the log to the next; the log has a line for every step all the same", 1, G_MAXUINT, 1,
+      g_param_spec_uint ("log-interval", "Log interval", "Steps from one look at the loss to the "
+          "next, 0 for ten looks a second; the log has a line for every step all the same", 0, G_MAXUINT, 0,
           GRAD_PARAM_STATIC));
 
   element_class->change_state = GST_DEBUG_FUNCPTR (grad_train_sink_change_state);
@@ -420,7 +420,6 @@ grad_train_sink_init (GradTrainSink * self)
 
   priv->model_name = g_strdup ("main");
   priv->learning_rate = 0.001;
-  priv->log_interval = 1;
   gst_base_sink_set_sync (GST_BASE_SINK (self), FALSE);
   gst_base_sink_set_qos_enabled (GST_BASE_SINK (self), FALSE);
   gst_base_sink_set_last_sample_enabled (GST_BASE_SINK (self), FALSE);

@@ -313,7 +313,7 @@ grad_transform_class_init (GradTransformClass * klass)
   object_class->finalize = grad_transform_finalize;
 
   g_object_class_install_property (object_class, PROP_DEVICE,
-      g_param_spec_string ("device", "Device", "Where to compute: auto, cpu, or ref (slow, in "
+      g_param_spec_string ("device", "Device", "Where to compute: auto, cpu, cuda, cuda:1 …, or ref (slow, in "
           "double precision); one for the whole pipeline", "auto", GRAD_PARAM_STATIC));
   g_object_class_install_property (object_class, PROP_PRECISION,
       g_param_spec_enum ("precision", "Precision", "Number format to compute in; one for the "

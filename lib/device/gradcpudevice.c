@@ -63,7 +63,7 @@ crowd_thread (gpointer data)
 static gboolean
 grad_cpu_device_open (GradDevice * device, GError ** error)
 {
-  if (grad_device_settings (device)->precision == GRAD_PRECISION_BF16) {
+  if (grad_device_settings (device)->precision > GRAD_PRECISION_F32) {
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_UNSUPPORTED,
         "the cpu device computes in float32 only: use precision=f32 or auto");
     return FALSE;

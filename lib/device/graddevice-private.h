@@ -35,14 +35,18 @@ struct _GradDeviceClass
   void (*enter_thread) (GradDevice * device);
 };
 
-/* Settings as resolved by open(). */
-const GradDeviceSettings *grad_device_settings (GradDevice * device);
+/* What has GRAD_API here is for backends, which are modules of their own; no header of it is installed. */
+
+/* Settings as resolved by open(), which may set what they leave open. */
+GRAD_API const GradDeviceSettings *grad_device_settings (GradDevice * device);
 void grad_device_set_threads (GradDevice * device, guint threads);
+GRAD_API void grad_device_set_precision (GradDevice * device, GradPrecision precision);
 const GradKernels *grad_device_kernels (GradDevice * device);
 
 /* The pool: storage of at least size bytes; *capacity is what to give back. */
-gpointer grad_device_pool_get (GradDevice * device, gsize size, gsize * capacity, GError ** error);
-void grad_device_pool_put (GradDevice * device, gpointer data, gsize capacity);
+GRAD_API gpointer grad_device_pool_get (GradDevice * device, gsize size, gsize * capacity,
+    GError ** error);
+GRAD_API void grad_device_pool_put (GradDevice * device, gpointer data, gsize capacity);
 
 typedef gboolean (*GradDeviceFunc) (gpointer data, GError ** error);
 
@@ -52,7 +56,9 @@ typedef gboolean (*GradDeviceFunc) (gpointer data, GError ** error);
 gboolean grad_device_call (GradDevice * device, gboolean urgent, GradDeviceFunc func,
     gpointer data, GError ** error);
 
-/* Backends. */
+/* Backends: the type of a device of that name, and what to try when none was asked for. */
+GType grad_backend_find (const gchar * name, GError ** error);
+const gchar *const *grad_backend_candidates (void);
 GType grad_ref_device_get_type (void);
 GType grad_cpu_device_get_type (void);
 

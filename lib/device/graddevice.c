@@ -157,24 +157,16 @@ grad_device_set_threads (GradDevice * device, guint threads)
   PRIV (device)->settings.threads = threads;
 }
 
+void
+grad_device_set_precision (GradDevice * device, GradPrecision precision)
+{
+  PRIV (device)->settings.precision = precision;
+}
+
 const GradKernels *
 grad_device_kernels (GradDevice * device)
 {
   return GRAD_DEVICE_GET_CLASS (device)->kernels;
-}
-
-static GType
-find_backend (const gchar * name)
-{
-  if (g_strcmp0 (name, "cpu") == 0 || g_strcmp0 (name, "auto") == 0)
-#ifdef HAVE_ONEDNN
-    return grad_cpu_device_get_type ();
-#else
-    return grad_ref_device_get_type ();
-#endif
-  if (g_strcmp0 (name, "ref") == 0)
-    return grad_ref_device_get_type ();
-  return G_TYPE_INVALID;
 }
 
 static gboolean
@@ -189,7 +181,7 @@ env_precision (GradPrecision * precision, GError ** error)
   value = g_enum_get_value_by_nick (klass, env);
   if (value == NULL) {
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS,
-        "GRAD_PRECISION=%s: use auto, f32 or bf16", env);
+        "GRAD_PRECISION=%s: use auto, f32, tf32 or bf16", env);
     return FALSE;
   }
   *precision = value->value;
@@ -213,6 +205,31 @@ env_threads (guint * threads, GError ** error)
   return TRUE;
 }
 
+/* The settings are complete, and their name that of a backend. */
+static GradDevice *
+open_backend (const GradDeviceSettings * settings, GError ** error)
+{
+  GType type = grad_backend_find (settings->name, error);
+  g_autoptr (GradDevice) device = NULL;
+  GradDevicePrivate *priv;
+
+  if (type == G_TYPE_INVALID)
+    return NULL;
+  device = g_object_new (type, NULL);
+  priv = PRIV (device);
+  priv->settings = *settings;
+  priv->settings.name = priv->name = g_strdup (settings->name);
+  if (priv->settings.threads == 0)
+    priv->settings.threads = g_get_num_processors ();
+  if (!GRAD_DEVICE_GET_CLASS (device)->open (device, error))
+    return NULL;
+  if (priv->settings.precision == GRAD_PRECISION_AUTO)
+    priv->settings.precision = GRAD_PRECISION_F32;
+  priv->thread = g_thread_new ("grad-compute", compute_thread, device);
+  GST_INFO ("opened device %s, %u threads", priv->name, priv->settings.threads);
+  return g_steal_pointer (&device);
+}
+
 /**
  * grad_device_open:
  * @settings: what to open
@@ -228,37 +245,28 @@ GradDevice *
 grad_device_open (const GradDeviceSettings * settings, GError ** error)
 {
   GradDeviceSettings resolved = *settings;
-  g_autoptr (GradDevice) device = NULL;
-  GradDevicePrivate *priv;
-  GType type;
 
   if (resolved.name == NULL || g_str_equal (resolved.name, "auto"))
     resolved.name = g_getenv ("GRAD_DEVICE");
-  if (resolved.name == NULL || *resolved.name == '\0')
-    resolved.name = "auto";
   if (!env_precision (&resolved.precision, error) || !env_threads (&resolved.threads, error))
     return NULL;
+  if (resolved.name != NULL && *resolved.name != '\0' && !g_str_equal (resolved.name, "auto"))
+    return open_backend (&resolved, error);
 
-  type = find_backend (resolved.name);
-  if (type == G_TYPE_INVALID) {
-    g_set_error (error, GRAD_ERROR, GRAD_ERROR_DEVICE,
-        "there is no device \"%s\" here: use device=cpu, or leave it at auto", resolved.name);
-    return NULL;
+  for (const gchar * const *name = grad_backend_candidates ();; name++) {
+    g_autoptr (GError) why = NULL;
+    GradDevice *device;
+
+    resolved.name = *name;
+    device = open_backend (&resolved, &why);
+    if (device != NULL)
+      return device;
+    if (name[1] == NULL) {
+      g_propagate_error (error, g_steal_pointer (&why));
+      return NULL;
+    }
+    GST_INFO ("not computing on %s: %s", *name, why->message);
   }
-  device = g_object_new (type, NULL);
-  priv = PRIV (device);
-  priv->settings = resolved;
-  if (priv->settings.threads == 0)
-    priv->settings.threads = g_get_num_processors ();
-  priv->settings.name = priv->name =
-      g_strdup (g_str_equal (resolved.name, "auto") ? "cpu" : resolved.name);
-  if (!GRAD_DEVICE_GET_CLASS (device)->open (device, error))
-    return NULL;
-  if (priv->settings.precision == GRAD_PRECISION_AUTO)
-    priv->settings.precision = GRAD_PRECISION_F32;
-  priv->thread = g_thread_new ("grad-compute", compute_thread, device);
-  GST_INFO ("opened device %s, %u threads", priv->name, priv->settings.threads);
-  return g_steal_pointer (&device);
 }
 
 /**

@@ -31,7 +31,7 @@ static const GradKernels ref_kernels = {
 static gboolean
 grad_ref_device_open (GradDevice * device, GError ** error)
 {
-  if (grad_device_settings (device)->precision == GRAD_PRECISION_BF16) {
+  if (grad_device_settings (device)->precision > GRAD_PRECISION_F32) {
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_UNSUPPORTED,
         "the reference device computes in double precision: leave precision at auto");
     return FALSE;

@@ -24,14 +24,19 @@ struct _GradTensor
   gpointer host;                /* dense copy of the logical type, made by the first map */
   gboolean host_newer;          /* a write map made the host copy the true one */
   guint n_writes;               /* times it was mapped for writing */
+  guint64 version;              /* of its values, see grad_tensor_touch() */
 };
 
-GradTensor *grad_tensor_new_full (GradDevice * device, GradDType dtype,
+GRAD_API GradTensor *grad_tensor_new_full (GradDevice * device, GradDType dtype,
     const GradShape * shape, guint layout, GError ** error);
 
 /* Device storage, up to date: the only way by which kernels reach data.
  * On the cpu device f32 values lie in `layout`; on the reference device they are dense doubles. */
-gpointer grad_tensor_data (const GradTensor * tensor);
+GRAD_API gpointer grad_tensor_data (const GradTensor * tensor);
+
+/* Says that values were changed: by an upload, a map, an optimizer. A version is given out only once in a process,
+ * so that a kernel which keeps a converted copy of weights knows by it whether the copy is still good. */
+GRAD_API void grad_tensor_touch (GradTensor * tensor);
 
 /* Keeps the tensor from being overwritten in place by other elements while the tape needs it:
  * a reference plus an exclusive lock (a plain reference does not protect a GstMemory). */

@@ -36,6 +36,17 @@ grad_tensor_allocator_free (GstAllocator * allocator, GstMemory * memory)
   g_free (self);
 }
 
+void
+grad_tensor_touch (GradTensor * tensor)
+{
+  static GMutex mutex;
+  static guint64 last;
+
+  g_mutex_lock (&mutex);
+  tensor->version = ++last;
+  g_mutex_unlock (&mutex);
+}
+
 static gpointer
 grad_tensor_map (GstMemory * memory, GstMapInfo * info, gsize maxsize)
 {
@@ -44,8 +55,10 @@ grad_tensor_map (GstMemory * memory, GstMapInfo * info, gsize maxsize)
   g_autoptr (GError) error = NULL;
 
   g_mutex_lock (&self->lock);
-  if (info->flags & GST_MAP_WRITE)
+  if (info->flags & GST_MAP_WRITE) {
     self->n_writes++;
+    grad_tensor_touch (self);
+  }
   if (is_host (self)) {
     g_mutex_unlock (&self->lock);
     return self->data;
@@ -136,6 +149,7 @@ grad_tensor_new_full (GradDevice * device, GradDType dtype, const GradShape * sh
   self->layout = layout;
   self->data = data;
   self->capacity = capacity;
+  grad_tensor_touch (self);
   g_mutex_init (&self->lock);
   return self;
 }
@@ -345,6 +359,7 @@ grad_tensor_upload (GradTensor * tensor, gconstpointer data, gsize size, GError 
   g_mutex_lock (&tensor->lock);
   ok = GRAD_DEVICE_GET_CLASS (tensor->device)->upload (tensor, data, error);
   tensor->host_newer = FALSE;
+  grad_tensor_touch (tensor);
   g_mutex_unlock (&tensor->lock);
   return ok;
 }

@@ -226,7 +226,7 @@ run (TestModel * model, GradStep * step)
     gfloat value;
     guint correct;
 
-    grad_loss_unit_get_result (model->unit, &loss, &correct);
+    grad_loss_result_read (grad_loss_unit_get_result (model->unit), &loss, &correct);
     loss /= model->inputs[0]->shape.dims[0];
     value = loss;
     g_assert_true (grad_tensor_upload (model->output, &value, sizeof value, NULL));

@@ -121,7 +121,7 @@ model_forward (Model * m, guint number, GradNode ** root)
   g_assert_no_error (error);
   grad_unit_forward (m->loss, step, FALSE, &logits, 1, &output, &error);
   g_assert_no_error (error);
-  grad_loss_unit_get_result (m->loss, &loss, &correct);
+  grad_loss_result_read (grad_loss_unit_get_result (m->loss), &loss, &correct);
   if (root != NULL)
     *root = g_steal_pointer (&output.node);
   grad_value_clear (&logits);
