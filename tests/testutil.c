@@ -4,24 +4,31 @@
 #include "testutil.h"
 
 #include <math.h>
+#include <string.h>
 
 const gchar *const *
 test_devices (void)
 {
-  static const gchar *const names[] = {
-    "ref",
 #ifdef HAVE_ONEDNN
-    "cpu",
+  const gchar *all = "ref,cpu";
+#else
+  const gchar *all = "ref";
 #endif
-    NULL
-  };
-  return names;
+  static gchar **names;
+
+  if (names == NULL)
+    names = g_strsplit (g_getenv ("TEST_DEVICES") ? g_getenv ("TEST_DEVICES") : all, ",", -1);
+  return (const gchar * const *) names;
 }
 
 GradDevice *
 test_device (const gchar * name)
 {
-  GradDeviceSettings settings = {.name = name,.precision = GRAD_PRECISION_AUTO };
+  g_auto (GStrv) parts = g_strsplit (name, "/", 2);
+  GradDeviceSettings settings = {.name = parts[0],
+    .precision = g_strcmp0 (parts[1], "bf16") == 0 ? GRAD_PRECISION_BF16
+        : parts[1] ? GRAD_PRECISION_F32 : GRAD_PRECISION_AUTO
+  };
   g_autoptr (GError) error = NULL;
   GradDevice *device = grad_device_open (&settings, &error);
 
@@ -97,6 +104,20 @@ test_download (GradTensor * tensor)
   return values;
 }
 
+gfloat
+test_stored (GradTensor * tensor, gfloat value)
+{
+  guint32 bits;
+
+  if (grad_device_get_precision (tensor->device) != GRAD_PRECISION_BF16 || tensor->shape.rank != 4
+      || !isfinite (value))
+    return value;
+  memcpy (&bits, &value, sizeof bits);
+  bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000;       /* to nearest even */
+  memcpy (&value, &bits, sizeof value);
+  return value;
+}
+
 void
 test_assert_close_full (const gchar * what, GradTensor * got, GradTensor * expected,
     gdouble tolerance)
@@ -105,6 +126,8 @@ test_assert_close_full (const gchar * what, GradTensor * got, GradTensor * expec
   g_autofree gfloat *a = NULL, *b = NULL;
   gdouble scale = 0, error = 0;
 
+  if (grad_device_get_precision (got->device) == GRAD_PRECISION_BF16)
+    tolerance = MAX (tolerance, TEST_BF16_TOLERANCE);
   g_assert_true (grad_shape_equal (grad_tensor_get_shape (got),
           grad_tensor_get_shape (expected)));
   a = test_download (got);

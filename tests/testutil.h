@@ -7,7 +7,8 @@
 #include "lib/device/graddevice-private.h"
 #include "kernels/kernels.h"
 
-/* NULL-terminated names of the devices that this build and machine have, "ref" first. */
+/* NULL-terminated names of devices, "ref" first: "ref", "cpu" if this build has it, or what TEST_DEVICES in the environment says:
+ * names, separated by commas, with "/f32" or "/bf16" behind them for a precision. */
 const gchar *const *test_devices (void);
 GradDevice *test_device (const gchar * name);
 
@@ -22,6 +23,9 @@ GradTensor *test_values (GradDevice * device, GradShape shape, const gfloat * va
 /* g_malloc'ed dense values */
 gfloat *test_download (GradTensor * tensor);
 
+/* What becomes of a value in such a tensor: bfloat16 has 8 bits. */
+gfloat test_stored (GradTensor * tensor, gfloat value);
+
 /* Runs one kernel call in the device's compute thread and asserts that it succeeds. Used through
  *   TEST_RUN (device, ops->forward (plan, x, w, NULL, NULL, y, &error)); */
 #define TEST_RUN(device, call) G_STMT_START { \
@@ -33,6 +37,9 @@ gfloat *test_download (GradTensor * tensor);
   } \
   g_assert_true (grad_device_call (device, FALSE, _func, NULL, NULL)); \
 } G_STMT_END
+
+/* What rounding of inputs, outputs and what lies between them may cost, of the largest value */
+#define TEST_BF16_TOLERANCE 0.02
 
 /* |got - expected| <= tolerance * max |expected| for every element; says where and how far off otherwise. */
 void test_assert_close_full (const gchar * what, GradTensor * got, GradTensor * expected,

@@ -21,3 +21,4 @@ typedef struct
 
 extern const GradElementwiseOps grad_elementwise_ref_ops;
 extern const GradElementwiseOps grad_elementwise_cpu_ops;
+extern const GradElementwiseOps grad_elementwise_cuda_ops;

@@ -26,3 +26,4 @@ typedef struct
 
 extern const GradLinearOps grad_linear_ref_ops;
 extern const GradLinearOps grad_linear_onednn_ops;
+extern const GradLinearOps grad_linear_cuda_ops;

@@ -22,3 +22,4 @@ GRAD_API gboolean grad_loss_check_labels (const gint32 * labels, gint n, gint k,
 
 extern const GradLossOps grad_loss_ref_ops;
 extern const GradLossOps grad_loss_cpu_ops;
+extern const GradLossOps grad_loss_cuda_ops;

@@ -49,3 +49,4 @@ typedef struct
 
 extern const GradNormOps grad_norm_ref_ops;
 extern const GradNormOps grad_norm_cpu_ops;
+extern const GradNormOps grad_norm_cuda_ops;

@@ -28,3 +28,4 @@ typedef struct
 
 extern const GradOptimOps grad_optim_ref_ops;
 extern const GradOptimOps grad_optim_cpu_ops;
+extern const GradOptimOps grad_optim_cuda_ops;

@@ -38,3 +38,4 @@ GRAD_API gboolean grad_pool_desc_check (const GradPoolDesc * desc, GError ** err
 
 extern const GradPoolOps grad_pool_ref_ops;
 extern const GradPoolOps grad_pool_onednn_ops;
+extern const GradPoolOps grad_pool_cuda_ops;

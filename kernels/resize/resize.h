@@ -21,3 +21,4 @@ typedef struct
 
 extern const GradResizeOps grad_resize_ref_ops;
 extern const GradResizeOps grad_resize_cpu_ops;
+extern const GradResizeOps grad_resize_cuda_ops;

@@ -1,0 +1,120 @@
+/* GradStreamer kernels: what our CUDA kernels have in common
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * A .cu file has kernels, which are templates on the type T of activations (float or __nv_bfloat16), and the family's op table.
+ * It is compiled by nvcc for GPUs, and by the host's C++ compiler against tests/cuda for tests without one; there
+ * every launch runs thread by thread. So that it can: no dynamic shared memory, no inline assembly, shuffles with all
+ * lanes of a warp, and __syncthreads() that all threads reach or have left the kernel.
+ *
+ * Sums are deterministic: no atomics; partial sums go to scratch memory and are added in a fixed order. They are made in
+ * float; what a bf16 kernel computes with is float, too. */
+#pragma once
+
+#include <cuda_runtime.h>
+#include <cuda_bf16.h>
+
+#include "lib/device/gradcudadevice-private.h"
+#include "kernels/kernels.h"
+
+#define GRAD_BODY static __device__ __host__ __forceinline__
+
+/* GRAD_CUDA_LAUNCH (device, "what", error, grid, block, kernel, arguments…): enqueues, and returns FALSE from the function that it
+ * is in when that fails. A kernel with template arguments goes in parentheses. */
+#ifdef __CUDACC__
+#define GRAD_CUDA_START(stream, grid, block, kernel, ...) \
+  kernel <<< grid, block, 0, stream >>> (__VA_ARGS__)
+#else
+#define GRAD_CUDA_START(stream, grid, block, kernel, ...) \
+  emulated_launch_lambda (grid, block, [&] { kernel (__VA_ARGS__); })
+#endif
+#define GRAD_CUDA_LAUNCH(device, what, error, grid, block, kernel, ...) G_STMT_START { \
+  GRAD_CUDA_START (grad_cuda_device_stream (device), grid, block, kernel, __VA_ARGS__); \
+  if (!grad_cuda_check (device, cudaGetLastError (), what, error)) \
+    return FALSE; \
+} G_STMT_END
+
+/* Calls func<T> (…) with the type that the tensor's activations have; plain tensors are floats. */
+#define GRAD_CUDA_DISPATCH(tensor, func, ...) \
+  ((tensor)->layout == GRAD_CUDA_NHWC_BF16 ? func < __nv_bfloat16 > (__VA_ARGS__) \
+      : func < float > (__VA_ARGS__))
+
+template < class T > static inline T *
+grad_cuda_data (const GradTensor * tensor)
+{
+  return tensor ? (T *) grad_tensor_data (tensor) : NULL;
+}
+
+static inline unsigned
+grad_cuda_blocks (gsize n, gsize per_block)
+{
+  return (unsigned) ((n + per_block - 1) / per_block);
+}
+
+static __device__ __forceinline__ float
+grad_load (const float *p)
+{
+  return *p;
+}
+
+static __device__ __forceinline__ float
+grad_load (const __nv_bfloat16 * p)
+{
+  return __bfloat162float (*p);
+}
+
+static __device__ __forceinline__ void
+grad_store (float *p, float value)
+{
+  *p = value;
+}
+
+static __device__ __forceinline__ void
+grad_store (__nv_bfloat16 * p, float value)
+{
+  *p = __float2bfloat16 (value);
+}
+
+/* V values at once, V · sizeof (T) = 4, 8 or 16 bytes, aligned to that, or V = 1. */
+template < int V, class T > static __device__ __forceinline__ void
+grad_load_vector (const T * p, float *values)
+{
+  struct alignas (V * sizeof (T)) Vector
+  {
+    T v[V];
+  };
+  Vector vector = *(const Vector *) p;
+
+#pragma unroll
+  for (int i = 0; i < V; i++)
+    values[i] = grad_load (&vector.v[i]);
+}
+
+template < int V, class T > static __device__ __forceinline__ void
+grad_store_vector (T * p, const float *values)
+{
+  struct alignas (V * sizeof (T)) Vector
+  {
+    T v[V];
+  } vector;
+
+#pragma unroll
+  for (int i = 0; i < V; i++)
+    grad_store (&vector.v[i], values[i]);
+  *(Vector *) p = vector;
+}
+
+/* Values that fit in 16 bytes */
+template < class T > struct GradWidth
+{
+  static const int value = 16 / sizeof (T);
+};
+
+/* The sum over the warp, in every lane, in the same order every time */
+static __device__ __forceinline__ float
+grad_warp_sum (float value)
+{
+#pragma unroll
+  for (int flip = 16; flip > 0; flip /= 2)
+    value += __shfl_xor_sync (~0u, value, flip);
+  return value;
+}

@@ -1,0 +1,37 @@
+/* GradStreamer: what kernels see of the cuda device
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "graddevice-private.h"
+
+#include <cuda_runtime_api.h>
+
+G_BEGIN_DECLS
+
+/* Layouts. Pictures (N, C, H, W) lie as (N, H, W, C), in bfloat16 or in float; all else is plain: vectors (N, K), parameters,
+ * statistics and their gradients as floats, uint8 as it is. */
+enum
+{
+  GRAD_CUDA_NHWC_F32 = 1,
+  GRAD_CUDA_NHWC_BF16 = 2
+};
+
+/* All work is enqueued on one stream, in order: storage that goes back to the pool may be handed out at once, for
+ * whatever comes next on the stream. So a kernel gets scratch memory with grad_device_pool_get() and gives it
+ * back right after the launch. */
+cudaStream_t grad_cuda_device_stream (GradDevice * device);
+guint grad_cuda_device_n_multiprocessors (GradDevice * device);
+
+/* FALSE, and an error that says what failed on which device, unless status is success. */
+gboolean grad_cuda_check (GradDevice * device, cudaError_t status, const gchar * what,
+    GError ** error);
+
+/* A layout's values from and to dense floats (N, C, H, W), both on the device; kernels/layout.cu */
+gboolean grad_cuda_to_layout (GradDevice * device, const GradShape * shape, guint layout,
+    const gfloat * dense, gpointer data, GError ** error);
+gboolean grad_cuda_from_layout (GradDevice * device, const GradShape * shape, guint layout,
+    gconstpointer data, gfloat * dense, GError ** error);
+
+GType grad_cuda_device_get_type (void);
+
+G_END_DECLS

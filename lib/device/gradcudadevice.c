@@ -1,0 +1,370 @@
+/* GradStreamer: the cuda device: NVIDIA GPUs through the CUDA runtime, cuDNN and kernels of our own
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * A module of its own, loaded by gradbackend.c. */
+#include "config.h"
+#include "gradcudadevice-private.h"
+#include "kernels/kernels.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+GST_DEBUG_CATEGORY_STATIC (grad_cuda_debug);
+#define GST_CAT_DEFAULT grad_cuda_debug
+
+#define GRAD_TYPE_CUDA_DEVICE (grad_cuda_device_get_type ())
+G_DECLARE_FINAL_TYPE (GradCudaDevice, grad_cuda_device, GRAD, CUDA_DEVICE, GradDevice)
+
+/* Page-locked host memory, through which data comes and goes at full speed */
+typedef struct
+{
+  gpointer data;
+  gsize size;
+  cudaEvent_t done;             /* the last copy from it */
+} Staging;
+
+#define N_UPLOADS 4
+
+struct _GradCudaDevice
+{
+  GradDevice parent;
+
+  gint index;
+  guint n_multiprocessors;
+  cudaStream_t stream;
+
+  GMutex lock;                  /* guards the rest */
+  Staging uploads[N_UPLOADS], download;
+  guint next_upload;
+};
+
+G_DEFINE_FINAL_TYPE (GradCudaDevice, grad_cuda_device, GRAD_TYPE_DEVICE);
+
+#pragma weak grad_conv_cudnn_ops
+#pragma weak grad_conv_cuda_ops
+#pragma weak grad_norm_cuda_ops
+#pragma weak grad_pool_cuda_ops
+#pragma weak grad_linear_cuda_ops
+#pragma weak grad_loss_cuda_ops
+#pragma weak grad_optim_cuda_ops
+#pragma weak grad_resize_cuda_ops
+static const GradKernels cuda_kernels = {
+#ifdef HAVE_CUDNN
+  .conv = &grad_conv_cudnn_ops,
+#else
+  .conv = &grad_conv_cuda_ops,
+#endif
+  .norm = &grad_norm_cuda_ops,
+  .pool = &grad_pool_cuda_ops,
+  .linear = &grad_linear_cuda_ops,
+  .loss = &grad_loss_cuda_ops,
+  .optim = &grad_optim_cuda_ops,
+  .resize = &grad_resize_cuda_ops,
+  .elementwise = &grad_elementwise_cuda_ops,
+};
+
+cudaStream_t
+grad_cuda_device_stream (GradDevice * device)
+{
+  return GRAD_CUDA_DEVICE (device)->stream;
+}
+
+guint
+grad_cuda_device_n_multiprocessors (GradDevice * device)
+{
+  return GRAD_CUDA_DEVICE (device)->n_multiprocessors;
+}
+
+gboolean
+grad_cuda_check (GradDevice * device, cudaError_t status, const gchar * what, GError ** error)
+{
+  if (status == cudaSuccess)
+    return TRUE;
+  g_set_error (error, GRAD_ERROR,
+      status == cudaErrorMemoryAllocation ? GRAD_ERROR_NO_MEMORY : GRAD_ERROR_FAILED,
+      "%s failed on %s: %s", what, grad_device_get_name (device), cudaGetErrorString (status));
+  return FALSE;
+}
+
+/* The number behind "cuda:", 0 without */
+static gboolean
+parse_index (const gchar * name, gint * index, GError ** error)
+{
+  const gchar *colon = strchr (name, ':');
+  guint64 value = 0;
+
+  if (colon != NULL && !g_ascii_string_to_unsigned (colon + 1, 10, 0, 1024, &value, NULL)) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS,
+        "device=%s: use cuda, or cuda:0, cuda:1 … for a certain GPU", name);
+    return FALSE;
+  }
+  *index = value;
+  return TRUE;
+}
+
+static gboolean
+find_gpu (GradCudaDevice * self, const gchar * name, struct cudaDeviceProp *prop, GError ** error)
+{
+  gint count = 0;
+  cudaError_t status = cudaGetDeviceCount (&count);
+
+  if (status != cudaSuccess || count == 0)
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_DEVICE, "no GPU can be used: %s: install NVIDIA's driver, "
+        "or use device=cpu", status ? cudaGetErrorString (status) : "there is none");
+  else if (self->index >= count)
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_DEVICE, "there is no %s: this machine's GPUs are cuda:0 "
+        "to cuda:%d", name, count - 1);
+  else
+    return grad_cuda_check (GRAD_DEVICE (self), cudaGetDeviceProperties (prop, self->index),
+        "asking for properties", error);
+  return FALSE;
+}
+
+/* Every thread has a current GPU of its own. */
+static gboolean
+enter (GradCudaDevice * self, GError ** error)
+{
+  return grad_cuda_check (GRAD_DEVICE (self), cudaSetDevice (self->index), "choosing the GPU",
+      error);
+}
+
+static gboolean
+grad_cuda_device_open (GradDevice * device, GError ** error)
+{
+  GradCudaDevice *self = GRAD_CUDA_DEVICE (device);
+  const GradDeviceSettings *settings = grad_device_settings (device);
+  struct cudaDeviceProp prop;
+
+  if (!parse_index (settings->name, &self->index, error)
+      || !find_gpu (self, settings->name, &prop, error))
+    return FALSE;
+  if (prop.major < 8) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_DEVICE, "%s (%s) has compute capability %d.%d; 8.0 "
+        "(Ampere) or newer is needed: use device=cpu", settings->name, prop.name, prop.major,
+        prop.minor);
+    return FALSE;
+  }
+  if (settings->precision == GRAD_PRECISION_AUTO)
+    grad_device_set_precision (device, GRAD_PRECISION_BF16);
+  self->n_multiprocessors = prop.multiProcessorCount;
+  if (!enter (self, error)
+      || !grad_cuda_check (device, cudaStreamCreateWithFlags (&self->stream, cudaStreamNonBlocking),
+          "creating a stream", error))
+    return FALSE;
+  for (guint i = 0; i < N_UPLOADS; i++)
+    if (!grad_cuda_check (device, cudaEventCreateWithFlags (&self->uploads[i].done,
+                cudaEventDisableTiming), "creating an event", error))
+      return FALSE;
+  GST_INFO_OBJECT (NULL, "%s is %s, %" G_GSIZE_FORMAT " MB", settings->name, prop.name,
+      (gsize) prop.totalGlobalMem >> 20);
+  return TRUE;
+}
+
+static void
+grad_cuda_device_enter_thread (GradDevice * device)
+{
+  cudaSetDevice (GRAD_CUDA_DEVICE (device)->index);
+}
+
+static gpointer
+grad_cuda_device_alloc (GradDevice * device, gsize size, GError ** error)
+{
+  GradCudaDevice *self = GRAD_CUDA_DEVICE (device);
+  gpointer data = NULL;
+  gsize available = 0, total = 0;
+
+  if (!enter (self, error))
+    return NULL;
+  if (cudaMalloc (&data, size) == cudaSuccess)
+    return data;
+  cudaGetLastError ();          /* or the next launch would report it */
+  cudaMemGetInfo (&available, &total);
+  g_set_error (error, GRAD_ERROR, GRAD_ERROR_NO_MEMORY,
+      "out of memory on %s: %" G_GSIZE_FORMAT " MB asked for, %" G_GSIZE_FORMAT " of %" G_GSIZE_FORMAT
+      " MB free: lower batch-size on idxsrc or width/height on gradresize",
+      grad_device_get_name (device), size >> 20, available >> 20, total >> 20);
+  return NULL;
+}
+
+static void
+grad_cuda_device_free (GradDevice * device, gpointer data, gsize size)
+{
+  enter (GRAD_CUDA_DEVICE (device), NULL);
+  cudaFree (data);
+}
+
+static guint
+grad_cuda_device_activation_layout (GradDevice * device, GradDType dtype, const GradShape * shape)
+{
+  if (dtype != GRAD_DTYPE_FLOAT32 || shape->rank != 4)
+    return GRAD_LAYOUT_PLAIN;
+  return grad_device_get_precision (device) == GRAD_PRECISION_BF16
+      ? GRAD_CUDA_NHWC_BF16 : GRAD_CUDA_NHWC_F32;
+}
+
+static gsize
+grad_cuda_device_storage_size (GradDevice * device, GradDType dtype, const GradShape * shape,
+    guint layout)
+{
+  return grad_shape_n_elements (shape)
+      * (layout == GRAD_CUDA_NHWC_BF16 ? 2 : grad_dtype_size (dtype));
+}
+
+static gboolean
+grad_cuda_device_is_host (GradDevice * device, GradDType dtype, guint layout)
+{
+  return FALSE;
+}
+
+static gboolean
+reserve (GradCudaDevice * self, Staging * staging, gsize size, GError ** error)
+{
+  if (staging->size >= size)
+    return TRUE;
+  cudaFreeHost (staging->data);
+  staging->size = 0;
+  staging->data = NULL;
+  if (!grad_cuda_check (GRAD_DEVICE (self), cudaMallocHost (&staging->data, size),
+          "reserving page-locked memory", error)) {
+    cudaGetLastError ();
+    return FALSE;
+  }
+  staging->size = size;
+  return TRUE;
+}
+
+static gboolean
+copy (GradCudaDevice * self, gpointer to, gconstpointer from, gsize size,
+    enum cudaMemcpyKind kind, GError ** error)
+{
+  return grad_cuda_check (GRAD_DEVICE (self), cudaMemcpyAsync (to, from, size, kind, self->stream),
+      "copying", error);
+}
+
+/* Comes back when the data is in page-locked memory: the device takes it from there in its own time. */
+static gboolean
+upload_dense (GradCudaDevice * self, gpointer to, gconstpointer dense, gsize size, GError ** error)
+{
+  Staging *staging = &self->uploads[self->next_upload++ % N_UPLOADS];
+  GradDevice *device = GRAD_DEVICE (self);
+
+  if (!grad_cuda_check (device, cudaEventSynchronize (staging->done), "waiting for a copy", error)
+      || !reserve (self, staging, size, error))
+    return FALSE;
+  memcpy (staging->data, dense, size);
+  return copy (self, to, staging->data, size, cudaMemcpyHostToDevice, error)
+      && grad_cuda_check (device, cudaEventRecord (staging->done, self->stream),
+      "recording an event", error);
+}
+
+static gboolean
+download_dense (GradCudaDevice * self, gconstpointer from, gpointer dense, gsize size,
+    GError ** error)
+{
+  if (!reserve (self, &self->download, size, error)
+      || !copy (self, self->download.data, from, size, cudaMemcpyDeviceToHost, error)
+      || !grad_cuda_check (GRAD_DEVICE (self), cudaStreamSynchronize (self->stream),
+          "computing", error))
+    return FALSE;
+  memcpy (dense, self->download.data, size);
+  return TRUE;
+}
+
+/* Runs with the dense floats of a tensor of another layout in scratch memory. */
+static gboolean
+transfer (const GradTensor * tensor, gpointer dense, gboolean upload, GError ** error)
+{
+  GradDevice *device = tensor->device;
+  GradCudaDevice *self = GRAD_CUDA_DEVICE (device);
+  gsize size = tensor->memory.maxsize, capacity = 0;
+  gpointer scratch = tensor->data;
+  gboolean plain = tensor->layout == GRAD_LAYOUT_PLAIN, ok;
+
+  if (!enter (self, error)
+      || (!plain && !(scratch = grad_device_pool_get (device, size, &capacity, error))))
+    return FALSE;
+  g_mutex_lock (&self->lock);
+  if (upload)
+    ok = upload_dense (self, scratch, dense, size, error)
+        && (plain || grad_cuda_to_layout (device, &tensor->shape, tensor->layout, scratch,
+            tensor->data, error));
+  else
+    ok = (plain || grad_cuda_from_layout (device, &tensor->shape, tensor->layout, tensor->data,
+            scratch, error))
+        && download_dense (self, scratch, dense, size, error);
+  g_mutex_unlock (&self->lock);
+  if (!plain)
+    grad_device_pool_put (device, scratch, capacity);
+  return ok;
+}
+
+static gboolean
+grad_cuda_device_upload (GradTensor * tensor, gconstpointer dense, GError ** error)
+{
+  return transfer (tensor, (gpointer) dense, TRUE, error);
+}
+
+static gboolean
+grad_cuda_device_download (const GradTensor * tensor, gpointer dense, GError ** error)
+{
+  return transfer (tensor, dense, FALSE, error);
+}
+
+static void
+free_staging (Staging * staging)
+{
+  cudaFreeHost (staging->data);
+  if (staging->done != NULL)
+    cudaEventDestroy (staging->done);
+}
+
+static void
+grad_cuda_device_finalize (GObject * object)
+{
+  GradCudaDevice *self = GRAD_CUDA_DEVICE (object);
+
+  if (self->stream != NULL) {
+    enter (self, NULL);
+    cudaStreamSynchronize (self->stream);
+    for (guint i = 0; i < N_UPLOADS; i++)
+      free_staging (&self->uploads[i]);
+    free_staging (&self->download);
+    cudaStreamDestroy (self->stream);
+  }
+  g_mutex_clear (&self->lock);
+  G_OBJECT_CLASS (grad_cuda_device_parent_class)->finalize (object);
+}
+
+static void
+grad_cuda_device_class_init (GradCudaDeviceClass * klass)
+{
+  GradDeviceClass *device_class = GRAD_DEVICE_CLASS (klass);
+
+  GST_DEBUG_CATEGORY_INIT (grad_cuda_debug, "gradcuda", 0, "GradStreamer's cuda device");
+  G_OBJECT_CLASS (klass)->finalize = grad_cuda_device_finalize;
+  device_class->kernels = &cuda_kernels;
+  device_class->open = grad_cuda_device_open;
+  device_class->alloc = grad_cuda_device_alloc;
+  device_class->free = grad_cuda_device_free;
+  device_class->activation_layout = grad_cuda_device_activation_layout;
+  device_class->storage_size = grad_cuda_device_storage_size;
+  device_class->is_host = grad_cuda_device_is_host;
+  device_class->upload = grad_cuda_device_upload;
+  device_class->download = grad_cuda_device_download;
+  device_class->enter_thread = grad_cuda_device_enter_thread;
+}
+
+static void
+grad_cuda_device_init (GradCudaDevice * self)
+{
+  g_mutex_init (&self->lock);
+}
+
+/* What gradbackend.c looks for. */
+GRAD_API GType grad_backend_get_type (void);
+
+GType
+grad_backend_get_type (void)
+{
+  return grad_cuda_device_get_type ();
+}

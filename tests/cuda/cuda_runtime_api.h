@@ -1,0 +1,68 @@
+/* GradStreamer tests: the CUDA runtime as far as we use it, on the host
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * The cuda device and its kernels, compiled against this and cuda_runtime.h by the host's compilers, run on machines without
+ * a GPU: every index, barrier and shuffle of a kernel, under the address sanitizer if wanted. What it does not
+ * show: speed, and races between threads that do not meet at a barrier. "Device memory" is filled with NaN when
+ * it is allocated. EMULATED_GPU_MEMORY in the environment limits it (bytes). */
+#pragma once
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum
+{ cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2,
+  cudaErrorInsufficientDriver = 35, cudaErrorNoDevice = 100, cudaErrorInvalidDevice = 101,
+  cudaErrorNotReady = 600
+} cudaError_t;
+typedef struct EmulatedStream *cudaStream_t;
+typedef struct EmulatedEvent *cudaEvent_t;
+enum cudaMemcpyKind
+{ cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice,
+  cudaMemcpyDefault
+};
+enum cudaDeviceAttr
+{ cudaDevAttrMultiProcessorCount = 16, cudaDevAttrComputeCapabilityMajor = 75,
+  cudaDevAttrComputeCapabilityMinor = 76
+};
+#define cudaStreamNonBlocking 1
+#define cudaEventDisableTiming 2
+
+struct cudaDeviceProp
+{
+  char name[256];
+  int major, minor, multiProcessorCount;
+  size_t totalGlobalMem;
+};
+
+cudaError_t cudaGetDeviceCount (int *count);
+cudaError_t cudaGetDeviceProperties (struct cudaDeviceProp *prop, int device);
+cudaError_t cudaDeviceGetAttribute (int *value, enum cudaDeviceAttr attribute, int device);
+cudaError_t cudaSetDevice (int device);
+cudaError_t cudaDeviceSynchronize (void);
+cudaError_t cudaMemGetInfo (size_t *free, size_t *total);
+cudaError_t cudaMalloc (void **data, size_t size);
+cudaError_t cudaFree (void *data);
+cudaError_t cudaMallocHost (void **data, size_t size);
+cudaError_t cudaFreeHost (void *data);
+cudaError_t cudaMemcpyAsync (void *to, const void *from, size_t size, enum cudaMemcpyKind kind,
+    cudaStream_t stream);
+cudaError_t cudaMemsetAsync (void *to, int value, size_t size, cudaStream_t stream);
+cudaError_t cudaStreamCreateWithFlags (cudaStream_t * stream, unsigned flags);
+cudaError_t cudaStreamDestroy (cudaStream_t stream);
+cudaError_t cudaStreamSynchronize (cudaStream_t stream);
+cudaError_t cudaStreamWaitEvent (cudaStream_t stream, cudaEvent_t event, unsigned flags);
+cudaError_t cudaEventCreateWithFlags (cudaEvent_t * event, unsigned flags);
+cudaError_t cudaEventDestroy (cudaEvent_t event);
+cudaError_t cudaEventRecord (cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventSynchronize (cudaEvent_t event);
+cudaError_t cudaEventElapsedTime (float *milliseconds, cudaEvent_t from, cudaEvent_t to);
+cudaError_t cudaGetLastError (void);
+const char *cudaGetErrorString (cudaError_t error);
+
+#ifdef __cplusplus
+}
+#endif

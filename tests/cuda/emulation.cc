@@ -1,0 +1,405 @@
+/* GradStreamer tests: runs the blocks of a CUDA grid on the host
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Every thread of a block is a fiber; one that waits at a barrier lets the next one run. A thread that leaves a kernel
+ * early no longer counts at barriers, as on a GPU. A barrier that not all remaining threads reach is a deadlock, and
+ * aborts. */
+#include "cuda_runtime.h"
+
+#include <chrono>
+#include <mutex>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <vector>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+uint3 threadIdx, blockIdx;
+dim3 blockDim, gridDim;
+
+#define STACK (64 << 10)
+
+struct Barrier
+{
+  unsigned live, arrived, generation;
+};
+
+struct Fiber
+{
+  ucontext_t context;
+  void *stack;
+  uint3 index;
+  bool done;
+  Barrier *waits;
+  unsigned generation;
+};
+
+static std::mutex launching;
+static std::vector < Fiber * >fibers;
+static std::vector < Barrier > warps;
+static Barrier block_barrier;
+static Fiber *current;
+static ucontext_t scheduler;
+static void (*kernel_body) (void *);
+static void *kernel_data;
+alignas (16) static char exchanged[32][32][16];
+
+static void
+switch_to (ucontext_t * from, ucontext_t * to, void *stack, bool leaves)
+{
+#ifdef __SANITIZE_ADDRESS__
+  void *fake = NULL;
+  static thread_local const void *bottom;
+  static thread_local size_t size;
+
+  if (stack != NULL)
+    __sanitizer_start_switch_fiber (&fake, stack, STACK);
+  else
+    __sanitizer_start_switch_fiber (leaves ? NULL : &fake, bottom, size);
+  swapcontext (from, to);
+  __sanitizer_finish_switch_fiber (fake, stack != NULL ? NULL : &bottom, stack != NULL ? NULL : &size);
+#else
+  swapcontext (from, to);
+#endif
+}
+
+static void
+release (Barrier * barrier)
+{
+  barrier->arrived = 0;
+  barrier->generation++;
+}
+
+static void
+wait_at (Barrier * barrier)
+{
+  if (++barrier->arrived == barrier->live) {
+    release (barrier);
+    return;
+  }
+  current->waits = barrier;
+  current->generation = barrier->generation;
+  switch_to (&current->context, &scheduler, NULL, false);
+}
+
+static void
+leave (Barrier * barrier)
+{
+  if (--barrier->live > 0 && barrier->arrived == barrier->live)
+    release (barrier);
+}
+
+static Barrier *
+warp (void)
+{
+  unsigned t = threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
+
+  return &warps[t / 32];
+}
+
+void
+emulated_sync_block (void)
+{
+  wait_at (&block_barrier);
+}
+
+void
+emulated_sync_warp (void)
+{
+  wait_at (warp ());
+}
+
+void *
+emulated_exchange (const void *value, size_t size, int lane)
+{
+  unsigned w = warp () - warps.data ();
+
+  memcpy (exchanged[w][emulated_lane ()], value, size);
+  emulated_sync_warp ();
+  return exchanged[w][lane];
+}
+
+static void
+fiber_main (void)
+{
+#ifdef __SANITIZE_ADDRESS__
+  __sanitizer_finish_switch_fiber (NULL, NULL, NULL);
+#endif
+  while (true) {
+    kernel_body (kernel_data);
+    current->done = true;
+    leave (warp ());
+    leave (&block_barrier);
+    switch_to (&current->context, &scheduler, NULL, false);
+  }
+}
+
+static Fiber *
+new_fiber (void)
+{
+  Fiber *fiber = new Fiber ();
+
+  fiber->stack = mmap (NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  getcontext (&fiber->context);
+  fiber->context.uc_stack.ss_sp = fiber->stack;
+  fiber->context.uc_stack.ss_size = STACK;
+  makecontext (&fiber->context, fiber_main, 0);
+  return fiber;
+}
+
+static void
+resume (Fiber * fiber)
+{
+  current = fiber;
+  threadIdx = fiber->index;
+  fiber->waits = NULL;
+  switch_to (&scheduler, &fiber->context, fiber->stack, false);
+}
+
+static void
+run_block (unsigned n)
+{
+  unsigned left = n;
+
+  block_barrier = { n, 0, 0 };
+  warps.assign ((n + 31) / 32, Barrier ());
+  for (unsigned t = 0; t < n; t++) {
+    warps[t / 32].live++;
+    fibers[t]->done = false;
+    fibers[t]->waits = NULL;
+    fibers[t]->index = { t % blockDim.x, t / blockDim.x % blockDim.y, t / blockDim.x / blockDim.y };
+  }
+  while (left > 0) {
+    bool ran = false;
+
+    for (unsigned t = 0; t < n; t++) {
+      Fiber *fiber = fibers[t];
+
+      if (fiber->done || (fiber->waits && fiber->waits->generation == fiber->generation))
+        continue;
+      resume (fiber);
+      ran = true;
+      left -= fiber->done;
+    }
+    if (!ran) {
+      fprintf (stderr, "emulated CUDA: block (%u, %u, %u) is stuck: not all threads reach a barrier\n",
+          blockIdx.x, blockIdx.y, blockIdx.z);
+      abort ();
+    }
+  }
+}
+
+static cudaError_t last_error;
+
+void
+emulated_launch (dim3 grid, dim3 block, void (*body) (void *), void *data)
+{
+  std::lock_guard < std::mutex > guard (launching);
+  unsigned n = block.x * block.y * block.z;
+
+  if (n == 0 || n > 1024 || grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.y > 65535
+      || grid.z > 65535) {
+    last_error = cudaErrorInvalidValue;
+    return;
+  }
+  while (fibers.size () < n)
+    fibers.push_back (new_fiber ());
+  gridDim = grid;
+  blockDim = block;
+  kernel_body = body;
+  kernel_data = data;
+  for (blockIdx.z = 0; blockIdx.z < grid.z; blockIdx.z++)
+    for (blockIdx.y = 0; blockIdx.y < grid.y; blockIdx.y++)
+      for (blockIdx.x = 0; blockIdx.x < grid.x; blockIdx.x++)
+        run_block (n);
+}
+
+/* ---- the runtime */
+
+static std::mutex memory_lock;
+static size_t used;
+
+static size_t
+total_memory (void)
+{
+  const char *limit = getenv ("EMULATED_GPU_MEMORY");
+
+  return limit ? strtoull (limit, NULL, 10) : (size_t) 8 << 30;
+}
+
+/* the size lies in front of what is given out */
+#define HEADER 256
+
+extern "C" {
+
+cudaError_t
+cudaMalloc (void **data, size_t size)
+{
+  std::lock_guard < std::mutex > guard (memory_lock);
+  char *p;
+
+  if (used + size > total_memory () || posix_memalign ((void **) &p, HEADER, HEADER + size) != 0)
+    return last_error = cudaErrorMemoryAllocation;
+  used += size;
+  *(size_t *) p = size;
+  memset (p + HEADER, 0xff, size);
+  *data = p + HEADER;
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaFree (void *data)
+{
+  std::lock_guard < std::mutex > guard (memory_lock);
+
+  if (data != NULL) {
+    used -= *(size_t *) ((char *) data - HEADER);
+    free ((char *) data - HEADER);
+  }
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaGetDeviceCount (int *count)
+{
+  const char *fail = getenv ("EMULATED_GPU_ERROR");     /* "35": no driver, "100": no device */
+
+  *count = 1;
+  return fail ? (cudaError_t) atoi (fail) : cudaSuccess;
+}
+
+cudaError_t
+cudaGetDeviceProperties (struct cudaDeviceProp * prop, int device)
+{
+  memset (prop, 0, sizeof *prop);
+  strcpy (prop->name, "emulated GPU");
+  prop->major = 9;
+  prop->multiProcessorCount = 4;
+  prop->totalGlobalMem = total_memory ();
+  return device == 0 ? cudaSuccess : cudaErrorInvalidDevice;
+}
+
+cudaError_t
+cudaDeviceGetAttribute (int *value, enum cudaDeviceAttr attribute, int device)
+{
+  *value = attribute == cudaDevAttrMultiProcessorCount ? 4
+      : attribute == cudaDevAttrComputeCapabilityMajor ? 9 : 0;
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaMemGetInfo (size_t *free, size_t *total)
+{
+  *total = total_memory ();
+  *free = *total - used;
+  return cudaSuccess;
+}
+
+cudaError_t cudaSetDevice (int device) { return device == 0 ? cudaSuccess : cudaErrorInvalidDevice; }
+cudaError_t cudaDeviceSynchronize (void) { return cudaSuccess; }
+
+cudaError_t
+cudaMallocHost (void **data, size_t size)
+{
+  return (*data = malloc (size)) ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+
+cudaError_t
+cudaFreeHost (void *data)
+{
+  free (data);
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaMemcpyAsync (void *to, const void *from, size_t size, enum cudaMemcpyKind kind, cudaStream_t stream)
+{
+  memmove (to, from, size);
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaMemsetAsync (void *to, int value, size_t size, cudaStream_t stream)
+{
+  memset (to, value, size);
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaStreamCreateWithFlags (cudaStream_t * stream, unsigned flags)
+{
+  *stream = (cudaStream_t) malloc (1);
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaStreamDestroy (cudaStream_t stream)
+{
+  free (stream);
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize (cudaStream_t stream) { return cudaSuccess; }
+
+cudaError_t
+cudaStreamWaitEvent (cudaStream_t stream, cudaEvent_t event, unsigned flags)
+{
+  return cudaSuccess;
+}
+
+struct EmulatedEvent
+{
+  std::chrono::steady_clock::time_point time;
+};
+
+cudaError_t
+cudaEventCreateWithFlags (cudaEvent_t * event, unsigned flags)
+{
+  *event = new EmulatedEvent ();
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaEventDestroy (cudaEvent_t event)
+{
+  delete event;
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaEventRecord (cudaEvent_t event, cudaStream_t stream)
+{
+  event->time = std::chrono::steady_clock::now ();
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize (cudaEvent_t event) { return cudaSuccess; }
+
+cudaError_t
+cudaEventElapsedTime (float *milliseconds, cudaEvent_t from, cudaEvent_t to)
+{
+  *milliseconds = std::chrono::duration < float, std::milli > (to->time - from->time).count ();
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaGetLastError (void)
+{
+  cudaError_t error = last_error;
+
+  last_error = cudaSuccess;
+  return error;
+}
+
+const char *
+cudaGetErrorString (cudaError_t error)
+{
+  return error == cudaErrorMemoryAllocation ? "out of memory"
+      : error == cudaErrorInsufficientDriver ? "CUDA driver version is insufficient for CUDA runtime version"
+      : error == cudaErrorNoDevice ? "no CUDA-capable device is detected" : "emulated error";
+}
+
+}
