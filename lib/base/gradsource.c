@@ -1,0 +1,456 @@
+/* GradStreamer: base class of sources that make batches of a data set
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Owns the order of the samples, phases and epochs, and what travels with a batch. A subclass opens the data. */
+#include "gradsource.h"
+#include "../autograd/gradsamplemeta.h"
+
+#include <string.h>
+
+typedef enum
+{
+  SOURCE_AUTO,
+  SOURCE_TRAIN,
+  SOURCE_EVALUATE,
+  SOURCE_INFER
+} SourcePhase;
+
+typedef struct
+{
+  /* properties, object lock */
+  gchar *class_names, *model_name;
+  guint batch_size, epochs;
+  SourcePhase phase;
+  gboolean shuffle, drop_last;
+  guint64 seed;
+
+  /* from NULL to READY on */
+  GradBus *bus;
+  /* while PAUSED or PLAYING */
+  GradDevice *device;
+  GradSamplerOptions options;   /* in use */
+  GradSampler *sampler;
+  gint width, height;
+  /* streaming thread */
+  guint64 samples_done;
+  guint caps_n;                 /* batch size that the caps say */
+  gboolean told;
+  /* never reset: steps are told apart by them */
+  guint64 source, sequence;
+} GradSourcePrivate;
+
+enum
+{
+  PROP_0,
+  PROP_CLASS_NAMES,
+  PROP_MODEL_NAME,
+  PROP_BATCH_SIZE,
+  PROP_EPOCHS,
+  PROP_PHASE,
+  PROP_SHUFFLE,
+  PROP_SEED,
+  PROP_DROP_LAST
+};
+
+#define DEFAULT_BATCH_SIZE 256
+#define DEFAULT_EPOCHS 1
+#define DEFAULT_PHASE SOURCE_AUTO
+#define DEFAULT_SHUFFLE TRUE
+#define DEFAULT_SEED 0
+#define DEFAULT_DROP_LAST FALSE
+#define DEFAULT_MODEL_NAME "main"
+
+static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE ("src", GST_PAD_SRC,
+    GST_PAD_ALWAYS, GST_STATIC_CAPS (GRAD_CAPS ("uint8")));
+
+G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (GradSource, grad_source, GST_TYPE_PUSH_SRC);
+#define PRIV(s) ((GradSourcePrivate *) grad_source_get_instance_private (GRAD_SOURCE (s)))
+
+#define GRAD_TYPE_SOURCE_PHASE (grad_source_phase_get_type ())
+static GType
+grad_source_phase_get_type (void)
+{
+  static gsize type = 0;
+  static const GEnumValue values[] = {
+    {SOURCE_AUTO, "Train if there is an optimizer, else evaluate", "auto"},
+    {SOURCE_TRAIN, "Train, and evaluate after each epoch", "train"},
+    {SOURCE_EVALUATE, "Measure loss and accuracy", "evaluate"},
+    {SOURCE_INFER, "Classify", "infer"},
+    {0, NULL, NULL}
+  };
+
+  if (g_once_init_enter (&type))
+    g_once_init_leave (&type, g_enum_register_static ("GradSourcePhase", values));
+  return type;
+}
+
+static gboolean
+fail (GradSource * self, GError * error)
+{
+  grad_element_post_error (GST_ELEMENT (self), error);
+  g_error_free (error);
+  return FALSE;
+}
+
+/* What the passes over `location` are for. */
+static gboolean
+choose_phase (GradSource * self, SourcePhase asked, gboolean has_labels, GError ** error)
+{
+  GradSourcePrivate *priv = PRIV (self);
+  g_autoptr (GradNetwork) network = grad_bus_get_network (priv->bus, priv->model_name);
+  gboolean optimizer = grad_network_has_optimizer (network);
+
+  if (asked == SOURCE_AUTO)
+    asked = optimizer ? SOURCE_TRAIN : has_labels ? SOURCE_EVALUATE : SOURCE_INFER;
+  priv->options.phase = asked == SOURCE_TRAIN ? GRAD_PHASE_TRAIN
+      : asked == SOURCE_EVALUATE ? GRAD_PHASE_EVALUATE : GRAD_PHASE_INFER;
+  if (asked == SOURCE_TRAIN && !optimizer) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS, "phase=train, but network \"%s\" has no "
+        "optimizer: end the pipeline with gradadamsink, or use phase=evaluate or infer",
+        grad_network_get_name (network));
+    return FALSE;
+  }
+  if (asked != SOURCE_INFER && !has_labels) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS,
+        "to %s, set labels to the file with the labels of location",
+        grad_phase_to_string (priv->options.phase));
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean
+open_data (GradSource * self, GError ** error)
+{
+  GradSourcePrivate *priv = PRIV (self);
+  GradSourceClass *klass = GRAD_SOURCE_GET_CLASS (self);
+  g_autoptr (GradDataset) train = NULL, test = NULL;
+  SourcePhase phase;
+
+  GST_OBJECT_LOCK (self);
+  phase = priv->phase;
+  priv->options = (GradSamplerOptions) {
+    .batch_size = priv->batch_size,.epochs = priv->epochs,.shuffle = priv->shuffle,
+    .drop_last = priv->drop_last,.seed = priv->seed
+  };
+  GST_OBJECT_UNLOCK (self);
+
+  if (!choose_phase (self, phase, klass->has_labels (self), error)
+      || !klass->open (self, priv->options.phase == GRAD_PHASE_TRAIN, &train, &test, error))
+    return FALSE;
+  priv->width = grad_dataset_get_width (train);
+  priv->height = grad_dataset_get_height (train);
+  if (test != NULL && (grad_dataset_get_width (test) != priv->width
+          || grad_dataset_get_height (test) != priv->height)) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE, "the pictures of location are %dx%d, those of "
+        "test-location %dx%d", priv->width, priv->height, grad_dataset_get_width (test),
+        grad_dataset_get_height (test));
+    return FALSE;
+  }
+  priv->sampler = grad_sampler_new (train, test, &priv->options, error);
+  return priv->sampler != NULL;
+}
+
+static gboolean
+grad_source_stop (GstBaseSrc * src)
+{
+  GradSource *self = GRAD_SOURCE (src);
+  GradSourcePrivate *priv = PRIV (self);
+
+  g_clear_pointer (&priv->sampler, grad_sampler_free);
+  g_clear_object (&priv->device);
+  return TRUE;
+}
+
+/* Not GstBaseSrc's start(), which adds an error of its own when it fails. */
+static gboolean
+start (GradSource * self)
+{
+  GradSourcePrivate *priv = PRIV (self);
+  GError *error = NULL;
+
+  if (!open_data (self, &error)
+      || !(priv->device = grad_element_open_device (GST_ELEMENT (self), priv->bus, &error))) {
+    grad_source_stop (GST_BASE_SRC (self));
+    return fail (self, error);
+  }
+  priv->samples_done = 0;
+  priv->caps_n = 0;
+  priv->told = FALSE;
+  return TRUE;
+}
+
+/* Tells downstream what it must know. */
+static void
+push_dataset (GradSource * self)
+{
+  GradSourcePrivate *priv = PRIV (self);
+  GradSampler *sampler = priv->sampler;
+  GstStructure *s = gst_structure_new (GRAD_DATASET_EVENT,
+      "train-samples", G_TYPE_UINT, grad_sampler_get_pass_size (sampler, FALSE),
+      "test-samples", G_TYPE_UINT, grad_sampler_get_pass_size (sampler, TRUE),
+      "train-batches", G_TYPE_UINT, grad_sampler_get_n_batches (sampler, FALSE),
+      "test-batches", G_TYPE_UINT, grad_sampler_get_n_batches (sampler, TRUE),
+      "epochs", G_TYPE_UINT, priv->options.epochs,
+      "batch-size", G_TYPE_UINT, priv->options.batch_size,
+      "width", G_TYPE_INT, priv->width, "height", G_TYPE_INT, priv->height, NULL);
+
+  GST_OBJECT_LOCK (self);
+  gst_structure_set (s, "class-names", G_TYPE_STRING, priv->class_names ? priv->class_names : "",
+      NULL);
+  GST_OBJECT_UNLOCK (self);
+  gst_pad_push_event (GST_BASE_SRC_PAD (self),
+      gst_event_new_custom (GST_EVENT_CUSTOM_DOWNSTREAM_STICKY, s));
+  priv->told = TRUE;
+}
+
+static void
+attach_samples (GradSource * self, GstBuffer * buffer, const GradBatch * batch)
+{
+  GradSourcePrivate *priv = PRIV (self);
+  GradSampleMeta *meta = grad_buffer_add_sample_meta (buffer);
+
+  meta->phase = batch->phase;
+  meta->source = priv->source;
+  meta->sequence = ++priv->sequence;
+  meta->epoch = batch->epoch;
+  meta->epochs = priv->options.epochs;
+  meta->batch = batch->batch;
+  meta->batches = batch->n_batches;
+  meta->index = batch->first;
+  meta->n_samples = batch->n;
+  meta->last = batch->last;
+  meta->indices = g_bytes_new (batch->indices, batch->n * sizeof (guint32));
+  if (grad_dataset_has_labels (batch->set)) {
+    gint32 *labels = g_new (gint32, batch->n);
+
+    for (guint i = 0; i < batch->n; i++)
+      labels[i] = grad_dataset_get_label (batch->set, batch->indices[i]);
+    meta->labels = g_bytes_new_take (labels, batch->n * sizeof (gint32));
+  }
+}
+
+/* (N, 1, H, W) uint8 */
+static GstBuffer *
+read_batch (GradSource * self, const GradBatch * batch, GError ** error)
+{
+  GradSourcePrivate *priv = PRIV (self);
+  gsize size = (gsize) priv->width * priv->height;
+  GradTensor *tensor = grad_tensor_new (priv->device, GRAD_DTYPE_UINT8,
+      &GRAD_SHAPE (batch->n, 1, priv->height, priv->width), error);
+  GstBuffer *buffer;
+  GstMapInfo map;
+
+  if (tensor == NULL)
+    return NULL;
+  gst_memory_map (GST_MEMORY_CAST (tensor), &map, GST_MAP_WRITE);
+  for (guint i = 0; i < batch->n; i++)
+    memcpy (map.data + i * size, grad_dataset_get_image (batch->set, batch->indices[i]), size);
+  gst_memory_unmap (GST_MEMORY_CAST (tensor), &map);
+
+  buffer = gst_buffer_new ();
+  gst_buffer_append_memory (buffer, GST_MEMORY_CAST (tensor));
+  GST_BUFFER_PTS (buffer) = priv->samples_done * GST_MSECOND;
+  GST_BUFFER_DURATION (buffer) = batch->n * GST_MSECOND;
+  GST_BUFFER_OFFSET (buffer) = priv->samples_done;
+  priv->samples_done += batch->n;
+  GST_BUFFER_OFFSET_END (buffer) = priv->samples_done;
+  attach_samples (self, buffer, batch);
+  return buffer;
+}
+
+static gboolean
+set_batch_size (GradSource * self, guint n)
+{
+  GradSourcePrivate *priv = PRIV (self);
+  g_autoptr (GstCaps) caps =
+      grad_caps_new (GRAD_DTYPE_UINT8, &GRAD_SHAPE (n, 1, priv->height, priv->width), 0, 1);
+
+  /* a flush makes it fail, too; once more, as that may be over by now */
+  if (!gst_base_src_set_caps (GST_BASE_SRC (self), caps)
+      && !gst_base_src_set_caps (GST_BASE_SRC (self), caps))
+    return FALSE;
+  priv->caps_n = n;
+  return TRUE;
+}
+
+static GstFlowReturn
+grad_source_create (GstPushSrc * src, GstBuffer ** buffer)
+{
+  GradSource *self = GRAD_SOURCE (src);
+  GradSourcePrivate *priv = PRIV (self);
+  GError *error = NULL;
+  GradBatch batch;
+
+  if (!grad_sampler_next (priv->sampler, &batch))
+    return GST_FLOW_EOS;
+  if (batch.n != priv->caps_n && !set_batch_size (self, batch.n))
+    return GST_PAD_IS_FLUSHING (GST_BASE_SRC_PAD (self)) ? GST_FLOW_FLUSHING
+        : GST_FLOW_NOT_NEGOTIATED;
+  if (!priv->told)
+    push_dataset (self);
+  *buffer = read_batch (self, &batch, &error);
+  if (*buffer != NULL)
+    return GST_FLOW_OK;
+  fail (self, error);
+  return GST_FLOW_ERROR;
+}
+
+static gboolean
+grad_source_query (GstBaseSrc * src, GstQuery * query)
+{
+  GradSource *self = GRAD_SOURCE (src);
+  GradSourcePrivate *priv = PRIV (self);
+  GstFormat format;
+
+  if (grad_element_query_context (GST_ELEMENT (self), query, priv->bus))
+    return TRUE;
+  if (GST_QUERY_TYPE (query) == GST_QUERY_DURATION && priv->sampler != NULL) {
+    gst_query_parse_duration (query, &format, NULL);
+    if (format == GST_FORMAT_TIME) {
+      gst_query_set_duration (query, format, (guint64) priv->options.epochs
+          * (grad_sampler_get_pass_size (priv->sampler, FALSE)
+              + grad_sampler_get_pass_size (priv->sampler, TRUE)) * GST_MSECOND);
+      return TRUE;
+    }
+  }
+  return GST_BASE_SRC_CLASS (grad_source_parent_class)->query (src, query);
+}
+
+static gboolean
+grad_source_decide_allocation (GstBaseSrc * src, GstQuery * query)
+{
+  return TRUE;                  /* tensors come from the device's pool */
+}
+
+/* Caps are set batch by batch: the last one of a pass may be smaller. */
+static gboolean
+grad_source_negotiate (GstBaseSrc * src)
+{
+  return TRUE;
+}
+
+static gboolean
+grad_source_is_seekable (GstBaseSrc * src)
+{
+  return FALSE;
+}
+
+static GstStateChangeReturn
+grad_source_change_state (GstElement * element, GstStateChange transition)
+{
+  GradSource *self = GRAD_SOURCE (element);
+  GradSourcePrivate *priv = PRIV (self);
+  GstStateChangeReturn ret;
+
+  if (transition == GST_STATE_CHANGE_NULL_TO_READY) {
+    GError *error = NULL;
+
+    grad_element_join_bus (element, &priv->bus);
+    if (!grad_bus_set_seed (priv->bus, priv->seed, &error)) {
+      grad_element_leave_bus (&priv->bus);
+      fail (self, error);
+      return GST_STATE_CHANGE_FAILURE;
+    }
+  } else if (transition == GST_STATE_CHANGE_READY_TO_PAUSED && !start (self))
+    return GST_STATE_CHANGE_FAILURE;
+  ret = GST_ELEMENT_CLASS (grad_source_parent_class)->change_state (element, transition);
+  if (transition == GST_STATE_CHANGE_READY_TO_NULL)
+    grad_element_leave_bus (&priv->bus);
+  return ret;
+}
+
+/* where each property is kept */
+static const gsize fields[] = {
+  [PROP_CLASS_NAMES] = G_STRUCT_OFFSET (GradSourcePrivate, class_names),
+  [PROP_MODEL_NAME] = G_STRUCT_OFFSET (GradSourcePrivate, model_name),
+  [PROP_BATCH_SIZE] = G_STRUCT_OFFSET (GradSourcePrivate, batch_size),
+  [PROP_EPOCHS] = G_STRUCT_OFFSET (GradSourcePrivate, epochs),
+  [PROP_PHASE] = G_STRUCT_OFFSET (GradSourcePrivate, phase),
+  [PROP_SHUFFLE] = G_STRUCT_OFFSET (GradSourcePrivate, shuffle),
+  [PROP_SEED] = G_STRUCT_OFFSET (GradSourcePrivate, seed),
+  [PROP_DROP_LAST] = G_STRUCT_OFFSET (GradSourcePrivate, drop_last),
+};
+
+static void
+grad_source_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
+{
+  grad_element_set_field (object, G_STRUCT_MEMBER_P (PRIV (object), fields[id]), value);
+}
+
+static void
+grad_source_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
+{
+  grad_element_get_field (object, G_STRUCT_MEMBER_P (PRIV (object), fields[id]), value);
+}
+
+static void
+grad_source_finalize (GObject * object)
+{
+  GradSourcePrivate *priv = PRIV (object);
+
+  g_free (priv->class_names);
+  g_free (priv->model_name);
+  G_OBJECT_CLASS (grad_source_parent_class)->finalize (object);
+}
+
+static void
+grad_source_class_init (GradSourceClass * klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
+  GstBaseSrcClass *src_class = GST_BASE_SRC_CLASS (klass);
+
+  object_class->set_property = grad_source_set_property;
+  object_class->get_property = grad_source_get_property;
+  object_class->finalize = grad_source_finalize;
+
+  g_object_class_install_property (object_class, PROP_CLASS_NAMES,
+      g_param_spec_string ("class-names", "Class names", "Names of the classes, from label 0 on, "
+          "separated by commas; kept in the model file", NULL, GRAD_PARAM_STATIC));
+  g_object_class_install_property (object_class, PROP_MODEL_NAME,
+      g_param_spec_string ("model-name", "Model name", "Network whose optimizer phase=auto looks for",
+          DEFAULT_MODEL_NAME, GRAD_PARAM_STATIC));
+  g_object_class_install_property (object_class, PROP_BATCH_SIZE,
+      g_param_spec_uint ("batch-size", "Batch size", "Samples in a batch; lower it when memory "
+          "runs out", 1, 1 << 20, DEFAULT_BATCH_SIZE, GRAD_PARAM_STATIC));
+  g_object_class_install_property (object_class, PROP_EPOCHS,
+      g_param_spec_uint ("epochs", "Epochs", "Passes over the data", 1, G_MAXUINT,
+          DEFAULT_EPOCHS, GRAD_PARAM_STATIC));
+  g_object_class_install_property (object_class, PROP_PHASE,
+      g_param_spec_enum ("phase", "Phase", "What the batches are for", GRAD_TYPE_SOURCE_PHASE,
+          DEFAULT_PHASE, GRAD_PARAM_STATIC));
+  g_object_class_install_property (object_class, PROP_SHUFFLE,
+      g_param_spec_boolean ("shuffle", "Shuffle", "Whether each epoch of training has a new "
+          "random order", DEFAULT_SHUFFLE, GRAD_PARAM_STATIC));
+  g_object_class_install_property (object_class, PROP_SEED,
+      g_param_spec_uint64 ("seed", "Seed", "Seed of everything random in the run: order and "
+          "initial weights", 0, G_MAXUINT64, DEFAULT_SEED, GRAD_PARAM_STATIC));
+  g_object_class_install_property (object_class, PROP_DROP_LAST,
+      g_param_spec_boolean ("drop-last", "Drop last", "Whether a last batch of fewer samples is "
+          "left out of training", DEFAULT_DROP_LAST, GRAD_PARAM_STATIC));
+
+  gst_element_class_add_static_pad_template (element_class, &src_template);
+  element_class->change_state = GST_DEBUG_FUNCPTR (grad_source_change_state);
+  src_class->stop = GST_DEBUG_FUNCPTR (grad_source_stop);
+  src_class->query = GST_DEBUG_FUNCPTR (grad_source_query);
+  src_class->negotiate = GST_DEBUG_FUNCPTR (grad_source_negotiate);
+  src_class->is_seekable = GST_DEBUG_FUNCPTR (grad_source_is_seekable);
+  src_class->decide_allocation = GST_DEBUG_FUNCPTR (grad_source_decide_allocation);
+  GST_PUSH_SRC_CLASS (klass)->create = GST_DEBUG_FUNCPTR (grad_source_create);
+  gst_type_mark_as_plugin_api (GRAD_TYPE_SOURCE, 0);
+  gst_type_mark_as_plugin_api (GRAD_TYPE_SOURCE_PHASE, 0);
+}
+
+static void
+grad_source_init (GradSource * self)
+{
+  GradSourcePrivate *priv = PRIV (self);
+
+  priv->batch_size = DEFAULT_BATCH_SIZE;
+  priv->epochs = DEFAULT_EPOCHS;
+  priv->shuffle = DEFAULT_SHUFFLE;
+  priv->model_name = g_strdup (DEFAULT_MODEL_NAME);
+  priv->source = grad_sample_meta_new_source ();
+  gst_base_src_set_format (GST_BASE_SRC (self), GST_FORMAT_TIME);
+}
