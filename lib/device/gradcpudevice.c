@@ -161,6 +161,13 @@ grad_cpu_device_download (const GradTensor * tensor, gpointer dense, GError ** e
   return TRUE;
 }
 
+static const gchar *
+grad_cpu_device_layout_name (GradDType dtype, guint layout)
+{
+  return layout == GRAD_LAYOUT_NCHW16C ? "nChw16c"
+      : layout == GRAD_LAYOUT_NCHW8C ? "nChw8c" : "plain";
+}
+
 static void
 grad_cpu_device_finalize (GObject * object)
 {
@@ -188,6 +195,7 @@ grad_cpu_device_class_init (GradCpuDeviceClass * klass)
   device_class->is_host = grad_cpu_device_is_host;
   device_class->upload = grad_cpu_device_upload;
   device_class->download = grad_cpu_device_download;
+  device_class->layout_name = grad_cpu_device_layout_name;
   device_class->enter_thread = grad_cpu_device_enter_thread;
 }
 

@@ -310,6 +310,22 @@ grad_cuda_device_download (const GradTensor * tensor, gpointer dense, GError ** 
   return transfer (tensor, dense, FALSE, error);
 }
 
+static const gchar *
+grad_cuda_device_layout_name (GradDType dtype, guint layout)
+{
+  return layout == GRAD_CUDA_NHWC_BF16 ? "nhwc-bf16"
+      : layout == GRAD_CUDA_NHWC_F32 ? "nhwc-f32" : "plain";
+}
+
+static gboolean
+grad_cuda_device_finish (GradDevice * device, GError ** error)
+{
+  GradCudaDevice *self = GRAD_CUDA_DEVICE (device);
+
+  return enter (self, error)
+      && grad_cuda_check (device, cudaStreamSynchronize (self->stream), "computing", error);
+}
+
 static void
 free_staging (Staging * staging)
 {
@@ -351,6 +367,8 @@ grad_cuda_device_class_init (GradCudaDeviceClass * klass)
   device_class->is_host = grad_cuda_device_is_host;
   device_class->upload = grad_cuda_device_upload;
   device_class->download = grad_cuda_device_download;
+  device_class->layout_name = grad_cuda_device_layout_name;
+  device_class->finish = grad_cuda_device_finish;
   device_class->enter_thread = grad_cuda_device_enter_thread;
 }
 

@@ -31,6 +31,9 @@ struct _GradDeviceClass
   /* dense host data of the logical type to storage and back; wait for pending work */
   gboolean (*upload) (GradTensor * tensor, gconstpointer dense, GError ** error);
   gboolean (*download) (const GradTensor * tensor, gpointer dense, GError ** error);
+  const gchar *(*layout_name) (GradDType dtype, guint layout);
+  /* waits for all work; (optional): there is none when a kernel returns */
+  gboolean (*finish) (GradDevice * device, GError ** error);
   /* called first in the compute thread; (optional) */
   void (*enter_thread) (GradDevice * device);
 };

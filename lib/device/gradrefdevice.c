@@ -100,6 +100,12 @@ grad_ref_device_download (const GradTensor * tensor, gpointer dense, GError ** e
   return TRUE;
 }
 
+static const gchar *
+grad_ref_device_layout_name (GradDType dtype, guint layout)
+{
+  return dtype == GRAD_DTYPE_UINT8 ? "plain" : "f64";
+}
+
 static void
 grad_ref_device_class_init (GradRefDeviceClass * klass)
 {
@@ -113,6 +119,7 @@ grad_ref_device_class_init (GradRefDeviceClass * klass)
   device_class->is_host = grad_ref_device_is_host;
   device_class->upload = grad_ref_device_upload;
   device_class->download = grad_ref_device_download;
+  device_class->layout_name = grad_ref_device_layout_name;
 }
 
 static void

@@ -47,6 +47,39 @@ grad_tensor_touch (GradTensor * tensor)
   g_mutex_unlock (&mutex);
 }
 
+/* Gives the device what a write map changed. */
+static gboolean
+take_back (GradTensor * self, GError ** error)
+{
+  gboolean ok = !self->host_newer
+      || GRAD_DEVICE_GET_CLASS (self->device)->upload (self, self->host, error);
+
+  self->host_newer = FALSE;
+  return ok;
+}
+
+/* The storage itself, when all that was asked of the device is done */
+static gpointer
+map_device (GradTensor * self, GError ** error)
+{
+  GradDeviceClass *klass = GRAD_DEVICE_GET_CLASS (self->device);
+
+  return take_back (self, error) && (klass->finish == NULL || klass->finish (self->device, error))
+      ? self->data : NULL;
+}
+
+static gpointer
+map_host (GradTensor * self, GstMapFlags flags, GError ** error)
+{
+  if (self->host == NULL)
+    self->host = g_try_malloc (self->memory.maxsize);
+  if (self->host == NULL || (!self->host_newer
+          && !GRAD_DEVICE_GET_CLASS (self->device)->download (self, self->host, error)))
+    return NULL;
+  self->host_newer |= (flags & GST_MAP_WRITE) != 0;
+  return self->host;
+}
+
 static gpointer
 grad_tensor_map (GstMemory * memory, GstMapInfo * info, gsize maxsize)
 {
@@ -59,21 +92,15 @@ grad_tensor_map (GstMemory * memory, GstMapInfo * info, gsize maxsize)
     self->n_writes++;
     grad_tensor_touch (self);
   }
-  if (is_host (self)) {
-    g_mutex_unlock (&self->lock);
-    return self->data;
-  }
-  if (self->host == NULL)
-    self->host = g_try_malloc (memory->maxsize);
-  if (self->host != NULL && (self->host_newer
-          || GRAD_DEVICE_GET_CLASS (self->device)->download (self, self->host, &error)))
-    data = self->host;
+  if (is_host (self))
+    data = self->data;
   else
+    data = info->flags & GRAD_MAP_DEVICE ? map_device (self, &error)
+        : map_host (self, info->flags, &error);
+  g_mutex_unlock (&self->lock);
+  if (data == NULL)
     GST_ERROR ("cannot map a tensor of %" G_GSIZE_FORMAT " bytes: %s", memory->maxsize,
         error ? error->message : "out of memory");
-  if (data != NULL && (info->flags & GST_MAP_WRITE))
-    self->host_newer = TRUE;
-  g_mutex_unlock (&self->lock);
   return data;
 }
 
@@ -339,6 +366,22 @@ check_size (GradTensor * self, gsize size, GError ** error)
 }
 
 /**
+ * grad_tensor_get_layout_name:
+ * @tensor: a tensor
+ *
+ * How its values lie on the device, for who maps it with %GRAD_MAP_DEVICE: "plain" is dense and row-major, of the
+ * logical type; "nChw16c" and "nChw8c" have blocks of 16 or 8 channels innermost; "nhwc-f32" and "nhwc-bf16" have channels
+ * innermost, as float or bfloat16; "f64" is dense doubles.
+ *
+ * Returns: the name of its layout
+ */
+const gchar *
+grad_tensor_get_layout_name (GradTensor * tensor)
+{
+  return GRAD_DEVICE_GET_CLASS (tensor->device)->layout_name (tensor->dtype, tensor->layout);
+}
+
+/**
  * grad_tensor_upload:
  * @tensor: a tensor
  * @data: (array length=size) (element-type guint8): dense row-major values of the logical type
@@ -396,14 +439,11 @@ grad_tensor_data (const GradTensor * tensor)
 {
   GradTensor *self = (GradTensor *) tensor;
 
-  g_mutex_lock (&self->lock);
-  if (self->host_newer) {
-    g_autoptr (GError) error = NULL;
+  g_autoptr (GError) error = NULL;
 
-    if (!GRAD_DEVICE_GET_CLASS (self->device)->upload (self, self->host, &error))
-      GST_ERROR ("cannot take back what was written to a tensor: %s", error->message);
-    self->host_newer = FALSE;
-  }
+  g_mutex_lock (&self->lock);
+  if (!take_back (self, &error))
+    GST_ERROR ("cannot take back what was written to a tensor: %s", error->message);
   g_mutex_unlock (&self->lock);
   return self->data;
 }

@@ -20,6 +20,15 @@ GRAD_API GType grad_tensor_get_type (void);
  */
 #define GRAD_TENSOR(obj) ((GradTensor *) (obj))
 
+/**
+ * GRAD_MAP_DEVICE:
+ *
+ * Flag for gst_memory_map() and gst_buffer_map(): gives the tensor's storage on its device, in the device's layout, when all work asked of
+ * the device is done: on cuda a pointer into GPU memory, as GST_MAP_CUDA (which is the same flag) does. Whoever writes there has
+ * finished when it unmaps.
+ */
+#define GRAD_MAP_DEVICE (GST_MAP_FLAG_LAST << 1)
+
 GRAD_API GradTensor *grad_tensor_new (GradDevice * device, GradDType dtype,
     const GradShape * shape, GError ** error);
 GRAD_API GradTensor *grad_tensor_new_plain (GradDevice * device, GradDType dtype,
@@ -34,6 +43,7 @@ GRAD_API GradTensor *grad_tensor_from_buffer (GstBuffer * buffer, GradDevice * d
 GRAD_API GradDevice *grad_tensor_get_device (GradTensor * tensor);
 GRAD_API GradDType grad_tensor_get_dtype (GradTensor * tensor);
 GRAD_API const GradShape *grad_tensor_get_shape (GradTensor * tensor);
+GRAD_API const gchar *grad_tensor_get_layout_name (GradTensor * tensor);
 
 GRAD_API gboolean grad_tensor_upload (GradTensor * tensor, gconstpointer data, gsize size,
     GError ** error);
