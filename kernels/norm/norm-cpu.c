@@ -7,7 +7,9 @@
  *
  * Memory bound. Training reads x twice; backward reads x, dy and, with ReLU, y twice each. The
  * second pass walks backwards, so that it begins with what the first one left in the cache. */
+#define GRAD_REAL gfloat
 #include "norm-planes.h"
+#include "norm-fold.h"
 #include "kernels/cpu.h"
 #include "kernels/kernels.h"
 
@@ -322,4 +324,5 @@ const GradNormOps grad_norm_cpu_ops = {
   .forward_infer = forward_infer,
   .backward = backward,
   .update_running = update_running,
+  .fold = grad_norm_fold,
 };

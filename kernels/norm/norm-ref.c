@@ -6,6 +6,7 @@
 #define GRAD_REAL gdouble
 #include "kernels/elementwise/elementwise-body.h"
 #include "kernels/kernels.h"
+#include "norm-fold.h"
 
 typedef struct
 {
@@ -160,4 +161,5 @@ const GradNormOps grad_norm_ref_ops = {
   .forward_infer = forward_infer,
   .backward = backward,
   .update_running = update_running,
+  .fold = grad_norm_fold,
 };

@@ -16,6 +16,16 @@ typedef struct
   gfloat eps;
 } GradNormDesc;
 
+/* A norm with running statistics, folded into the convolution in front of it:
+ *   folded_weight(c,…) = s(c) weight(c,…),  folded_bias(c) = beta(c) + s(c) (bias(c) - mean(c)),
+ *   s(c) = gamma(c) / sqrt (var(c) + eps);  weights: (C, …) plain, all else (C), bias nullable. */
+typedef struct
+{
+  const GradTensor *weight, *bias, *gamma, *beta, *mean, *var;
+  GradTensor *folded_weight, *folded_bias;
+  gfloat eps;
+} GradNormFold;
+
 typedef struct
 {
   gboolean (*supports) (GradDevice * device, const GradNormDesc * desc);
@@ -45,6 +55,7 @@ typedef struct
   gboolean (*update_running) (GradPlan * plan, const GradTensor * mean, const GradTensor * var,
       const GradTensor * offset, gfloat momentum, GradTensor * running_mean,
       GradTensor * running_var, GError ** error);
+  gboolean (*fold) (GradDevice * device, const GradNormFold * fold, GError ** error);
 } GradNormOps;
 
 extern const GradNormOps grad_norm_ref_ops;

@@ -6,6 +6,7 @@
  * x: (N, I, IH, IW), residual, z, y: (N, O, OH, OW). In front of a norm the bias is dead: batch statistics
  * cancel it and its gradient is zero. It is not added, but enters the running mean, as in PyTorch. */
 #include "gradunit-private.h"
+#include "../tensor/gradtensor-private.h"
 
 #define BN_EPS 1e-5f
 #define BN_MOMENTUM 0.1f
@@ -26,6 +27,10 @@ struct _GradConvUnit
 
   GradParameter *weight, *bias;
   GradParameter *gamma, *beta, *running_mean, *running_var, *n_batches;
+
+  /* without batch statistics, the norm is in the convolution: made anew when one of these has changed */
+  GradTensor *folded_weight, *folded_bias;
+  guint64 folded_versions[6];
 };
 
 G_DEFINE_FINAL_TYPE (GradConvUnit, grad_conv_unit, GRAD_TYPE_UNIT);
@@ -113,13 +118,12 @@ grad_conv_unit_plan (GradUnit * unit, const GradShape * in, const GradShape * ou
   GradConvUnit *self = GRAD_CONV_UNIT (unit);
   GradDevice *device = grad_unit_get_device (unit);
   const GradKernels *kernels = grad_device_kernels (device);
-  gboolean fuse = !training && !self->norm_name;
   GradConvDesc conv = {
     .n = in->dims[0],.ic = in->dims[1],.ih = in->dims[2],.iw = in->dims[3],
     .oc = out->dims[1],.oh = out->dims[2],.ow = out->dims[3],
     .kernel = self->kernel,.stride = self->stride,.padding = self->padding,
-    .bias = self->bias && !self->norm_name,
-    .add = fuse && self->add,.relu = fuse && self->relu,.training = training
+    .bias = self->norm_name ? !training : self->bias != NULL,
+    .add = !training && self->add,.relu = !training && self->relu,.training = training
   };
   GradNormDesc norm = {
     .n = out->dims[0],.c = out->dims[1],.h = out->dims[2],.w = out->dims[3],
@@ -128,9 +132,9 @@ grad_conv_unit_plan (GradUnit * unit, const GradShape * in, const GradShape * ou
   ConvUnitPlan *plan = g_new0 (ConvUnitPlan, 1);
 
   plan->conv = kernels->conv->plan (device, &conv, error);
-  if (plan->conv != NULL && self->norm_name)
+  if (plan->conv != NULL && self->norm_name && training)
     plan->norm = kernels->norm->plan (device, &norm, error);
-  if (plan->conv == NULL || (self->norm_name && plan->norm == NULL)) {
+  if (plan->conv == NULL || (self->norm_name && training && plan->norm == NULL)) {
     grad_conv_unit_free_plan (plan);
     return NULL;
   }
@@ -146,6 +150,38 @@ add_and_relu (GradConvUnit * self, GradDevice * device, GradTensor * residual, G
 
   return (!self->add || ops->add (device, y, residual, y, error))
       && (!self->relu || ops->relu (device, y, y, error));
+}
+
+/* Folds the norm into weights and bias, unless they are as they were. */
+static gboolean
+fold (GradConvUnit * self, GradDevice * device, GError ** error)
+{
+  GradTensor *const parts[G_N_ELEMENTS (self->folded_versions)] = {
+    self->weight->value, value_of (self->bias), self->gamma->value, self->beta->value,
+    self->running_mean->value, self->running_var->value
+  };
+  gboolean good = self->folded_weight != NULL;
+
+  for (guint i = 0; i < G_N_ELEMENTS (parts); i++) {
+    guint64 version = parts[i] ? parts[i]->version : 0;
+
+    good = good && self->folded_versions[i] == version;
+    self->folded_versions[i] = version;
+  }
+  if (good)
+    return TRUE;
+  if ((self->folded_weight == NULL && !(self->folded_weight = grad_tensor_new_plain (device,
+                  GRAD_DTYPE_FLOAT32, &self->weight->shape, error)))
+      || (self->folded_bias == NULL && !(self->folded_bias = grad_tensor_new_plain (device,
+                  GRAD_DTYPE_FLOAT32, &self->gamma->shape, error)))
+      || !grad_device_kernels (device)->norm->fold (device, &(GradNormFold) {
+          parts[0], parts[1], parts[2], parts[3], parts[4], parts[5], self->folded_weight,
+          self->folded_bias, BN_EPS}, error)) {
+    g_clear_pointer (&self->folded_weight, grad_tensor_unref);
+    return FALSE;
+  }
+  grad_tensor_touch (self->folded_weight);
+  return TRUE;
 }
 
 static gboolean
@@ -165,9 +201,9 @@ grad_conv_unit_forward (GradUnit * unit, gpointer data, GradTensor ** in, GradTe
         || (node && !add_and_relu (self, device, residual, y, error)))
       return FALSE;
   } else if (node == NULL) {
-    return kernels->conv->forward (plan->conv, x, w, NULL, NULL, y, error)
-        && kernels->norm->forward_infer (plan->norm, y, residual, self->gamma->value,
-        self->beta->value, self->running_mean->value, self->running_var->value, bias, y, error);
+    return fold (self, device, error)
+        && kernels->conv->forward (plan->conv, x, self->folded_weight, self->folded_bias, residual, y,
+        error);
   } else {
     if (!(z = grad_tensor_new (device, GRAD_DTYPE_FLOAT32, grad_tensor_get_shape (y), error))
         || !(mean = grad_tensor_new_plain (device, GRAD_DTYPE_FLOAT32, &self->gamma->shape, error))
@@ -263,6 +299,8 @@ grad_conv_unit_commit (GradUnit * unit, GradNode * node, GError ** error)
   if (!self->norm_name)
     return TRUE;
   self->n_batches->count++;
+  grad_tensor_touch (self->running_mean->value);
+  grad_tensor_touch (self->running_var->value);
   return kernels->norm->update_running (plan->norm, node->saved[SAVED_MEAN],
       node->saved[SAVED_VAR], value_of (self->bias), BN_MOMENTUM, self->running_mean->value,
       self->running_var->value, error);
@@ -275,6 +313,8 @@ grad_conv_unit_finalize (GObject * object)
 
   g_free (self->name);
   g_free (self->norm_name);
+  g_clear_pointer (&self->folded_weight, grad_tensor_unref);
+  g_clear_pointer (&self->folded_bias, grad_tensor_unref);
   G_OBJECT_CLASS (grad_conv_unit_parent_class)->finalize (object);
 }
 

@@ -63,9 +63,11 @@ static const GradKernels cuda_kernels = {
   .elementwise = &grad_elementwise_cuda_ops,
 };
 
+/* Every thread has a current GPU of its own, and some launch from streaming threads. */
 cudaStream_t
 grad_cuda_device_stream (GradDevice * device)
 {
+  cudaSetDevice (GRAD_CUDA_DEVICE (device)->index);
   return GRAD_CUDA_DEVICE (device)->stream;
 }
 
@@ -120,7 +122,6 @@ find_gpu (GradCudaDevice * self, const gchar * name, struct cudaDeviceProp *prop
   return FALSE;
 }
 
-/* Every thread has a current GPU of its own. */
 static gboolean
 enter (GradCudaDevice * self, GError ** error)
 {
