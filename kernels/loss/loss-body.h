@@ -5,14 +5,36 @@
 #include "kernels/body.h"
 #include "kernels/kernels.h"
 
-/* logits, dlogits: (K). With M the largest logit and L = log of the sum of exp (logits(k) - M),
- * log p(k) = logits(k) - M - L: nothing overflows. Sums are made in double.
- * Returns the loss; without smoothing a logit of -inf is fine unless it is the label's: inf. */
+/* With M the largest logit and L = log of the sum of exp (logits(k) - M), log p(k) = logits(k) - M - L:
+ * nothing overflows. Sums are made in double. These two are of a row whose sums are known:
+ * sum over exp (logits(k) - M), sum_logits over logits(k) - M. */
 GRAD_BODY gdouble
+grad_cross_entropy_loss (gdouble label_logit, gdouble max, gdouble sum, gdouble sum_logits, gint k,
+    gdouble smoothing)
+{
+  gdouble log_sum = log (sum), loss = log_sum - (label_logit - max);
+
+  if (smoothing > 0)
+    loss = (1 - smoothing) * loss + smoothing * (log_sum - sum_logits / k);
+  return loss;
+}
+
+/* e = exp (logits(i) - M) */
+GRAD_BODY GRAD_REAL
+grad_cross_entropy_gradient (GRAD_REAL e, gdouble sum, gint k, gboolean is_label,
+    gdouble smoothing, gdouble scale)
+{
+  return (GRAD_REAL) (scale * (e / sum - smoothing / k - (is_label ? 1 - smoothing : 0)));
+}
+
+#ifndef __cplusplus
+/* logits, dlogits: (K).
+ * Returns the loss; without smoothing a logit of -inf is fine unless it is the label's: inf. */
+static inline gdouble
 grad_cross_entropy_row (const GRAD_REAL * logits, gint k, gint label, gdouble smoothing,
     gdouble scale, GRAD_REAL * dlogits, gboolean * correct)
 {
-  gdouble max = logits[0], label_logit = logits[label], sum = 0, sum_logits = 0, log_sum, loss;
+  gdouble max = logits[0], label_logit = logits[label], sum = 0, sum_logits = 0;
   gint argmax = 0;
 
   for (gint i = 1; i < k; i++)
@@ -30,17 +52,11 @@ grad_cross_entropy_row (const GRAD_REAL * logits, gint k, gint label, gdouble sm
   }
   if (dlogits != NULL)
     for (gint i = 0; i < k; i++)
-      dlogits[i] = (GRAD_REAL) (scale * (dlogits[i] / sum - smoothing / k
-              - (i == label ? 1 - smoothing : 0)));
-  log_sum = log (sum);
-  loss = log_sum - (label_logit - max);
-  if (smoothing > 0)
-    loss = (1 - smoothing) * loss + smoothing * (log_sum - sum_logits / k);
+      dlogits[i] = grad_cross_entropy_gradient (dlogits[i], sum, k, i == label, smoothing, scale);
   *correct = argmax == label;
-  return loss;
+  return grad_cross_entropy_loss (label_logit, max, sum, sum_logits, k, smoothing);
 }
 
-#ifndef __cplusplus
 /* logits, dlogits: (N, K), labels: (N) */
 static inline gboolean
 grad_cross_entropy (const GRAD_REAL * logits, const gint32 * labels, gint n, gint k,

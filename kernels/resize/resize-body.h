@@ -8,6 +8,10 @@
 #include <glib.h>
 #include <math.h>
 
+#ifndef GRAD_BODY
+#define GRAD_BODY static inline __attribute__ ((always_inline))
+#endif
+
 #define GRAD_RESIZE_BITS (32 - 8 - 2)   /* of the fraction of a weight */
 #define GRAD_RESIZE_HALF (1 << (GRAD_RESIZE_BITS - 1))
 
@@ -19,7 +23,7 @@ typedef struct
   gint32 *weights;              /* (TAPS, OUT) */
 } GradResizeTable;
 
-static inline guint8
+GRAD_BODY guint8
 grad_resize_round (gint32 sum)
 {
   gint32 v = sum >> GRAD_RESIZE_BITS;

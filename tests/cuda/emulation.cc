@@ -38,7 +38,7 @@ struct Fiber
 };
 
 static std::mutex launching;
-static std::vector < Fiber * >fibers;
+static std::vector < Fiber * >&fibers = *new std::vector < Fiber * >(); /* never freed: there is no leak to report */
 static std::vector < Barrier > warps;
 static Barrier block_barrier;
 static Fiber *current;

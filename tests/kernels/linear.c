@@ -88,10 +88,10 @@ test_by_hand (void)
     upload (s.dy, (gfloat[]) { 1, 2, -1, 0 });
     linear_forward (&s);
     linear_backward (&s, FALSE);
-    test_assert_close (s.y, y, 1e-6);
-    test_assert_close (s.dx, dx, 1e-6);
-    test_assert_close (s.dw, dw, 1e-6);
-    test_assert_close (s.db, db, 1e-6);
+    test_assert_close_f32 (s.y, y, 1e-6);
+    test_assert_close_f32 (s.dx, dx, 1e-6);
+    test_assert_close_f32 (s.dw, dw, 1e-6);
+    test_assert_close_f32 (s.db, db, 1e-6);
     linear_close (&s);
   }
 }
@@ -122,6 +122,10 @@ test_device_against_ref (gconstpointer name)
     {{256, 512, 10, TRUE}},
     {{5, 16, 1, TRUE}, TRUE},
     {{17, 64, 48, FALSE}},
+    {{70, 131, 67, TRUE}, TRUE},
+    {{1, 260, 100, TRUE}},
+    {{200, 20, 30, TRUE}},
+    {{20, 140, 30, TRUE}, TRUE},
   };
   g_autoptr (GradDevice) ref = test_device ("ref"), device = test_device (name);
 
@@ -135,11 +139,11 @@ test_device_against_ref (gconstpointer name)
     linear_forward (&got);
     linear_backward (&expected, cases[i].accumulate);
     linear_backward (&got, cases[i].accumulate);
-    test_assert_close (got.y, expected.y, 1e-5);
-    test_assert_close (got.dx, expected.dx, 1e-5);
-    test_assert_close (got.dw, expected.dw, 1e-5);
+    test_assert_close_f32 (got.y, expected.y, 1e-5);
+    test_assert_close_f32 (got.dx, expected.dx, 1e-5);
+    test_assert_close_f32 (got.dw, expected.dw, 1e-5);
     if (cases[i].desc.bias)
-      test_assert_close (got.db, expected.db, 1e-5);
+      test_assert_close_f32 (got.db, expected.db, 1e-5);
     linear_close (&expected);
     linear_close (&got);
   }

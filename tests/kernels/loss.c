@@ -78,6 +78,7 @@ static const struct
   {3, 1000, -5, 5, 0.1},
   {7, 10, -3e4, 3e4, 0},        /* exp() of these overflows */
   {5, 1, -1, 1, 0},
+  {9, 17, -5, 5, 0.1},
 };
 
 static void
@@ -98,12 +99,12 @@ test_devices_agree (void)
       guint correct_a, correct_b;
 
       for (gint n = 0; n < cases[i].n; n++)
-        labels[n] = n * 7 % cases[i].k;
+        labels[n] = (n * 7 + n / 10) % cases[i].k;
       a = loss (x, labels, cases[i].smoothing, dx, &correct_a);
       b = loss (y, labels, cases[i].smoothing, dy, &correct_b);
       g_assert_cmpfloat_with_epsilon (a, b, 1e-6 * b + 1e-12);
       g_assert_cmpuint (correct_a, ==, correct_b);
-      test_assert_close (dx, dy, 1e-5);
+      test_assert_close_f32 (dx, dy, 1e-5);
       g_assert_cmpfloat (loss (x, labels, cases[i].smoothing, NULL, &correct_a), ==, a);
       loss (x, labels, cases[i].smoothing, x, &correct_a);
       assert_same_bits (x, dx);
@@ -136,6 +137,33 @@ test_extremes (void)
     g_assert_cmpuint (correct, ==, 2);
     labels[0] = 1;
     g_assert_cmpfloat (loss (x, labels, 0, NULL, &correct), ==, INFINITY);
+  }
+}
+
+/* Of equals the first counts, wherever the two are. */
+static void
+test_equals (void)
+{
+  enum { K = 70 };
+
+  for (const gchar * const *name = test_devices (); *name; name++) {
+    g_autoptr (GradDevice) device = test_device (*name);
+    gfloat values[K] = { 0 };
+
+    for (gint first = 0; first < 12; first++) {
+      gint second = 69 - first * 5;
+      GradShape shape = GRAD_SHAPE (1, second + 1);
+      g_autoptr (GradTensor) x = NULL;
+      guint correct;
+
+      values[first] = values[second] = 1;
+      x = test_values (device, shape, values);
+      loss (x, &first, 0, NULL, &correct);
+      g_assert_cmpuint (correct, ==, 1);
+      loss (x, &second, 0, NULL, &correct);
+      g_assert_cmpuint (correct, ==, 0);
+      values[first] = values[second] = 0;
+    }
   }
 }
 
@@ -198,6 +226,7 @@ main (int argc, char **argv)
   g_test_add_func ("/loss/gradient", test_gradient);
   g_test_add_func ("/loss/devices-agree", test_devices_agree);
   g_test_add_func ("/loss/extremes", test_extremes);
+  g_test_add_func ("/loss/equals", test_equals);
   g_test_add_func ("/loss/label-out-of-range", test_label_out_of_range);
   g_test_add_func ("/loss/threads", test_threads);
   return g_test_run ();

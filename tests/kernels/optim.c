@@ -96,12 +96,50 @@ test_devices_agree (void)
       train (device, decay ? 0.01 : 0, a);
       train (ref, decay ? 0.01 : 0, b);
       for (guint t = 0; t < N_TENSORS; t++) {
-        test_assert_close (a[t].value, b[t].value, 1e-5);
-        test_assert_close (a[t].m, b[t].m, 1e-5);
-        test_assert_close (a[t].v, b[t].v, 1e-5);
+        test_assert_close_f32 (a[t].value, b[t].value, 1e-5);
+        test_assert_close_f32 (a[t].m, b[t].m, 1e-5);
+        test_assert_close_f32 (a[t].v, b[t].v, 1e-5);
       }
       clear (a);
       clear (b);
+    }
+  }
+}
+
+/* Twice as many as any network of ours has; each is updated with its own gradient, and nothing beside it. */
+static void
+test_many_tensors (void)
+{
+  enum { MANY = 200 };
+
+  for (const gchar * const *name = test_devices () + 1; *name; name++) {
+    g_autoptr (GradDevice) device = test_device (*name);
+    g_autofree GradAdamTensor *tensors = g_new (GradAdamTensor, MANY);
+
+    for (gint t = 0; t < MANY; t++) {
+      GradShape shape = GRAD_SHAPE (1 + t * 31 % 500);
+
+      tensors[t] = (GradAdamTensor) {
+        .value = test_random_plain (device, shape, t, -1, 1),
+        .m = zeros (device, shape),
+        .v = zeros (device, shape),
+        .grad = test_random_plain (device, shape, MANY + t, -1, 1),
+      };
+    }
+    step (device, tensors, MANY, 0, 1);
+    for (gint t = 0; t < MANY; t++) {
+      g_autofree gfloat *value = test_download (tensors[t].value);
+      g_autofree gfloat *grad = test_download ((GradTensor *) tensors[t].grad);
+      g_autoptr (GradTensor) before = test_random_plain (device, tensors[t].value->shape, t, -1, 1);
+      g_autofree gfloat *was = test_download (before);
+
+      /* the first step is as long as the learning rate, whatever the gradient's size */
+      for (gint i = 0; i < tensors[t].value->shape.dims[0]; i++)
+        g_assert_cmpfloat_with_epsilon (value[i], was[i] - (grad[i] > 0 ? 0.01 : -0.01), 1e-4);
+      grad_tensor_unref (tensors[t].value);
+      grad_tensor_unref (tensors[t].m);
+      grad_tensor_unref (tensors[t].v);
+      grad_tensor_unref ((GradTensor *) tensors[t].grad);
     }
   }
 }
@@ -141,6 +179,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/optim/golden", test_golden);
   g_test_add_func ("/optim/devices-agree", test_devices_agree);
+  g_test_add_func ("/optim/many-tensors", test_many_tensors);
   g_test_add_func ("/optim/nothing-to-do", test_nothing_to_do);
   g_test_add_func ("/optim/threads", test_threads);
   return g_test_run ();
