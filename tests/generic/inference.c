@@ -85,6 +85,124 @@ test_filesink (void)
   test_assert_files ("activations", NULL);
 }
 
+/* Parameters of the same names in every pipeline */
+#define NAMED \
+  "! gradresize ! gradconvstem channels=4 kernel-size=3 stride=1 param-prefix=\"\" " \
+  "! gradresstage channels=8 blocks=1 param-prefix=layer1 ! gradglobalpool " \
+  "! gradfc units=5 param-prefix=fc "
+#define NAMED_INFER "idxsrc phase=infer " TEST_DATA NAMED
+
+typedef struct
+{
+  guint n;
+  gint held;                    /* atomic */
+} Hold;
+
+static GstPadProbeReturn
+hold_second (GstPad * pad, GstPadProbeInfo * info, gpointer data)
+{
+  Hold *hold = data;
+
+  if (hold->n++ == 0)
+    return GST_PAD_PROBE_PASS;
+  g_atomic_int_set (&hold->held, TRUE);
+  return GST_PAD_PROBE_OK;      /* blocks */
+}
+
+/* Starts, and returns when the pad has the second batch, and lets nothing through. */
+static gulong
+start_and_hold (GstElement * pipeline, GstPad * pad)
+{
+  Hold *hold = g_new0 (Hold, 1);
+  gulong id = gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BLOCK | GST_PAD_PROBE_TYPE_BUFFER,
+      hold_second, hold, g_free);
+
+  gst_element_set_state (pipeline, GST_STATE_PLAYING);
+  while (!g_atomic_int_get (&hold->held))
+    g_usleep (100);
+  return id;
+}
+
+static GstPadProbeReturn
+drop_later (GstPad * pad, GstPadProbeInfo * info, gpointer n)
+{
+  return (*(guint *) n)++ == 0 ? GST_PAD_PROBE_OK : GST_PAD_PROBE_DROP;
+}
+
+/* A model after one step */
+static void
+train_once (void)
+{
+  g_autoptr (GstElement) pipeline = test_launch ("idxsrc " TEST_DATA NAMED
+      "! gradloss name=loss ! gradadamsink location=model.safetensors");
+  g_autoptr (GstElement) loss = test_get (pipeline, "loss");
+  g_autoptr (GstPad) pad = gst_element_get_static_pad (loss, "sink");
+  g_autoptr (TestResult) result = NULL;
+  guint n = 0;
+
+  gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER, drop_later, &n, NULL);
+  result = test_play (pipeline);
+  g_assert_true (result->eos);
+  g_assert_cmpuint (n, ==, TEST_STEPS);
+}
+
+static void
+assert_ends (GstElement * pipeline)
+{
+  g_autoptr (TestResult) result = test_result_new ();
+
+  test_collect (result, pipeline, GST_MESSAGE_EOS | GST_MESSAGE_ERROR, 60 * GST_SECOND);
+  gst_element_set_state (pipeline, GST_STATE_NULL);
+  g_assert_true (result->eos);
+  g_assert_cmpuint (result->errors->len, ==, 0);
+}
+
+/* In the middle of a step of another pipeline, infer runs with the weights that are there, and
+ * evaluate waits. */
+static void
+test_never_waits (void)
+{
+  g_autoptr (GradBus) bus = grad_bus_new ();
+  g_autoptr (GstContext) context = grad_bus_to_context (bus);
+  g_autoptr (GradNetwork) network = grad_bus_get_network (bus, "main");
+  g_autoptr (GstElement) training = test_launch ("idxsrc " TEST_DATA NAMED
+      "! gradloss name=loss ! gradadamsink");
+  g_autoptr (GstElement) evaluation = test_launch ("idxsrc phase=evaluate " TEST_DATA NAMED
+      "! fakesink name=tap");
+  g_autoptr (GstElement) inference = test_launch (NAMED_INFER "! fakesink name=tap");
+  g_autoptr (TestTap) waiting = test_tap (evaluation, "tap"), seen = test_tap (inference, "tap");
+  g_autoptr (GstElement) loss = test_get (training, "loss");
+  g_autoptr (GstPad) pad = gst_element_get_static_pad (loss, "sink");
+  g_autoptr (TestResult) result = NULL;
+  g_autoptr (TestTap) expected = NULL;
+  gulong probe;
+
+  train_once ();
+  expected = run (NAMED_INFER MODEL " ! fakesink name=tap", 0);
+  gst_element_set_context (training, context);
+  gst_element_set_context (evaluation, context);
+  gst_element_set_context (inference, context);
+
+  test_watchdog (60);
+  probe = start_and_hold (training, pad);
+  gst_element_set_state (evaluation, GST_STATE_PLAYING);
+  result = test_play (inference);
+  g_assert_true (result->eos);
+  g_assert_cmpuint (result->errors->len + result->warnings->len, ==, 0);
+  g_assert_cmpfloat (distance (seen, expected), ==, 0);
+  g_assert_cmpuint (grad_network_get_n_updates (network), ==, 1);
+  g_assert_cmpuint (waiting->n, ==, 0);
+
+  test_watchdog (60);
+  gst_pad_remove_probe (pad, probe);
+  assert_ends (training);
+  assert_ends (evaluation);
+  test_watchdog (0);
+  g_assert_cmpuint (grad_network_get_n_updates (network), ==, TEST_STEPS);
+  g_assert_cmpuint (waiting->n, ==, TEST_STEPS);
+  test_assert_files ("model.safetensors", NULL);
+}
+
 static GstPadProbeReturn
 scribble (GstPad * pad, GstPadProbeInfo * info, gpointer unused)
 {
@@ -125,6 +243,7 @@ main (int argc, char **argv)
   g_test_add_func ("/inference/logits", test_logits);
   g_test_add_func ("/inference/random-weights", test_random_weights);
   g_test_add_func ("/inference/filesink", test_filesink);
+  g_test_add_func ("/inference/never-waits", test_never_waits);
   g_test_add_data_func ("/inference/in-place/stem", "stem", test_in_place);
   g_test_add_data_func ("/inference/in-place/stage2", "stage2", test_in_place);
   g_test_add_data_func ("/inference/in-place/fc", "fc", test_in_place);
