@@ -85,6 +85,73 @@ test_filesink (void)
   test_assert_files ("activations", NULL);
 }
 
+/* What gst_buffer_extract() and a region give of a part is what is there in the whole. */
+static void
+assert_parts (GstBuffer * buffer, const guint8 * whole, gsize size)
+{
+  const gsize offsets[] = { 0, 4, size / 2, size - 4 };
+  guint8 got[40];
+
+  for (guint i = 0; i < G_N_ELEMENTS (offsets); i++) {
+    gsize n = MIN (sizeof got, size - offsets[i]);
+    g_autoptr (GstBuffer) region =
+        gst_buffer_copy_region (buffer, GST_BUFFER_COPY_ALL, offsets[i], n);
+
+    g_assert_cmpuint (gst_buffer_extract (buffer, offsets[i], got, sizeof got), ==, n);
+    g_assert_cmpmem (got, n, whole + offsets[i], n);
+    g_assert_cmpuint (gst_buffer_get_size (region), ==, n);
+    g_assert_cmpint (gst_buffer_memcmp (region, 0, whole + offsets[i], n), ==, 0);
+  }
+}
+
+#define WIDE "idxsrc " TEST_DATA TEST_HEAD ("") " ! gradconvstem channels=16 "
+
+/* An application reads with appsink what a probe sees, and what the reference computes: dense
+ * floats, where the device itself has blocks of channels. */
+static void
+test_appsink (void)
+{
+  g_autoptr (GstElementFactory) factory = gst_element_factory_find ("appsink");
+  g_autoptr (GPtrArray) samples =
+      g_ptr_array_new_with_free_func ((GDestroyNotify) gst_sample_unref);
+  g_autoptr (GstElement) pipeline = NULL, sink = NULL;
+  g_autoptr (TestTap) probe = NULL, reference = NULL;
+  GstSample *sample;
+  gsize done = 0;
+
+  if (factory == NULL) {
+    g_test_skip ("no appsink here: it comes with GStreamer's plugins-base");
+    return;
+  }
+  reference = run (WIDE "device=ref ! fakesink name=tap", 1);
+  pipeline = test_launch (WIDE "! appsink name=tap sync=false");
+  sink = test_get (pipeline, "tap");
+  probe = test_tap (pipeline, "tap");
+  test_watchdog (60);
+  gst_element_set_state (pipeline, GST_STATE_PLAYING);
+  while (g_signal_emit_by_name (sink, "pull-sample", &sample), sample != NULL)
+    g_ptr_array_add (samples, sample);
+  gst_element_set_state (pipeline, GST_STATE_NULL);
+  test_watchdog (0);
+
+  g_assert_cmpuint (samples->len, ==, TEST_STEPS);
+  for (guint i = 0; i < TEST_STEPS; i++) {
+    const GstStructure *s = gst_caps_get_structure (gst_sample_get_caps (samples->pdata[i]), 0);
+    GstBuffer *buffer = gst_sample_get_buffer (samples->pdata[i]);
+    GstMapInfo map;
+
+    g_assert_cmpstr (gst_structure_get_string (s, "dimensions"), ==, probe->dimensions->pdata[i]);
+    g_assert_true (gst_buffer_map (buffer, &map, GST_MAP_READ));
+    g_assert_cmpuint (done + map.size, <=, probe->bytes->len);
+    g_assert_cmpmem (map.data, map.size, probe->bytes->data + done, map.size);
+    assert_parts (buffer, map.data, map.size);
+    done += map.size;
+    gst_buffer_unmap (buffer, &map);
+  }
+  g_assert_cmpuint (done, ==, TEST_TRAIN_SAMPLES * 16 * 9 * sizeof (gfloat));
+  g_assert_cmpfloat (distance (probe, reference), <, 1e-5);
+}
+
 /* Parameters of the same names in every pipeline */
 #define NAMED \
   "! gradresize ! gradconvstem channels=4 kernel-size=3 stride=1 param-prefix=\"\" " \
@@ -243,6 +310,7 @@ main (int argc, char **argv)
   g_test_add_func ("/inference/logits", test_logits);
   g_test_add_func ("/inference/random-weights", test_random_weights);
   g_test_add_func ("/inference/filesink", test_filesink);
+  g_test_add_func ("/inference/appsink", test_appsink);
   g_test_add_func ("/inference/never-waits", test_never_waits);
   g_test_add_data_func ("/inference/in-place/stem", "stem", test_in_place);
   g_test_add_data_func ("/inference/in-place/stage2", "stage2", test_in_place);
