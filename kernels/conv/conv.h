@@ -40,5 +40,5 @@ GRAD_API gboolean grad_conv_check_backward (gboolean has_backward, GError ** err
 
 extern const GradConvOps grad_conv_ref_ops;
 extern const GradConvOps grad_conv_onednn_ops;
-extern const GradConvOps grad_conv_cuda_ops;
+extern GRAD_API const GradConvOps grad_conv_cuda_ops;  /* exported from the module for its test */
 extern const GradConvOps grad_conv_cudnn_ops;

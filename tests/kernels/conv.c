@@ -1,7 +1,11 @@
-/* Tests of kernels/conv: by hand, by finite differences, and every device against the reference
+/* Tests of kernels/conv: by hand, by finite differences, and every device against the reference; of
+ * the cuda device also our own kernels, which it has beside cuDNN
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
 #include "gradient.h"
 
+#include <gmodule.h>
+#include <math.h>
 #include <string.h>
 
 typedef struct
@@ -32,6 +36,28 @@ conv_desc (const Case * c)
   };
 }
 
+static gboolean
+is_cuda (GradDevice * device)
+{
+  return g_str_has_prefix (grad_device_get_name (device), "cuda");
+}
+
+/* Our own kernels for CUDA, from the module that an open cuda device has loaded */
+static const GradConvOps *
+own_cuda_ops (void)
+{
+  const gchar *dir = g_getenv ("GRAD_BACKEND_PATH");
+  g_autofree gchar *path = g_build_filename (dir ? dir : BACKEND_DIR,
+      "libgradcuda." G_MODULE_SUFFIX, NULL);
+  GModule *module = g_module_open (path, G_MODULE_BIND_LAZY | G_MODULE_BIND_LOCAL);
+  gpointer ops;
+
+  g_assert_nonnull (module);
+  g_assert_true (g_module_symbol (module, "grad_conv_cuda_ops", &ops));
+  g_module_close (module);
+  return ops;
+}
+
 static void
 conv_clear (Conv * self)
 {
@@ -41,6 +67,26 @@ conv_clear (Conv * self)
 
   for (guint i = 0; i < G_N_ELEMENTS (tensors); i++)
     g_clear_pointer (tensors[i], grad_tensor_unref);
+}
+
+static GradTensor *
+plain_values (GradDevice * device, GradShape shape, const gfloat * values)
+{
+  GradTensor *tensor = test_new_plain (device, shape);
+
+  g_assert_true (grad_tensor_upload (tensor, values,
+          grad_shape_n_elements (&shape) * sizeof (gfloat), NULL));
+  return tensor;
+}
+
+/* as the other one stores it, which may be rounded */
+static void
+copy_values (GradTensor * to, GradTensor * from)
+{
+  g_autofree gfloat *values = test_download (from);
+
+  g_assert_true (grad_tensor_upload (to, values,
+          grad_shape_n_elements (&to->shape) * sizeof (gfloat), NULL));
 }
 
 /* fresh values; gradients hold what accumulate adds to */
@@ -64,10 +110,9 @@ conv_fill (Conv * self, guint64 seed)
 }
 
 static void
-conv_open (Conv * self, GradDevice * device, const Case * c)
+conv_open (Conv * self, GradDevice * device, const GradConvOps * ops, const Case * c)
 {
-  *self = (Conv) {.device = device,.ops = grad_device_kernels (device)->conv,
-        .desc = conv_desc (c)};
+  *self = (Conv) {.device = device,.ops = ops,.desc = conv_desc (c)};
   g_assert_true (self->ops->supports (device, &self->desc));
   TEST_RUN (device, (self->plan = self->ops->plan (device, &self->desc, &error)) != NULL);
 }
@@ -124,20 +169,20 @@ test_by_hand (void)
         (gfloat[]) { 47, 57, 77, 87 });
     g_autoptr (GradTensor) dx = test_values (device, GRAD_SHAPE (1, 1, 3, 3),
         (gfloat[]) { 1, 2, 0, 3, 6, 4, 0, 6, 8 });
-    g_autoptr (GradTensor) dw = test_values (device, GRAD_SHAPE (1, 1, 2, 2),
+    g_autoptr (GradTensor) dw = plain_values (device, GRAD_SHAPE (1, 1, 2, 2),
         (gfloat[]) { 11, 14, 20, 23 });
     g_autoptr (GradTensor) db = test_values (device, GRAD_SHAPE (1), (gfloat[]) { 3 });
     Conv conv;
 
-    conv_open (&conv, device, &c);
+    conv_open (&conv, device, grad_device_kernels (device)->conv, &c);
     conv.x = test_values (device, GRAD_SHAPE (1, 1, 3, 3),
         (gfloat[]) { 1, 2, 3, 4, 5, 6, 7, 8, 9 });
-    conv.w = test_values (device, GRAD_SHAPE (1, 1, 2, 2), (gfloat[]) { 1, 2, 3, 4 });
+    conv.w = plain_values (device, GRAD_SHAPE (1, 1, 2, 2), (gfloat[]) { 1, 2, 3, 4 });
     conv.b = test_values (device, GRAD_SHAPE (1), (gfloat[]) { 10 });
     conv.dy = test_values (device, GRAD_SHAPE (1, 1, 2, 2), (gfloat[]) { 1, 0, 0, 2 });
     conv.y = test_new (device, GRAD_SHAPE (1, 1, 2, 2));
     conv.dx = test_new (device, GRAD_SHAPE (1, 1, 3, 3));
-    conv.dw = test_new (device, GRAD_SHAPE (1, 1, 2, 2));
+    conv.dw = test_new_plain (device, GRAD_SHAPE (1, 1, 2, 2));
     conv.db = test_new (device, GRAD_SHAPE (1));
     conv_forward (&conv);
     conv_backward (&conv, FALSE);
@@ -163,7 +208,7 @@ test_differences (void)
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
     Conv conv;
 
-    conv_open (&conv, ref, &cases[i]);
+    conv_open (&conv, ref, &grad_conv_ref_ops, &cases[i]);
     conv_fill (&conv, 100 * i);
     conv_forward (&conv);
     conv_backward (&conv, FALSE);
@@ -208,7 +253,24 @@ static const Case cases[] = {
   {96, 32, 6, 6, 64, 1, 2, 0, TRUE, TRUE},
   {5, 64, 3, 3, 64, 1, 1, 0, FALSE, TRUE},
   {3, 6, 5, 7, 3, 1, 2, 0, TRUE},
+  /* a small gradient of many positions */
+  {20, 2, 16, 15, 4, 3, 1, 1, TRUE, TRUE},
+  /* stems of all kinds, and what looks like one */
+  {5, 2, 35, 33, 64, 7, 2, 3, TRUE, TRUE},
+  {1, 4, 20, 41, 72, 7, 2, 0, TRUE},
+  {3, 3, 15, 40, 24, 7, 2, 6, FALSE, TRUE},
+  {1, 1, 40, 23, 70, 7, 2, 3, TRUE},
+  /* strides beyond the kernel, steps beyond the picture, much padding */
+  {2, 8, 11, 10, 8, 2, 3, 1, TRUE, TRUE},
+  {2, 8, 9, 7, 16, 1, 4, 0, TRUE},
+  {1, 12, 8, 5, 20, 5, 5, 4, TRUE},
+  {2, 5, 3, 17, 18, 3, 2, 2, FALSE, TRUE},
+  {1, 16, 1, 200, 8, 3, 1, 1, TRUE},
+  {1, 72, 5, 5, 8, 3, 1, 1, TRUE, TRUE},
   /* inference */
+  {3, 1, 31, 28, 64, 7, 2, 3, TRUE, FALSE, FALSE, TRUE},
+  {1, 3, 20, 20, 40, 7, 2, 3, TRUE, FALSE, TRUE, TRUE},
+  {1, 5, 7, 9, 70, 3, 1, 1, TRUE, FALSE, TRUE, TRUE},
   {1, 1, 28, 28, 16, 7, 2, 3, TRUE, FALSE, FALSE, TRUE},
   {1, 16, 12, 12, 16, 3, 1, 1, TRUE, FALSE, TRUE, TRUE},
   {1, 64, 6, 6, 64, 3, 1, 1, TRUE, FALSE, TRUE, FALSE},
@@ -229,36 +291,107 @@ tolerance (const Case * c)
   return c->kernel == 3 && c->stride == 1 && c->n >= 8 ? 2e-4 : 1e-5;
 }
 
-static void
-test_device_against_ref (gconstpointer name)
+static gdouble
+n_products (const Case * c)
 {
-  g_autoptr (GradDevice) ref = test_device ("ref"), device = test_device (name);
+  GradConvDesc d = conv_desc (c);
 
-  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+  return (gdouble) d.n * d.oc * d.oh * d.ow * d.ic * d.kernel * d.kernel;
+}
+
+/* which kernels, of which device */
+typedef struct
+{
+  const gchar *device;
+  gboolean own;                 /* not the device's, but our own for CUDA */
+} Which;
+
+/* NULL if they are the device's, which are tested anyway */
+static const GradConvOps *
+find_ops (GradDevice * device, const Which * which)
+{
+  const GradConvOps *ops = grad_device_kernels (device)->conv;
+
+  if (which->own && ops == own_cuda_ops ()) {
+    g_test_skip ("this device has no others");
+    return NULL;
+  }
+  return which->own ? own_cuda_ops () : ops;
+}
+
+/* Our own CUDA kernels round nothing but activations, when they store them. */
+static void
+assert_close (const gchar * what, Conv * conv, GradTensor * got, GradTensor * expected,
+    gdouble tolerance)
+{
+  g_autofree gfloat *a = NULL, *b = NULL;
+  gsize n = grad_shape_n_elements (&expected->shape);
+  gdouble scale = 0;
+
+  if (!is_cuda (conv->device) || conv->ops != own_cuda_ops ()) {
+    test_assert_close_full (what, got, expected, tolerance);
+    return;
+  }
+  a = test_download (got);
+  b = test_download (expected);
+  for (gsize i = 0; i < n; i++)
+    scale = MAX (scale, fabs (b[i]));
+  for (gsize i = 0; i < n; i++) {
+    gdouble allowed = 1e-5 * scale + (got->layout == GRAD_LAYOUT_PLAIN
+        || grad_device_get_precision (conv->device) != GRAD_PRECISION_BF16 ? 0 : fabs (b[i]) / 256);
+
+    if (!(fabs ((gdouble) a[i] - b[i]) <= allowed))
+      g_error ("%s: element %" G_GSIZE_FORMAT " is %g, expected %g +- %g; the largest is %g", what,
+          i, a[i], b[i], allowed, scale);
+  }
+}
+
+static void
+test_device_against_ref (gconstpointer data)
+{
+  const Which *which = data;
+  g_autoptr (GradDevice) ref = test_device ("ref"), device = test_device (which->device);
+  const GradConvOps *ops = find_ops (device, which);
+
+  for (guint i = 0; ops != NULL && i < G_N_ELEMENTS (cases); i++) {
     gdouble t = tolerance (&cases[i]);
     guint64 n_allocations;
     Conv expected, got;
 
+    /* emulated, a device has no others than our own, and is slow */
+    if (is_cuda (device) && grad_device_kernels (device)->conv == own_cuda_ops ()
+        && n_products (&cases[i]) > 35e6)
+      continue;
     g_test_message ("case %u", i);
-    conv_open (&expected, ref, &cases[i]);
-    conv_open (&got, device, &cases[i]);
+    conv_open (&expected, ref, &grad_conv_ref_ops, &cases[i]);
+    conv_open (&got, device, ops, &cases[i]);
     for (guint round = 0; round < 2; round++) { /* the plan keeps nothing of the first one */
       conv_fill (&expected, 1000 * i + 100 * round);
       conv_fill (&got, 1000 * i + 100 * round);
+      copy_values (expected.x, got.x);
+      copy_values (expected.dy, got.dy);
+      if (got.residual)
+        copy_values (expected.residual, got.residual);
       n_allocations = grad_device_get_n_allocations (device);
       conv_forward (&expected);
       conv_forward (&got);
-      test_assert_close (got.y, expected.y, t);
+      assert_close ("y", &got, got.y, expected.y, t);
       if (expected.desc.training) {
         conv_backward (&expected, cases[i].accumulate);
         conv_backward (&got, cases[i].accumulate);
-        test_assert_close (got.dx, expected.dx, t);
-        test_assert_close (got.dw, expected.dw, t);
+        assert_close ("dx", &got, got.dx, expected.dx, t);
+        assert_close ("dw", &got, got.dw, expected.dw, t);
         if (cases[i].bias)
-          test_assert_close (got.db, expected.db, t);
+          assert_close ("db", &got, got.db, expected.db, t);
       } else {
         assert_no_backward (&expected);
         assert_no_backward (&got);
+      }
+      if (is_cuda (device)) {   /* scratch memory is from the pool: the next call finds it there */
+        n_allocations = grad_device_get_n_allocations (device);
+        conv_forward (&got);
+        if (got.desc.training)
+          conv_backward (&got, FALSE);
       }
       g_assert_cmpuint (grad_device_get_n_allocations (device), ==, n_allocations);
     }
@@ -269,14 +402,18 @@ test_device_against_ref (gconstpointer name)
 
 /* twice the same gives the same bits */
 static void
-test_repeatable (gconstpointer name)
+test_repeatable (gconstpointer data)
 {
+  const Which *which = data;
   Case c = { 16, 32, 13, 13, 32, 3, 1, 1, TRUE };
-  g_autoptr (GradDevice) device = test_device (name);
+  g_autoptr (GradDevice) device = test_device (which->device);
+  const GradConvOps *ops = find_ops (device, which);
   g_autofree gfloat *y[2] = { NULL }, *dx[2] = { NULL }, *dw[2] = { NULL };
   Conv conv;
 
-  conv_open (&conv, device, &c);
+  if (ops == NULL)
+    return;
+  conv_open (&conv, device, ops, &c);
   for (guint i = 0; i < 2; i++) {
     conv_fill (&conv, 1);
     conv_forward (&conv);
@@ -323,12 +460,17 @@ main (int argc, char **argv)
   g_test_add_func ("/kernels/conv/by-hand", test_by_hand);
   g_test_add_func ("/kernels/conv/differences", test_differences);
   g_test_add_func ("/kernels/conv/refused", test_refused);
-  for (const gchar * const *name = test_devices () + 1; *name; name++) {
-    g_autofree gchar *against = g_strdup_printf ("/kernels/conv/%s/against-ref", *name);
-    g_autofree gchar *repeatable = g_strdup_printf ("/kernels/conv/%s/repeatable", *name);
+  for (const gchar * const *name = test_devices () + 1; *name; name++)
+    for (gint own = 0; own <= g_str_has_prefix (*name, "cuda"); own++) {
+      const gchar *of = own ? "-own" : "";
+      g_autofree gchar *against = g_strdup_printf ("/kernels/conv/%s%s/against-ref", *name, of);
+      g_autofree gchar *repeatable = g_strdup_printf ("/kernels/conv/%s%s/repeatable", *name, of);
+      Which which = { *name, own };
 
-    g_test_add_data_func (against, *name, test_device_against_ref);
-    g_test_add_data_func (repeatable, *name, test_repeatable);
-  }
+      g_test_add_data_func_full (against, g_memdup2 (&which, sizeof which), test_device_against_ref,
+          g_free);
+      g_test_add_data_func_full (repeatable, g_memdup2 (&which, sizeof which), test_repeatable,
+          g_free);
+    }
   return g_test_run ();
 }
