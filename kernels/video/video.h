@@ -46,7 +46,7 @@ struct _GradVideoFrame
  * In integers, the same on every device, with r (z) = (z + 0x8000) >> 16, cut to 0 … 255:
  *   RGB from YUV   R = r (a (Y - b) + p (V - 128)), G = r (a (Y - b) - q (U - 128) - s (V - 128)),
  *                  B = r (a (Y - b) + t (U - 128)); b = 16 (full range: 0), and the exact factors of the standard times
- *                  65536, rounded: grad_video_colours in video.c
+ *                  65536, rounded: colours in video.c
  *   luma from YUV  r (a (Y - b)), which is Y itself in full range
  *   luma from RGB  r (19595 R + 38470 G + 7471 B): BT.601, as Pillow's convert ("L")
  *   GRAY8          is luma, and R = G = B; whatever full_range says
@@ -58,6 +58,13 @@ typedef struct
   gboolean (*convert) (GradDevice * device, const GradVideoFrame * frame, GradTensor * y, gint n,
       GError ** error);
 } GradVideoOps;
+
+gint grad_video_n_planes (GradVideoFormat format);
+
+/* Makes a frame as small as its crop allows, its planes pointing to what is left, and says how large they are. The crop must be
+ * in the frame. */
+void grad_video_reduce (GradVideoFrame * frame, gint rows[GRAD_VIDEO_MAX_PLANES],
+    gint row_bytes[GRAD_VIDEO_MAX_PLANES]);
 
 extern const GradVideoOps grad_video_ref_ops;
 extern const GradVideoOps grad_video_cpu_ops;

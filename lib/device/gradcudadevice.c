@@ -61,6 +61,7 @@ static const GradKernels cuda_kernels = {
   .optim = &grad_optim_cuda_ops,
   .resize = &grad_resize_cuda_ops,
   .elementwise = &grad_elementwise_cuda_ops,
+  .video = &grad_video_cuda_ops,
 };
 
 /* Every thread has a current GPU of its own, and some launch from streaming threads. */
