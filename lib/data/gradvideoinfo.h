@@ -8,10 +8,9 @@
 
 G_BEGIN_DECLS
 
-/* A whole frame, without its planes. FALSE with GRAD_ERROR_UNSUPPORTED when kernels/video does not know its format or colours;
- * grayscale and RGB have no colour matrix that matters. */
+/* FALSE when kernels/video does not know it */
 static inline gboolean
-grad_video_frame_describe (GradVideoFrame * frame, const GstVideoInfo * info, GError ** error)
+grad_video_format_from_gst (GstVideoFormat gst, GradVideoFormat * format)
 {
   static const struct
   {
@@ -28,21 +27,33 @@ grad_video_frame_describe (GradVideoFrame * frame, const GstVideoInfo * info, GE
     {GST_VIDEO_FORMAT_NV12, GRAD_VIDEO_NV12}, {GST_VIDEO_FORMAT_NV21, GRAD_VIDEO_NV21},
     {GST_VIDEO_FORMAT_YUY2, GRAD_VIDEO_YUY2}, {GST_VIDEO_FORMAT_UYVY, GRAD_VIDEO_UYVY},
   };
+
+  for (guint i = 0; i < G_N_ELEMENTS (formats); i++)
+    if (formats[i].gst == gst) {
+      *format = formats[i].format;
+      return TRUE;
+    }
+  return FALSE;
+}
+
+/* A whole frame, without its planes. FALSE with GRAD_ERROR_UNSUPPORTED when kernels/video does not know its format or colours;
+ * grayscale and RGB have no colour matrix that matters. */
+static inline gboolean
+grad_video_frame_describe (GradVideoFrame * frame, const GstVideoInfo * info, GError ** error)
+{
   gint width = GST_VIDEO_INFO_WIDTH (info), height = GST_VIDEO_INFO_HEIGHT (info);
   GstVideoColorMatrix matrix = info->colorimetry.matrix;
-  guint i = 0;
+  GradVideoFormat format;
 
-  while (i < G_N_ELEMENTS (formats) && formats[i].gst != GST_VIDEO_INFO_FORMAT (info))
-    i++;
-  if (i == G_N_ELEMENTS (formats) || (GST_VIDEO_INFO_IS_YUV (info)
-          && matrix != GST_VIDEO_COLOR_MATRIX_UNKNOWN && matrix != GST_VIDEO_COLOR_MATRIX_BT601
-          && matrix != GST_VIDEO_COLOR_MATRIX_BT709)) {
+  if (!grad_video_format_from_gst (GST_VIDEO_INFO_FORMAT (info), &format)
+      || (GST_VIDEO_INFO_IS_YUV (info) && matrix != GST_VIDEO_COLOR_MATRIX_UNKNOWN
+          && matrix != GST_VIDEO_COLOR_MATRIX_BT601 && matrix != GST_VIDEO_COLOR_MATRIX_BT709)) {
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_UNSUPPORTED, "cannot read video of format %s with the colour "
         "matrix number %d: put videoconvert in front", GST_VIDEO_INFO_NAME (info), matrix);
     return FALSE;
   }
   *frame = (GradVideoFrame) {
-    .format = formats[i].format,
+    .format = format,
     .matrix = matrix == GST_VIDEO_COLOR_MATRIX_BT709 ? GRAD_VIDEO_BT709 : GRAD_VIDEO_BT601,
     .full_range = info->colorimetry.range == GST_VIDEO_COLOR_RANGE_0_255,
     .width = width,
