@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Conventions of every table:
- *   - functions run in the device's compute thread, except resize, which runs in its caller's;
+ *   - functions run in the device's compute thread, except resize and video, which run in their caller's;
  *   - tensors are allocated by the caller, on the device, in the device's layout for activations;
  *     parameters, statistics and their gradients are plain (GRAD_LAYOUT_PLAIN);
  *   - activation gradients are assigned (=), parameter gradients are assigned or, with
@@ -39,6 +39,7 @@ grad_plan_free (GradPlan * plan)
 #include "optim/optim.h"
 #include "resize/resize.h"
 #include "elementwise/elementwise.h"
+#include "video/video.h"
 
 struct _GradKernels
 {
@@ -50,6 +51,7 @@ struct _GradKernels
   const GradOptimOps *optim;
   const GradResizeOps *resize;
   const GradElementwiseOps *elementwise;
+  const GradVideoOps *video;
 };
 
 G_END_DECLS

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gradelement.h"
 #include "../autograd/gradnetwork-private.h"
+#include "../device/graddevice-private.h"
 
 /* Calls CASE (fundamental type, C type, name in g_value_…) for each type that a property can have. */
 #define FIELD_TYPES(CASE) \
@@ -134,13 +135,36 @@ grad_element_leave_bus (GradBus ** bus)
   g_clear_object (bus);
 }
 
+static GstContext *
+share_context (GradDevice * device, const gchar * type)
+{
+  GradDeviceClass *klass = GRAD_DEVICE_GET_CLASS (device);
+
+  return klass->share_context ? klass->share_context (device, type) : NULL;
+}
+
+/* A decoder asks before it opens its device, and then takes ours: so it may be we who have to open ours now. */
+static GstContext *
+query_device (GstElement * element, GradBus * bus, const gchar * type)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GradDevice) device = NULL;
+
+  if (!g_strv_contains (grad_backend_context_types (), type))
+    return NULL;
+  device = grad_bus_get_device (bus, &error);
+  if (device == NULL)           /* who needs it will say so */
+    GST_INFO_OBJECT (element, "no %s to share: %s", type, error->message);
+  return device ? share_context (device, type) : NULL;
+}
+
 /**
  * grad_element_query_context: (skip)
  * @element: an element
  * @query: any query
  * @bus: (nullable): its bus
  *
- * Returns: whether @query asked for the bus and was answered
+ * Returns: whether @query asked for the bus or for what the device shares, and was answered
  */
 gboolean
 grad_element_query_context (GstElement * element, GstQuery * query, GradBus * bus)
@@ -149,12 +173,26 @@ grad_element_query_context (GstElement * element, GstQuery * query, GradBus * bu
   g_autoptr (GstContext) context = NULL;
 
   if (GST_QUERY_TYPE (query) != GST_QUERY_CONTEXT || bus == NULL
-      || !gst_query_parse_context_type (query, &type)
-      || !g_str_equal (type, GRAD_BUS_CONTEXT_TYPE))
+      || !gst_query_parse_context_type (query, &type))
     return FALSE;
-  context = grad_bus_to_context (bus);
-  gst_query_set_context (query, context);
-  return TRUE;
+  context = g_str_equal (type, GRAD_BUS_CONTEXT_TYPE) ? grad_bus_to_context (bus)
+      : query_device (element, bus, type);
+  if (context != NULL)
+    gst_query_set_context (query, context);
+  return context != NULL;
+}
+
+/* For elements that are not linked to one of ours when they ask: bins answer NEED_CONTEXT with what they have heard of. */
+static void
+offer_contexts (GstElement * element, GradDevice * device)
+{
+  for (const gchar * const *type = grad_backend_context_types (); *type; type++) {
+    GstContext *context = share_context (device, *type);
+
+    if (context != NULL)
+      gst_element_post_message (element,
+          gst_message_new_have_context (GST_OBJECT (element), context));
+  }
 }
 
 /**
@@ -163,7 +201,8 @@ grad_element_query_context (GstElement * element, GstQuery * query, GradBus * bu
  * @bus: its bus
  * @error: location of a #GError
  *
- * The pipeline's device. Whoever asks first says which it is at INFO and in an element message "grad-device".
+ * The pipeline's device. Whoever asks first says which it is at INFO and in an element message "grad-device", and offers
+ * what other elements may share of it.
  *
  * Returns: (transfer full) (nullable): the device, or %NULL as grad_bus_get_device()
  */
@@ -184,6 +223,7 @@ grad_element_open_device (GstElement * element, GradBus * bus, GError ** error)
           gst_structure_new ("grad-device", "name", G_TYPE_STRING, grad_device_get_name (device),
               "precision", G_TYPE_STRING, precision, "threads", G_TYPE_UINT,
               grad_device_get_threads (device), NULL)));
+  offer_contexts (element, device);
   return device;
 }
 

@@ -81,3 +81,11 @@ grad_backend_candidates (void)
 
   return has_driver () ? all : all + 1;
 }
+
+const gchar *const *
+grad_backend_context_types (void)
+{
+  static const gchar *const all[] = { "gst.cuda.context", NULL };
+
+  return all;
+}

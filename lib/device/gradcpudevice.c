@@ -30,6 +30,7 @@ static const GradKernels cpu_kernels = {
   .optim = &grad_optim_cpu_ops,
   .resize = &grad_resize_cpu_ops,
   .elementwise = &grad_elementwise_cpu_ops,
+  .video = &grad_video_cpu_ops,
 };
 
 #define HUGE_PAGE (2u << 20)

@@ -5,6 +5,9 @@
 #include "config.h"
 #include "gradcudadevice-private.h"
 #include "kernels/kernels.h"
+#ifdef HAVE_GSTCUDA
+#include "gradgstcuda.h"
+#endif
 
 #include <stdlib.h>
 #include <string.h>
@@ -61,6 +64,7 @@ static const GradKernels cuda_kernels = {
   .optim = &grad_optim_cuda_ops,
   .resize = &grad_resize_cuda_ops,
   .elementwise = &grad_elementwise_cuda_ops,
+  .video = &grad_video_cuda_ops,
 };
 
 /* Every thread has a current GPU of its own, and some launch from streaming threads. */
@@ -371,6 +375,9 @@ grad_cuda_device_class_init (GradCudaDeviceClass * klass)
   device_class->layout_name = grad_cuda_device_layout_name;
   device_class->finish = grad_cuda_device_finish;
   device_class->enter_thread = grad_cuda_device_enter_thread;
+#ifdef HAVE_GSTCUDA
+  grad_gst_cuda_class_init (device_class);
+#endif
 }
 
 static void

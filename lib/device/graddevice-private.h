@@ -8,6 +8,7 @@
 G_BEGIN_DECLS
 
 typedef struct _GradKernels GradKernels;        /* kernels/kernels.h */
+typedef struct _GradVideoFrame GradVideoFrame;  /* kernels/video/video.h */
 
 struct _GradDeviceClass
 {
@@ -36,6 +37,13 @@ struct _GradDeviceClass
   gboolean (*finish) (GradDevice * device, GError ** error);
   /* called first in the compute thread; (optional) */
   void (*enter_thread) (GradDevice * device);
+  /* what elements of others need to share this device, as a GstContext of that type; (optional): %NULL, as when there is
+   * nothing of that type to share */
+  GstContext *(*share_context) (GradDevice * device, const gchar * type);
+  /* kernels->video->convert() of a buffer whose memory is the device's own, without taking it to the host: planes and strides
+   * of `frame` are not read. *done: whether the memory was of that kind; (optional): it never is */
+  gboolean (*convert_video) (GradDevice * device, GstBuffer * buffer, const GradVideoFrame * frame,
+      GradTensor * y, gint n, gboolean * done, GError ** error);
 };
 
 /* What has GRAD_API here is for backends, which are modules of their own; no header of it is installed. */
@@ -62,6 +70,8 @@ gboolean grad_device_call (GradDevice * device, gboolean urgent, GradDeviceFunc 
 /* Backends: the type of a device of that name, and what to try when none was asked for. */
 GType grad_backend_find (const gchar * name, GError ** error);
 const gchar *const *grad_backend_candidates (void);
+/* Types of context that share_context() of some backend knows: for others no device need be opened. */
+const gchar *const *grad_backend_context_types (void);
 GType grad_ref_device_get_type (void);
 GType grad_cpu_device_get_type (void);
 

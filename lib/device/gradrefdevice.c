@@ -26,6 +26,7 @@ static const GradKernels ref_kernels = {
   .optim = &grad_optim_ref_ops,
   .resize = &grad_resize_ref_ops,
   .elementwise = &grad_elementwise_ref_ops,
+  .video = &grad_video_ref_ops,
 };
 
 static gboolean

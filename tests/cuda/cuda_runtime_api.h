@@ -29,6 +29,7 @@ enum cudaDeviceAttr
   cudaDevAttrComputeCapabilityMinor = 76
 };
 #define cudaStreamNonBlocking 1
+#define cudaStreamLegacy ((cudaStream_t) 1)
 #define cudaEventDisableTiming 2
 
 struct cudaDeviceProp
@@ -42,6 +43,7 @@ cudaError_t cudaGetDeviceCount (int *count);
 cudaError_t cudaGetDeviceProperties (struct cudaDeviceProp *prop, int device);
 cudaError_t cudaDeviceGetAttribute (int *value, enum cudaDeviceAttr attribute, int device);
 cudaError_t cudaSetDevice (int device);
+cudaError_t cudaGetDevice (int *device);
 cudaError_t cudaDeviceSynchronize (void);
 cudaError_t cudaMemGetInfo (size_t *free, size_t *total);
 cudaError_t cudaMalloc (void **data, size_t size);
