@@ -122,12 +122,19 @@ void
 test_assert_close_full (const gchar * what, GradTensor * got, GradTensor * expected,
     gdouble tolerance)
 {
+  if (grad_device_get_precision (got->device) == GRAD_PRECISION_BF16)
+    tolerance = MAX (tolerance, TEST_BF16_TOLERANCE);
+  test_assert_close_f32_full (what, got, expected, tolerance);
+}
+
+void
+test_assert_close_f32_full (const gchar * what, GradTensor * got, GradTensor * expected,
+    gdouble tolerance)
+{
   gsize n = grad_shape_n_elements (grad_tensor_get_shape (expected)), worst = 0;
   g_autofree gfloat *a = NULL, *b = NULL;
   gdouble scale = 0, error = 0;
 
-  if (grad_device_get_precision (got->device) == GRAD_PRECISION_BF16)
-    tolerance = MAX (tolerance, TEST_BF16_TOLERANCE);
   g_assert_true (grad_shape_equal (grad_tensor_get_shape (got),
           grad_tensor_get_shape (expected)));
   a = test_download (got);

@@ -46,3 +46,8 @@ void test_assert_close_full (const gchar * what, GradTensor * got, GradTensor * 
     gdouble tolerance);
 #define test_assert_close(got, expected, tolerance) \
   test_assert_close_full (G_STRLOC ": " #got, got, expected, tolerance)
+/* The same, of what is made of floats alone on a bf16 device, too: tolerance as it is */
+void test_assert_close_f32_full (const gchar * what, GradTensor * got, GradTensor * expected,
+    gdouble tolerance);
+#define test_assert_close_f32(got, expected, tolerance) \
+  test_assert_close_f32_full (G_STRLOC ": " #got, got, expected, tolerance)
