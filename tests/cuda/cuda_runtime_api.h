@@ -4,7 +4,8 @@
  * The cuda device and its kernels, compiled against this and cuda_runtime.h by the host's compilers, run on machines without
  * a GPU: every index, barrier and shuffle of a kernel, under the address sanitizer if wanted. What it does not
  * show: speed, and races between threads that do not meet at a barrier. "Device memory" is filled with NaN when
- * it is allocated. EMULATED_GPU_MEMORY in the environment limits it (bytes). */
+ * it is allocated. EMULATED_GPU_MEMORY in the environment limits it (bytes); EMULATED_GPU_MULTIPROCESSORS is what the device
+ * says it has, else 4. */
 #pragma once
 
 #include <stddef.h>

@@ -1,9 +1,9 @@
 /* GradStreamer tests: runs the blocks of a CUDA grid on the host
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Every thread of a block is a fiber; one that waits at a barrier lets the next one run. A thread that leaves a kernel
- * early no longer counts at barriers, as on a GPU. A barrier that not all remaining threads reach is a deadlock, and
- * aborts. */
+ * Every thread of a block runs in a fiber. One that waits at a barrier lets the next one run; one that is done leaves its
+ * fiber to the next one. A thread that leaves a kernel early no longer counts at barriers, as on a GPU. A barrier that
+ * not all remaining threads reach is a deadlock, and aborts. */
 #include "cuda_runtime.h"
 
 #include <chrono>
@@ -27,12 +27,19 @@ struct Barrier
   unsigned live, arrived, generation;
 };
 
+struct Context
+{
+  ucontext_t entry;
+  void *jump[5];
+  bool started;
+};
+
 struct Fiber
 {
-  ucontext_t context;
+  Context context;
   void *stack;
   uint3 index;
-  bool done;
+  bool busy;                    /* with a thread that is not done */
   Barrier *waits;
   unsigned generation;
 };
@@ -42,13 +49,16 @@ static std::vector < Fiber * >&fibers = *new std::vector < Fiber * >(); /* never
 static std::vector < Barrier > warps;
 static Barrier block_barrier;
 static Fiber *current;
-static ucontext_t scheduler;
+static unsigned n_threads, n_started;   /* of the block */
+static Context scheduler;
 static void (*kernel_body) (void *);
 static void *kernel_data;
 alignas (16) static char exchanged[32][32][16];
 
-static void
-switch_to (ucontext_t * from, ucontext_t * to, void *stack, bool leaves)
+/* Goes to another context, until somebody comes back to this one. swapcontext() is two system calls; once a fiber has
+ * started, jumps do, except for the address sanitizer, which does not follow them. */
+static __attribute__ ((noinline)) void
+switch_to (Context * from, Context * to, void *stack)
 {
 #ifdef __SANITIZE_ADDRESS__
   void *fake = NULL;
@@ -58,11 +68,16 @@ switch_to (ucontext_t * from, ucontext_t * to, void *stack, bool leaves)
   if (stack != NULL)
     __sanitizer_start_switch_fiber (&fake, stack, STACK);
   else
-    __sanitizer_start_switch_fiber (leaves ? NULL : &fake, bottom, size);
-  swapcontext (from, to);
+    __sanitizer_start_switch_fiber (&fake, bottom, size);
+  swapcontext (&from->entry, &to->entry);
   __sanitizer_finish_switch_fiber (fake, stack != NULL ? NULL : &bottom, stack != NULL ? NULL : &size);
 #else
-  swapcontext (from, to);
+  if (__builtin_setjmp (from->jump) != 0)
+    return;
+  from->started = true;
+  if (to->started)
+    __builtin_longjmp (to->jump, 1);
+  setcontext (&to->entry);
 #endif
 }
 
@@ -82,7 +97,7 @@ wait_at (Barrier * barrier)
   }
   current->waits = barrier;
   current->generation = barrier->generation;
-  switch_to (&current->context, &scheduler, NULL, false);
+  switch_to (&current->context, &scheduler, NULL);
 }
 
 static void
@@ -123,6 +138,16 @@ emulated_exchange (const void *value, size_t size, int lane)
 }
 
 static void
+start_thread (Fiber * fiber)
+{
+  unsigned t = n_started++;
+
+  fiber->busy = true;
+  fiber->waits = NULL;
+  threadIdx = fiber->index = { t % blockDim.x, t / blockDim.x % blockDim.y, t / blockDim.x / blockDim.y };
+}
+
+static void
 fiber_main (void)
 {
 #ifdef __SANITIZE_ADDRESS__
@@ -130,10 +155,13 @@ fiber_main (void)
 #endif
   while (true) {
     kernel_body (kernel_data);
-    current->done = true;
+    current->busy = false;
     leave (warp ());
     leave (&block_barrier);
-    switch_to (&current->context, &scheduler, NULL, false);
+    if (n_started < n_threads)
+      start_thread (current);
+    else
+      switch_to (&current->context, &scheduler, NULL);
   }
 }
 
@@ -143,48 +171,45 @@ new_fiber (void)
   Fiber *fiber = new Fiber ();
 
   fiber->stack = mmap (NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  getcontext (&fiber->context);
-  fiber->context.uc_stack.ss_sp = fiber->stack;
-  fiber->context.uc_stack.ss_size = STACK;
-  makecontext (&fiber->context, fiber_main, 0);
+  getcontext (&fiber->context.entry);
+  fiber->context.entry.uc_stack.ss_sp = fiber->stack;
+  fiber->context.entry.uc_stack.ss_size = STACK;
+  makecontext (&fiber->context.entry, fiber_main, 0);
   return fiber;
-}
-
-static void
-resume (Fiber * fiber)
-{
-  current = fiber;
-  threadIdx = fiber->index;
-  fiber->waits = NULL;
-  switch_to (&scheduler, &fiber->context, fiber->stack, false);
 }
 
 static void
 run_block (unsigned n)
 {
-  unsigned left = n;
+  bool ran = true;
 
+  n_threads = n;
+  n_started = 0;
   block_barrier = { n, 0, 0 };
   warps.assign ((n + 31) / 32, Barrier ());
-  for (unsigned t = 0; t < n; t++) {
+  for (unsigned t = 0; t < n; t++)
     warps[t / 32].live++;
-    fibers[t]->done = false;
-    fibers[t]->waits = NULL;
-    fibers[t]->index = { t % blockDim.x, t / blockDim.x % blockDim.y, t / blockDim.x / blockDim.y };
+  for (unsigned i = 0; n_started < n; i++) {
+    start_thread (current = fibers[i]);
+    switch_to (&scheduler, &current->context, current->stack);
   }
-  while (left > 0) {
-    bool ran = false;
+  while (ran) {
+    bool waiting = false;
 
-    for (unsigned t = 0; t < n; t++) {
-      Fiber *fiber = fibers[t];
-
-      if (fiber->done || (fiber->waits && fiber->waits->generation == fiber->generation))
+    ran = false;
+    for (Fiber * fiber:fibers) {
+      if (!fiber->busy)
         continue;
-      resume (fiber);
+      waiting = true;
+      if (fiber->waits && fiber->waits->generation == fiber->generation)
+        continue;
+      current = fiber;
+      threadIdx = fiber->index;
+      fiber->waits = NULL;
+      switch_to (&scheduler, &fiber->context, fiber->stack);
       ran = true;
-      left -= fiber->done;
     }
-    if (!ran) {
+    if (waiting && !ran) {
       fprintf (stderr, "emulated CUDA: block (%u, %u, %u) is stuck: not all threads reach a barrier\n",
           blockIdx.x, blockIdx.y, blockIdx.z);
       abort ();
@@ -221,6 +246,14 @@ emulated_launch (dim3 grid, dim3 block, void (*body) (void *), void *data)
 
 static std::mutex memory_lock;
 static size_t used;
+
+static int
+n_multiprocessors (void)
+{
+  const char *number = getenv ("EMULATED_GPU_MULTIPROCESSORS");
+
+  return number ? atoi (number) : 4;
+}
 
 static size_t
 total_memory (void)
@@ -277,7 +310,7 @@ cudaGetDeviceProperties (struct cudaDeviceProp * prop, int device)
   memset (prop, 0, sizeof *prop);
   strcpy (prop->name, "emulated GPU");
   prop->major = 9;
-  prop->multiProcessorCount = 4;
+  prop->multiProcessorCount = n_multiprocessors ();
   prop->totalGlobalMem = total_memory ();
   return device == 0 ? cudaSuccess : cudaErrorInvalidDevice;
 }
@@ -285,7 +318,7 @@ cudaGetDeviceProperties (struct cudaDeviceProp * prop, int device)
 cudaError_t
 cudaDeviceGetAttribute (int *value, enum cudaDeviceAttr attribute, int device)
 {
-  *value = attribute == cudaDevAttrMultiProcessorCount ? 4
+  *value = attribute == cudaDevAttrMultiProcessorCount ? n_multiprocessors ()
       : attribute == cudaDevAttrComputeCapabilityMajor ? 9 : 0;
   return cudaSuccess;
 }
