@@ -74,19 +74,41 @@ grad_store (__nv_bfloat16 * p, float value)
   *p = __float2bfloat16 (value);
 }
 
+/* V values as they lie in memory: loads can come first, in a batch, and be converted when their values are used. */
+template < int V, class T > struct alignas (V * sizeof (T)) GradPack
+{
+  T v[V];
+
+  __device__ __forceinline__ float operator[] (int i) const { return grad_load (v + i); }
+};
+
+/* A bfloat16 is the upper half of a float: one operation each, where taking halves apart takes three. */
+template < int V > requires (V % 2 == 0)
+struct alignas (V * 2) [[gnu::may_alias]] GradPack < V, __nv_bfloat16 >
+{
+  unsigned words[V / 2];
+
+  __device__ __forceinline__ float operator[] (int i) const
+  {
+    return __uint_as_float (i % 2 ? words[i / 2] & 0xffff0000u : words[i / 2] << 16);
+  }
+};
+
+template < int V, class T > static __device__ __forceinline__ GradPack < V, T >
+grad_load_pack (const T * p)
+{
+  return *(const GradPack < V, T > *)p;
+}
+
 /* V values at once, V · sizeof (T) = 4, 8 or 16 bytes, aligned to that, or V = 1. */
 template < int V, class T > static __device__ __forceinline__ void
 grad_load_vector (const T * p, float *values)
 {
-  struct alignas (V * sizeof (T)) Vector
-  {
-    T v[V];
-  };
-  Vector vector = *(const Vector *) p;
+  GradPack < V, T > pack = grad_load_pack < V > (p);
 
 #pragma unroll
   for (int i = 0; i < V; i++)
-    values[i] = grad_load (&vector.v[i]);
+    values[i] = pack[i];
 }
 
 template < int V, class T > static __device__ __forceinline__ void

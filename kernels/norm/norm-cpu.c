@@ -8,12 +8,11 @@
  * Memory bound. Training reads x twice; backward reads x, dy and, with ReLU, y twice each. The
  * second pass walks backwards, so that it begins with what the first one left in the cache. */
 #define GRAD_REAL gfloat
-#include "norm-planes.h"
+#include "norm-body.h"
 #include "norm-fold.h"
+#include "norm-planes.h"
 #include "kernels/cpu.h"
 #include "kernels/kernels.h"
-
-#include <math.h>
 
 #define LANES GRAD_NORM_LANES
 #define GROUP 64                /* channels that one thread adds up at a time */
@@ -161,15 +160,11 @@ run_groups (Job * job, GradParallelFunc func)
   grad_parallel_for ((job->self->desc.c + GROUP - 1) / GROUP, func, job);
 }
 
-/* y = scale (x - mean) + shift; what rounding mean to float loses goes into shift */
 static void
 set_affine (CpuPlan * self, gint c, gdouble mean, gdouble var, gfloat gamma, gfloat beta)
 {
-  gdouble scale = gamma / sqrt (var + self->desc.eps);
-
-  self->mean[c] = mean;
-  self->scale[c] = scale;
-  self->shift[c] = beta - scale * (mean - self->mean[c]);
+  grad_norm_affine (mean, var, self->desc.eps, gamma, beta, self->mean + c, self->scale + c,
+      self->shift + c);
 }
 
 static void
@@ -284,16 +279,9 @@ backward (GradPlan * plan, const GradTensor * x, const GradTensor * y, const Gra
   job.dresidual = dresidual ? grad_tensor_data (dresidual) : NULL;
   grad_parallel_for (job.n_planes, sums_plane, &job);
   run_groups (&job, combine_sums);
-  for (gint c = 0; c < d->c; c++) {
-    gdouble inv = 1 / sqrt (vars[c] + (gdouble) d->eps), scale = gammas[c] * inv;
-    gdouble sum_dz = self->total[0][c], sum_dz_xhat = self->total[1][c] * inv;
-
-    dgammas[c] = sum_dz_xhat + (accumulate ? dgammas[c] : 0);
-    dbetas[c] = sum_dz + (accumulate ? dbetas[c] : 0);
-    self->scale[c] = scale;
-    self->slope[c] = -scale * inv * sum_dz_xhat / count;
-    self->shift[c] = -scale * sum_dz / count;
-  }
+  for (gint c = 0; c < d->c; c++)
+    grad_norm_gradient (self->total[0][c], self->total[1][c], count, vars[c], d->eps, gammas[c],
+        accumulate, dgammas + c, dbetas + c, self->scale + c, self->slope + c, self->shift + c);
   grad_parallel_for (job.n_planes, backward_plane, &job);
   return TRUE;
 }
@@ -308,12 +296,9 @@ update_running (GradPlan * plan, const GradTensor * mean, const GradTensor * var
   const gfloat *offsets = offset ? grad_tensor_data (offset) : NULL;
   gfloat *rm = grad_tensor_data (running_mean), *rv = grad_tensor_data (running_var);
   gdouble count = (gdouble) d->n * d->h * d->w;
-  gfloat unbiased = count > 1 ? count / (count - 1) : 1;
 
-  for (gint c = 0; c < d->c; c++) {
-    rm[c] += momentum * (means[c] + (offsets ? offsets[c] : 0) - rm[c]);
-    rv[c] += momentum * (vars[c] * unbiased - rv[c]);
-  }
+  for (gint c = 0; c < d->c; c++)
+    grad_norm_running (means[c], vars[c], offsets ? offsets[c] : 0, count, momentum, rm + c, rv + c);
   return TRUE;
 }
 

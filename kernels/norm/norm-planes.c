@@ -5,6 +5,7 @@
  * Sums are made in float over SPAN elements, beyond that in double. Each loop is made of rounds of
  * LANES elements, and a last one that is shorter. */
 #define GRAD_REAL gfloat
+#include "norm-body.h"
 #include "norm-planes.h"
 #include "kernels/cpu.h"
 #include "kernels/elementwise/elementwise-body.h"
@@ -97,7 +98,7 @@ forward_round (const gfloat * x, const gfloat * residual, gfloat * y, gsize widt
 {
   GRAD_IVDEP
   for (gsize l = 0; l < width; l++) {
-    gfloat z = (x[l] - a->mean[l]) * a->scale[l] + a->shift[l];
+    gfloat z = grad_norm_forward (x[l], a->mean[l], a->scale[l], a->shift[l]);
 
     if (add)
       z += residual[l];
@@ -210,7 +211,7 @@ backward_round (const gfloat * x, const gfloat * y, const gfloat * dy, gfloat * 
   for (gsize l = 0; l < width; l++) {
     gfloat dz = relu ? grad_relu_backward (y[l], dy[l]) : dy[l];
 
-    dx[l] = g->scale[l] * dz + (g->slope[l] * (x[l] - g->mean[l]) + g->shift[l]);
+    dx[l] = grad_norm_backward (dz, x[l], g->mean[l], g->scale[l], g->slope[l], g->shift[l]);
   }
 }
 

@@ -4,6 +4,7 @@
  * x, residual, y and their gradients: (N, C, H, W), the rest (C); dense doubles.
  * dgamma and dbeta = or +=, all other outputs =; deterministic. */
 #define GRAD_REAL gdouble
+#include "norm-body.h"
 #include "kernels/elementwise/elementwise-body.h"
 #include "kernels/kernels.h"
 #include "norm-fold.h"
@@ -145,12 +146,9 @@ update_running (GradPlan * plan, const GradTensor * mean, const GradTensor * var
   const gdouble *offsets = offset ? grad_tensor_data (offset) : NULL;
   gdouble *rm = grad_tensor_data (running_mean), *rv = grad_tensor_data (running_var);
   gdouble count = (gdouble) d->n * d->h * d->w;
-  gdouble unbiased = count > 1 ? count / (count - 1) : 1;
 
-  for (gint c = 0; c < d->c; c++) {
-    rm[c] += momentum * (means[c] + (offsets ? offsets[c] : 0) - rm[c]);
-    rv[c] += momentum * (vars[c] * unbiased - rv[c]);
-  }
+  for (gint c = 0; c < d->c; c++)
+    grad_norm_running (means[c], vars[c], offsets ? offsets[c] : 0, count, momentum, rm + c, rv + c);
   return TRUE;
 }
 

@@ -59,6 +59,32 @@ assert_same_bits (GradTensor * a, GradTensor * b)
   g_assert_cmpmem (as, size, bs, size);
 }
 
+/* |got - expected| <= tolerance * max |expected|, and half of the last bit more where that is stored as bfloat16 */
+static inline void
+assert_close_stored (GradTensor * got, GradTensor * expected, gdouble tolerance)
+{
+  gsize n = grad_shape_n_elements (grad_tensor_get_shape (expected));
+  g_autofree gfloat *a = test_download (got), *b = test_download (expected);
+  gdouble half = test_stored (got, 1 + 1 / 512.f) == 1 ? 1 / 256. : 0, scale = 0;
+
+  for (gsize i = 0; i < n; i++)
+    scale = MAX (scale, fabs (b[i]));
+  for (gsize i = 0; i < n; i++)
+    if (!(fabs ((gdouble) a[i] - b[i]) <= tolerance * scale + half * fabs (b[i])))
+      g_error ("element %" G_GSIZE_FORMAT " is %g, expected %g; the largest is %g, allowed %g of it", i, a[i],
+          b[i], scale, tolerance);
+}
+
+/* Gives a tensor the values that another one has in its storage. */
+static inline void
+copy_stored (GradTensor * to, GradTensor * from)
+{
+  gsize size = grad_shape_n_elements (grad_tensor_get_shape (to)) * sizeof (gfloat);
+  g_autofree gfloat *values = test_download (from);
+
+  g_assert_true (grad_tensor_upload (to, values, size, NULL));
+}
+
 /* Checks dx of the reference device: df/dx(i) by central differences, f being what `func`
  * computes. */
 static inline void

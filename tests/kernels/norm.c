@@ -169,6 +169,7 @@ static const struct
 {
   gint n, c, h, w;
   gfloat low, high;
+  gfloat first;                 /* the first value of every channel, unless 0 */
 } cases[] = {
   {2, 3, 4, 5, -1, 1},
   {3, 32, 5, 7, -1, 1},
@@ -178,48 +179,66 @@ static const struct
   {3, 5, 1, 1, -1, 1},
   {5, 40, 6, 6, -1, 1},
   {2, 144, 3, 3, -3, 1},
+  {1, 264, 3, 5, -1, 1},
+  {1, 1, 37, 41, -1, 1},
   {1, 2, 300, 40, -1, 1},       /* a plane of several spans */
   {2, 16, 30, 41, -1, 1},
+  {1, 64, 40, 41, -1, 1},
   {4, 16, 13, 9, 99.98, 100.02},        /* ill-conditioned: the mean is 10^4 standard deviations */
   {4, 3, 13, 9, 99.98, 100.02},
+  {4, 16, 13, 9, 98, 102},      /* of whose values bfloat16 has several */
+  {1, 3, 120, 100, 0, 1, 128}, /* one that has nothing to do with the others */
+  {1, 16, 120, 20, 0, 1, 128},
 };
 
 static void
-compare (GradDevice * ref, GradDevice * device, const GradNormDesc * desc, gfloat low, gfloat high)
+replace_first (Norm * s, gfloat value)
+{
+  g_autofree gfloat *values = test_download (s->x);
+  gsize n = grad_shape_n_elements (grad_tensor_get_shape (s->x));
+
+  for (gint c = 0; c < s->desc.c; c++)
+    values[(gsize) c * s->desc.h * s->desc.w] = value;
+  g_assert_true (grad_tensor_upload (s->x, values, n * sizeof (gfloat), NULL));
+}
+
+static void
+compare (GradDevice * ref, GradDevice * device, const GradNormDesc * desc, gfloat low, gfloat high,
+    gfloat first)
 {
   g_autoptr (Norm) a = norm_new (device, desc, low, high), b = norm_new (ref, desc, low, high);
   gboolean hard = low > 10;
   gfloat tolerance = hard ? 1e-3 : 1e-5;        /* mean is handed to backward as a float */
 
+  if (first != 0)
+    replace_first (a, first);
+  copy_stored (b->x, a->x);
+  copy_stored (b->residual, a->residual);
+  copy_stored (b->dy, a->dy);
+
   forward_to (a, a->y);
   forward_to (b, b->y);
-  test_assert_close (a->y, b->y, 1e-5);
-  test_assert_close (a->mean, b->mean, 1e-6);
-  test_assert_close (a->var, b->var, 1e-5);
+  assert_close_stored (a->y, b->y, 1e-5);
+  test_assert_close_f32 (a->mean, b->mean, 1e-6);
+  test_assert_close_f32 (a->var, b->var, 1e-5);
 
   backward_to (a, a->dx, a->dresidual, FALSE);
-  replace (&b->y, test_new (ref, *grad_tensor_get_shape (a->y)));
-  {                             /* the same y, lest one that is nearly 0 be masked differently */
-    g_autofree gfloat *y = test_download (a->y);
-
-    g_assert_true (grad_tensor_upload (b->y, y, sizeof (gfloat)
-            * grad_shape_n_elements (grad_tensor_get_shape (b->y)), NULL));
-  }
+  copy_stored (b->y, a->y);     /* lest one that is nearly 0 be masked differently */
   backward_to (b, b->dx, b->dresidual, FALSE);
-  test_assert_close (a->dresidual, b->dresidual, 0);
-  test_assert_close (a->dgamma, b->dgamma, tolerance);
-  test_assert_close (a->dbeta, b->dbeta, 1e-5);
+  test_assert_close_f32 (a->dresidual, b->dresidual, 0);
+  test_assert_close_f32 (a->dgamma, b->dgamma, tolerance);
+  test_assert_close_f32 (a->dbeta, b->dbeta, 1e-5);
   if ((gint64) desc->n * desc->h * desc->w > 1)
-    test_assert_close (a->dx, b->dx, tolerance);
+    assert_close_stored (a->dx, b->dx, tolerance);
 
   for (guint with_offset = 0; with_offset < 2; with_offset++) {
     infer_to (a, with_offset, a->y);
     infer_to (b, with_offset, b->y);
-    test_assert_close (a->y, b->y, 1e-5);
+    assert_close_stored (a->y, b->y, 1e-5);
     update (a, with_offset);
     update (b, with_offset);
-    test_assert_close (a->running_mean, b->running_mean, 1e-6);
-    test_assert_close (a->running_var, b->running_var, 1e-5);
+    test_assert_close_f32 (a->running_mean, b->running_mean, 1e-6);
+    test_assert_close_f32 (a->running_var, b->running_var, 1e-5);
   }
 }
 
@@ -237,7 +256,78 @@ test_devices_agree (void)
         .add = i & 1,.relu = (i >> 1) & 1,.eps = 1e-5f
       };
 
-      compare (ref, device, &desc, cases[k].low, cases[k].high);
+      g_test_message ("%s, case %u, add %d, relu %d", *name, k, desc.add, desc.relu);
+      compare (ref, device, &desc, cases[k].low, cases[k].high, cases[k].first);
+    }
+  }
+}
+
+/* as many partial sums as a large GPU makes */
+static void
+test_many_parts (void)
+{
+  g_autoptr (GradDevice) ref = test_device ("ref");
+  GradNormDesc desc = {.n = 1,.c = 2,.h = 200,.w = 200,.relu = TRUE,.eps = 1e-5f };
+
+  for (const gchar * const *name = test_devices () + 1; *name; name++) {
+    g_autoptr (GradDevice) device = NULL;
+
+    g_setenv ("EMULATED_GPU_MULTIPROCESSORS", "132", TRUE);
+    device = test_device (*name);
+    g_unsetenv ("EMULATED_GPU_MULTIPROCESSORS");
+    compare (ref, device, &desc, 0, 1, 0);
+  }
+}
+
+/* a network that diverged must not look well */
+static void
+test_not_a_number (void)
+{
+  for (const gchar * const *name = test_devices (); *name; name++) {
+    g_autoptr (GradDevice) device = test_device (*name);
+    GradNormDesc desc = {.n = 1,.c = 16,.h = 2,.w = 2,.relu = TRUE,.eps = 1e-5f };
+    g_autoptr (Norm) s = norm_new (device, &desc, -1, 1);
+    g_autofree gfloat *x = test_download (s->x), *y = NULL;
+
+    x[5] = NAN;                 /* in channel 1 */
+    g_assert_true (grad_tensor_upload (s->x, x, 64 * sizeof (gfloat), NULL));
+    forward_to (s, s->y);
+    y = test_download (s->y);
+    for (guint i = 0; i < 64; i++)
+      g_assert_cmpint (isnan (y[i]) != 0, ==, i / 4 == 1);
+  }
+}
+
+static void
+test_fold (void)
+{
+  for (const gchar * const *name = test_devices (); *name; name++) {
+    g_autoptr (GradDevice) device = test_device (*name);
+
+    for (guint with_bias = 0; with_bias < 2; with_bias++) {
+      GradNormDesc desc = {.n = 1,.c = 5,.h = 1,.w = 1 };
+      g_autoptr (Norm) s = norm_new (device, &desc, -1, 1);
+      g_autoptr (GradTensor) w = test_random_plain (device, GRAD_SHAPE (5, 31, 3, 3), 1, -1, 1);
+      g_autoptr (GradTensor) folded = test_new_plain (device, GRAD_SHAPE (5, 31, 3, 3));
+      GradNormFold fold = { w, with_bias ? s->offset : NULL, s->gamma, s->beta, s->running_mean,
+        s->running_var, folded, s->mean, 1e-5f
+      };
+      g_autofree gfloat *weights = test_download (w), *gamma = test_download (s->gamma);
+      g_autofree gfloat *beta = test_download (s->beta), *mean = test_download (s->running_mean);
+      g_autofree gfloat *var = test_download (s->running_var), *bias = test_download (s->offset);
+      g_autofree gfloat *got = NULL, *got_bias = NULL;
+
+      TEST_RUN (device, s->ops->fold (device, &fold, &error));
+      got = test_download (folded);
+      got_bias = test_download (s->mean);
+      for (guint i = 0; i < 5 * 279; i++) {
+        guint c = i / 279;
+        gdouble scale = gamma[c] / sqrt (var[c] + 1e-5);
+
+        g_assert_cmpfloat_with_epsilon (got[i], scale * weights[i], 1e-6);
+        g_assert_cmpfloat_with_epsilon (got_bias[c],
+            beta[c] + scale * ((with_bias ? bias[c] : 0) - mean[c]), 1e-6);
+      }
     }
   }
 }
@@ -258,7 +348,7 @@ test_single_value (void)
     y = test_download (s->y);
     after = test_download (s->running_var);
     for (guint c = 0; c < 16; c++) {
-      g_assert_cmpfloat_with_epsilon (y[c], beta[c], 1e-6);
+      g_assert_cmpfloat_with_epsilon (y[c], test_stored (s->y, beta[c]), 1e-6);
       g_assert_cmpfloat_with_epsilon (after[c], 0.875f * before[c], 1e-6);
     }
   }
@@ -360,6 +450,9 @@ main (int argc, char **argv)
   g_test_add_func ("/norm/golden", test_golden);
   g_test_add_func ("/norm/gradient", test_gradient);
   g_test_add_func ("/norm/devices-agree", test_devices_agree);
+  g_test_add_func ("/norm/many-parts", test_many_parts);
+  g_test_add_func ("/norm/not-a-number", test_not_a_number);
+  g_test_add_func ("/norm/fold", test_fold);
   g_test_add_func ("/norm/single-value", test_single_value);
   g_test_add_func ("/norm/in-place", test_in_place);
   g_test_add_func ("/norm/accumulate", test_accumulate);

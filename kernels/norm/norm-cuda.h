@@ -1,0 +1,63 @@
+/* GradStreamer kernels: batch normalisation, cuda: what forward and backward have in common
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Each reduces two sums per channel: blocks add their rows, write partial sums (parts, 2, C), and a kernel of few threads
+ * adds those. */
+#pragma once
+
+#define GRAD_REAL float
+#include "kernels/cuda-rows.h"
+#include "kernels/elementwise/elementwise-body.h"
+#include "norm-body.h"
+
+#define FINISH_CHANNELS 4       /* a sector of doubles */
+
+typedef struct
+{
+  GradPlan plan;
+  GradNormDesc desc;
+} CudaPlan;
+
+gboolean grad_norm_cuda_backward (GradPlan * plan, const GradTensor * x, const GradTensor * y,
+    const GradTensor * dy, const GradTensor * gamma, const GradTensor * mean, const GradTensor * var,
+    GradTensor * dx, GradTensor * dresidual, GradTensor * dgamma, GradTensor * dbeta,
+    gboolean accumulate, GError ** error);
+
+static inline gsize
+rows_of (const GradNormDesc * d)
+{
+  return (gsize) d->n * d->h * d->w;
+}
+
+/* The threads of all rows have sums of V channels, and of V channels more. */
+template < int V, class Real > static __device__ void
+write_partials (Real * partials, const GradRows & m, int channel, Real * totals)
+{
+  Real *to = partials + (gsize) (blockIdx.x / m.chunks) * 2 * m.channels + channel;
+
+  grad_rows_sum < 2 * V > (totals);
+  if (threadIdx.y == 0)
+    for (int v = 0; v < V; v++) {
+      to[v] = totals[v];
+      to[m.channels + v] = totals[V + v];
+    }
+}
+
+/* The two sums of a channel, in the threads of row 0 */
+template < class Real > static __device__ void
+add_partials (const Real * partials, int parts, int channels, int channel, double *totals)
+{
+  totals[0] = totals[1] = 0;
+#pragma unroll 4
+  for (int p = threadIdx.y; p < parts; p += blockDim.y) {
+    totals[0] += partials[(gsize) p * 2 * channels + channel];
+    totals[1] += partials[((gsize) p * 2 + 1) * channels + channel];
+  }
+  grad_rows_sum < 2 > (totals);
+}
+
+static dim3
+finish_block (int parts)
+{
+  return dim3 (FINISH_CHANNELS, MIN (parts, GRAD_ROWS_THREADS / FINISH_CHANNELS));
+}
