@@ -18,6 +18,19 @@ grad_norm_backward (GRAD_REAL dz, GRAD_REAL x, GRAD_REAL mean, GRAD_REAL scale, 
   return scale * dz + (slope * (x - mean) + shift);
 }
 
+GRAD_BODY GRAD_REAL
+grad_norm_scale (GRAD_REAL gamma, GRAD_REAL var, GRAD_REAL eps)
+{
+  return gamma / sqrt (var + eps);
+}
+
+/* Of a convolution whose weights are multiplied by scale */
+GRAD_BODY GRAD_REAL
+grad_norm_folded_bias (GRAD_REAL scale, GRAD_REAL bias, GRAD_REAL beta, GRAD_REAL mean)
+{
+  return beta + scale * (bias - mean);
+}
+
 /* For grad_norm_forward(); what rounding the mean loses goes into shift */
 GRAD_BODY void
 grad_norm_affine (gdouble mean, gdouble var, gdouble eps, GRAD_REAL gamma, GRAD_REAL beta,

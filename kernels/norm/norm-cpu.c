@@ -9,8 +9,8 @@
  * second pass walks backwards, so that it begins with what the first one left in the cache. */
 #define GRAD_REAL gfloat
 #include "norm-body.h"
-#include "norm-planes.h"
 #include "norm-fold.h"
+#include "norm-planes.h"
 #include "kernels/cpu.h"
 #include "kernels/kernels.h"
 

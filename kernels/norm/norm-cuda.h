@@ -23,8 +23,6 @@ gboolean grad_norm_cuda_backward (GradPlan * plan, const GradTensor * x, const G
     GradTensor * dx, GradTensor * dresidual, GradTensor * dgamma, GradTensor * dbeta,
     gboolean accumulate, GError ** error);
 
-gboolean grad_norm_cuda_fold (GradDevice * device, const GradNormFold * f, GError ** error);
-
 static inline gsize
 rows_of (const GradNormDesc * d)
 {

@@ -4,7 +4,7 @@
  * Included by norm-ref.c and norm-cpu.c, which say what GRAD_REAL is. */
 #pragma once
 
-#include "kernels/body.h"
+#include "norm-body.h"
 #include "kernels/kernels.h"
 
 static gboolean
@@ -17,11 +17,11 @@ grad_norm_fold (GradDevice * device, const GradNormFold * f, GError ** error)
   GRAD_REAL *wf = grad_tensor_data (f->folded_weight), *bf = grad_tensor_data (f->folded_bias);
 
   for (gsize i = 0; i < c; i++) {
-    GRAD_REAL scale = gamma[i] / sqrt (var[i] + f->eps);
+    GRAD_REAL scale = grad_norm_scale (gamma[i], var[i], f->eps);
 
     for (gsize k = 0; k < size; k++)
       wf[i * size + k] = scale * w[i * size + k];
-    bf[i] = beta[i] + scale * ((b ? b[i] : 0) - mean[i]);
+    bf[i] = grad_norm_folded_bias (scale, b ? b[i] : 0, beta[i], mean[i]);
   }
   return TRUE;
 }

@@ -106,7 +106,7 @@ load_coefficients (const Coefficients & from, int channels, int channel, float *
       grad_rows_parameters < V > (from.offset + channel, offset);
 #pragma unroll
     for (int v = 0; v < V; v++) {
-      scale[v] /= sqrtf (var[v] + from.eps);
+      scale[v] = grad_norm_scale (scale[v], var[v], from.eps);
       shift[v] += scale[v] * offset[v];
     }
   }
@@ -268,6 +268,34 @@ update_running (GradPlan * plan, const GradTensor * mean, const GradTensor * var
   return TRUE;
 }
 
+/* A block per channel, of `size` weights */
+static __global__ void
+fold_kernel (gsize size, float eps, const float *weight, const float *bias, const float *gamma,
+    const float *beta, const float *mean, const float *var, float *folded_weight, float *folded_bias)
+{
+  int c = blockIdx.x;
+  float scale = grad_norm_scale (gamma[c], var[c], eps);
+
+  for (gsize i = threadIdx.x; i < size; i += GRAD_ROWS_THREADS)
+    folded_weight[c * size + i] = scale * weight[c * size + i];
+  if (threadIdx.x == 0)
+    folded_bias[c] = grad_norm_folded_bias (scale, bias ? bias[c] : 0, beta[c], mean[c]);
+}
+
+static gboolean
+fold (GradDevice * device, const GradNormFold * f, GError ** error)
+{
+  int channels = f->gamma->shape.dims[0];
+
+  GRAD_CUDA_LAUNCH (device, "folding a batch norm", error, channels, GRAD_ROWS_THREADS, fold_kernel,
+      grad_shape_n_elements (&f->weight->shape) / channels, f->eps,
+      grad_cuda_data < const float >(f->weight), grad_cuda_data < const float >(f->bias),
+      grad_cuda_data < const float >(f->gamma), grad_cuda_data < const float >(f->beta),
+      grad_cuda_data < const float >(f->mean), grad_cuda_data < const float >(f->var),
+      grad_cuda_data < float >(f->folded_weight), grad_cuda_data < float >(f->folded_bias));
+  return TRUE;
+}
+
 static gboolean
 supports (GradDevice * device, const GradNormDesc * desc)
 {
@@ -297,5 +325,5 @@ extern "C" const GradNormOps grad_norm_cuda_ops = {
   .forward_infer = forward_infer,
   .backward = grad_norm_cuda_backward,
   .update_running = update_running,
-  .fold = grad_norm_cuda_fold,
+  .fold = fold,
 };
