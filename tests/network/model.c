@@ -51,13 +51,12 @@ fill (GradTensor * tensor, guint64 seed, gfloat low, gfloat high)
 }
 
 void
-model_init (Model * m, const gchar * device, const gint channels[4], gint size)
+model_prepare (Model * m, const gchar * device, const gint channels[4], GradShape input)
 {
-  GradShape input = GRAD_SHAPE (batch_sizes[0], 1, size, size), logits, out;
-  g_autoptr (GPtrArray) list = NULL;
+  GradShape logits, out;
   g_autoptr (GError) error = NULL;
 
-  *m = (Model) {.size = size };
+  *m = (Model) {.size = input.dims[2] };
   m->device = test_device (device);
   m->network = grad_network_new ("test");
   m->graph = grad_graph_new ();
@@ -68,6 +67,14 @@ model_init (Model * m, const gchar * device, const gint channels[4], gint size)
   g_assert_no_error (error);
   grad_unit_prepare (m->loss, m->device, m->network->store, &logits, 1, &out, &error);
   g_assert_no_error (error);
+}
+
+void
+model_init (Model * m, const gchar * device, const gint channels[4], gint size)
+{
+  g_autoptr (GPtrArray) list = NULL;
+
+  model_prepare (m, device, channels, GRAD_SHAPE (batch_sizes[0], 1, size, size));
   for (guint i = 0; i < N_PROJECTIONS; i++)
     m->projections[i] = test_random_plain (m->device, GRAD_SHAPE (MAX_VALUES), 300 + i, -1, 1);
 
@@ -90,7 +97,7 @@ void
 model_clear (Model * m)
 {
   for (guint i = 0; i < N_PROJECTIONS; i++)
-    grad_tensor_unref (m->projections[i]);
+    g_clear_pointer (&m->projections[i], grad_tensor_unref);
   g_object_unref (m->loss);
   g_object_unref (m->graph);
   g_object_unref (m->network);
@@ -98,21 +105,16 @@ model_clear (Model * m)
 }
 
 gdouble
-model_forward (Model * m, guint number, GradNode ** root)
+model_compute (Model * m, GradTensor * x, const gint * labels, GradNode ** root)
 {
   static const gboolean never = FALSE;
-  guint b = number % N_BATCHES;
-  gint n = batch_sizes[b], labels[8];
-  g_autoptr (GradTensor) x = test_random (m->device, GRAD_SHAPE (n, 1, m->size, m->size),
-      1000 + b, 0, 1);
+  gint n = x->shape.dims[0];
   GradValue input = { x, NULL }, logits, output;
   g_autoptr (GError) error = NULL;
   GradStep *step = NULL;
   gdouble loss;
   guint correct;
 
-  for (gint i = 0; i < n; i++)
-    labels[i] = (7 * i + 3 * b) % 10;
   grad_loss_unit_set_labels (m->loss, labels, n);
   if (root != NULL)
     g_assert_true (grad_network_enter (m->network, GRAD_PHASE_TRAIN, 1, ++m->sequence, &never,
@@ -130,18 +132,38 @@ model_forward (Model * m, guint number, GradNode ** root)
   return loss / n;
 }
 
-gdouble
-model_train (Model * m, guint number, gdouble learning_rate)
+void
+model_update (Model * m, GradNode * root, gdouble learning_rate)
 {
   GradAdamOptions options = GRAD_ADAM_DEFAULTS;
-  g_autoptr (GradNode) root = NULL;
   g_autoptr (GError) error = NULL;
-  gdouble loss = model_forward (m, number, &root);
 
   options.learning_rate = learning_rate;
   if (!grad_network_backward (m->network, root, FALSE, NULL, NULL, &error)
       || !grad_network_update_adam (m->network, &options, &error)
       || !grad_network_commit (m->network, &error))
     g_assert_no_error (error);
+}
+
+gdouble
+model_forward (Model * m, guint number, GradNode ** root)
+{
+  guint b = number % N_BATCHES;
+  gint n = batch_sizes[b], labels[8];
+  g_autoptr (GradTensor) x = test_random (m->device, GRAD_SHAPE (n, 1, m->size, m->size),
+      1000 + b, 0, 1);
+
+  for (gint i = 0; i < n; i++)
+    labels[i] = (7 * i + 3 * b) % 10;
+  return model_compute (m, x, labels, root);
+}
+
+gdouble
+model_train (Model * m, guint number, gdouble learning_rate)
+{
+  g_autoptr (GradNode) root = NULL;
+  gdouble loss = model_forward (m, number, &root);
+
+  model_update (m, root, learning_rate);
   return loss;
 }
