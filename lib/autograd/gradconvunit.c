@@ -181,6 +181,7 @@ fold (GradConvUnit * self, GradDevice * device, GError ** error)
     return FALSE;
   }
   grad_tensor_touch (self->folded_weight);
+  grad_tensor_touch (self->folded_bias);
   return TRUE;
 }
 

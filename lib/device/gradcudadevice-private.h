@@ -22,6 +22,11 @@ enum
 cudaStream_t grad_cuda_device_stream (GradDevice * device);
 guint grad_cuda_device_n_multiprocessors (GradDevice * device);
 
+#ifdef HAVE_CUDNN
+/* The device's cuDNN (kernels/cudnn.h), made by the first call; only in the compute thread */
+struct _GradCudnn *grad_cuda_device_cudnn (GradDevice * device, GError ** error);
+#endif
+
 /* FALSE, and an error that says what failed on which device, unless status is success. */
 gboolean grad_cuda_check (GradDevice * device, cudaError_t status, const gchar * what,
     GError ** error);

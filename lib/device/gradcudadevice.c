@@ -5,6 +5,9 @@
 #include "config.h"
 #include "gradcudadevice-private.h"
 #include "kernels/kernels.h"
+#ifdef HAVE_CUDNN
+#include "kernels/cudnn.h"
+#endif
 #ifdef HAVE_GSTCUDA
 #include "gradgstcuda.h"
 #endif
@@ -35,6 +38,9 @@ struct _GradCudaDevice
   gint index;
   guint n_multiprocessors;
   cudaStream_t stream;
+#ifdef HAVE_CUDNN
+  GradCudnn *cudnn;             /* NULL until somebody wants it */
+#endif
 
   GMutex lock;                  /* guards the rest */
   Staging uploads[N_UPLOADS], download;
@@ -80,6 +86,20 @@ grad_cuda_device_n_multiprocessors (GradDevice * device)
 {
   return GRAD_CUDA_DEVICE (device)->n_multiprocessors;
 }
+
+#ifdef HAVE_CUDNN
+GradCudnn *
+grad_cuda_device_cudnn (GradDevice * device, GError ** error)
+{
+  GradCudaDevice *self = GRAD_CUDA_DEVICE (device);
+  struct cudaDeviceProp prop;
+
+  if (self->cudnn == NULL && grad_cuda_check (device, cudaGetDeviceProperties (&prop, self->index),
+          "asking for properties", error))
+    self->cudnn = grad_cudnn_new (device, self->stream, prop.name, error);
+  return self->cudnn;
+}
+#endif
 
 gboolean
 grad_cuda_check (GradDevice * device, cudaError_t status, const gchar * what, GError ** error)
@@ -347,6 +367,9 @@ grad_cuda_device_finalize (GObject * object)
   if (self->stream != NULL) {
     enter (self, NULL);
     cudaStreamSynchronize (self->stream);
+#ifdef HAVE_CUDNN
+    grad_cudnn_free (self->cudnn);
+#endif
     for (guint i = 0; i < N_UPLOADS; i++)
       free_staging (&self->uploads[i]);
     free_staging (&self->download);

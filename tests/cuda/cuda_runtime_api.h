@@ -21,6 +21,7 @@ typedef enum
 } cudaError_t;
 typedef struct EmulatedStream *cudaStream_t;
 typedef struct EmulatedEvent *cudaEvent_t;
+typedef struct EmulatedGraph *cudaGraph_t;      /* cuDNN's headers know it */
 enum cudaMemcpyKind
 { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice,
   cudaMemcpyDefault
@@ -31,6 +32,7 @@ enum cudaDeviceAttr
 };
 #define cudaStreamNonBlocking 1
 #define cudaStreamLegacy ((cudaStream_t) 1)
+#define cudaEventDefault 0
 #define cudaEventDisableTiming 2
 
 struct cudaDeviceProp
