@@ -1,9 +1,10 @@
 /* GradStreamer kernels: how CUDA kernels walk rows of channels
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Pictures are a matrix of N H W rows and C columns. A thread has V neighbouring channels, 16 bytes; threadIdx.x counts such groups,
- * threadIdx.y rows. A block is at most 32 groups wide (512 bytes), so that blocks of few rows need not write sums of many channels;
- * blocks that lie side by side have neighbouring numbers. Narrow rows follow each other without a gap. */
+ * Pictures are a matrix of N H W rows and C columns. A thread has V neighbouring channels, 16 bytes; threadIdx.x counts
+ * such groups, threadIdx.y rows. A block is at most 32 groups wide (512 bytes), so that blocks of few rows need not write
+ * sums of many channels; blocks that lie side by side have neighbouring numbers. Narrow rows follow each other without a
+ * gap. */
 #pragma once
 
 #include "kernels/cuda.h"
@@ -119,7 +120,8 @@ grad_rows_sum (Real * values)
   }
 }
 
-/* Calls func<T, V> (…) for the tensor's layout and channels: 16 bytes at a time, or one value where that does not come out even */
+/* Calls func<T, V> (…) for the tensor's layout and channels: V values are 16 bytes, or one where that does not come out
+ * even. */
 #define GRAD_ROWS_DISPATCH_TYPE(T, channels, func, ...) \
   ((channels) % GradWidth < T >::value == 0 ? func < T, GradWidth < T >::value > (__VA_ARGS__) \
       : func < T, 1 > (__VA_ARGS__))
