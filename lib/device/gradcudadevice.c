@@ -49,14 +49,6 @@ struct _GradCudaDevice
 
 G_DEFINE_FINAL_TYPE (GradCudaDevice, grad_cuda_device, GRAD_TYPE_DEVICE);
 
-#pragma weak grad_conv_cudnn_ops
-#pragma weak grad_conv_cuda_ops
-#pragma weak grad_norm_cuda_ops
-#pragma weak grad_pool_cuda_ops
-#pragma weak grad_linear_cuda_ops
-#pragma weak grad_loss_cuda_ops
-#pragma weak grad_optim_cuda_ops
-#pragma weak grad_resize_cuda_ops
 static const GradKernels cuda_kernels = {
 #ifdef HAVE_CUDNN
   .conv = &grad_conv_cudnn_ops,
