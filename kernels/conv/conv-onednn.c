@@ -24,14 +24,15 @@ typedef struct
 /* Winograd multiplies 2.25 to 4 times less and loses about one decimal digit. oneDNN 2.x has it
  * behind `auto`, for 3x3 kernels of stride 1; 3.x has it no more and takes `auto` for direct. It
  * computes tiles of 4x4 outputs and transforms the weights at every call, which pays only with many
- * tiles: measured with AVX-512, 64 to 512 channels and batches of 1 to 256, from about these on. */
+ * tiles: measured with AVX-512, 64 to 512 channels and batches of 1 to 256, from about these on. Of
+ * a 2x2 output it would compute 16 values for 4 that count: no multiplication is saved. */
 static dnnl_alg_kind_t
 algorithm (const GradConvDesc * d, dnnl_prop_kind_t direction)
 {
   gsize n_tiles = (gsize) d->n * ((d->oh + 3) / 4) * ((d->ow + 3) / 4);
 
-  return n_tiles >= (direction == dnnl_backward_weights ? 64 : 128) ? dnnl_convolution_auto
-      : dnnl_convolution_direct;
+  return d->oh * d->ow > 4 && n_tiles >= (direction == dnnl_backward_weights ? 64 : 128)
+      ? dnnl_convolution_auto : dnnl_convolution_direct;
 }
 
 static void
