@@ -130,13 +130,3 @@ template < class T > struct GradWidth
 {
   static const int value = 16 / sizeof (T);
 };
-
-/* The sum over the warp, in every lane, in the same order every time */
-static __device__ __forceinline__ float
-grad_warp_sum (float value)
-{
-#pragma unroll
-  for (int flip = 16; flip > 0; flip /= 2)
-    value += __shfl_xor_sync (~0u, value, flip);
-  return value;
-}

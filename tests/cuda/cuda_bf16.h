@@ -6,8 +6,6 @@
 
 struct alignas (2) __nv_bfloat16
 { uint16_t bits; };
-struct alignas (4) __nv_bfloat162
-{ __nv_bfloat16 x, y; };
 
 static inline float
 __bfloat162float (__nv_bfloat16 value)
@@ -24,16 +22,4 @@ __float2bfloat16 (float value)
   if (value != value)
     return { 0x7fff };
   return { (uint16_t) ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) };
-}
-
-static inline float2
-__bfloat1622float2 (__nv_bfloat162 value)
-{
-  return { __bfloat162float (value.x), __bfloat162float (value.y) };
-}
-
-static inline __nv_bfloat162
-__float22bfloat162_rn (float2 value)
-{
-  return { __float2bfloat16 (value.x), __float2bfloat16 (value.y) };
 }

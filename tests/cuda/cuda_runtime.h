@@ -36,16 +36,11 @@ struct alignas (8) uint2
 { unsigned x, y; };
 struct alignas (16) uint4
 { unsigned x, y, z, w; };
-static inline float2 make_float2 (float x, float y) { return { x, y }; }
 static inline float4 make_float4 (float x, float y, float z, float w) { return { x, y, z, w }; }
-static inline uint4 make_uint4 (unsigned x, unsigned y, unsigned z, unsigned w) { return { x, y, z, w }; }
 
 static inline int min (int a, int b) { return a < b ? a : b; }
 static inline int max (int a, int b) { return a > b ? a : b; }
-static inline float rsqrtf (float x) { return 1 / sqrtf (x); }
 template < class T > static inline T __ldg (const T * p) { return *p; }
-static inline int __float_as_int (float x) { int i; memcpy (&i, &x, 4); return i; }
-static inline float __int_as_float (int i) { float x; memcpy (&x, &i, 4); return x; }
 static inline float __uint_as_float (unsigned i) { float x; memcpy (&x, &i, 4); return x; }
 static inline unsigned __float_as_uint (float x) { unsigned i; memcpy (&i, &x, 4); return i; }
 
@@ -57,7 +52,6 @@ void *emulated_exchange (const void *value, size_t size, int lane);
 
 #define __syncthreads() emulated_sync_block ()
 static inline void __syncwarp (unsigned mask = ~0u) { emulated_sync_warp (); }
-static inline void __threadfence (void) { }
 
 static inline int
 emulated_lane (void)
@@ -81,14 +75,6 @@ template < class T > static inline T
 __shfl_xor_sync (unsigned mask, T value, int flip, int width = 32)
 {
   return __shfl_sync (mask, value, (emulated_lane () % width) ^ flip, width);
-}
-
-template < class T > static inline T
-__shfl_down_sync (unsigned mask, T value, int delta, int width = 32)
-{
-  int lane = emulated_lane () % width;
-
-  return __shfl_sync (mask, value, lane + delta < width ? lane + delta : lane, width);
 }
 
 /* Runs a grid, block by block. */

@@ -26,10 +26,6 @@ enum cudaMemcpyKind
 { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice,
   cudaMemcpyDefault
 };
-enum cudaDeviceAttr
-{ cudaDevAttrMultiProcessorCount = 16, cudaDevAttrComputeCapabilityMajor = 75,
-  cudaDevAttrComputeCapabilityMinor = 76
-};
 #define cudaStreamNonBlocking 1
 #define cudaStreamLegacy ((cudaStream_t) 1)
 #define cudaEventDefault 0
@@ -44,10 +40,8 @@ struct cudaDeviceProp
 
 cudaError_t cudaGetDeviceCount (int *count);
 cudaError_t cudaGetDeviceProperties (struct cudaDeviceProp *prop, int device);
-cudaError_t cudaDeviceGetAttribute (int *value, enum cudaDeviceAttr attribute, int device);
 cudaError_t cudaSetDevice (int device);
 cudaError_t cudaGetDevice (int *device);
-cudaError_t cudaDeviceSynchronize (void);
 cudaError_t cudaMemGetInfo (size_t *free, size_t *total);
 cudaError_t cudaMalloc (void **data, size_t size);
 cudaError_t cudaFree (void *data);

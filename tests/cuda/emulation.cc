@@ -316,14 +316,6 @@ cudaGetDeviceProperties (struct cudaDeviceProp * prop, int device)
 }
 
 cudaError_t
-cudaDeviceGetAttribute (int *value, enum cudaDeviceAttr attribute, int device)
-{
-  *value = attribute == cudaDevAttrMultiProcessorCount ? n_multiprocessors ()
-      : attribute == cudaDevAttrComputeCapabilityMajor ? 9 : 0;
-  return cudaSuccess;
-}
-
-cudaError_t
 cudaMemGetInfo (size_t *free, size_t *total)
 {
   *total = total_memory ();
@@ -333,7 +325,6 @@ cudaMemGetInfo (size_t *free, size_t *total)
 
 cudaError_t cudaSetDevice (int device) { return device == 0 ? cudaSuccess : cudaErrorInvalidDevice; }
 cudaError_t cudaGetDevice (int *device) { *device = 0; return cudaSuccess; }
-cudaError_t cudaDeviceSynchronize (void) { return cudaSuccess; }
 
 cudaError_t
 cudaMallocHost (void **data, size_t size)
