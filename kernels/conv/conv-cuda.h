@@ -77,6 +77,26 @@ grad_conv_loop_blocks (GradDevice * device, gsize n, guint threads)
   return MIN (grad_cuda_blocks (n, threads), grad_cuda_device_n_multiprocessors (device) * 8);
 }
 
+/* One product of a thread's tile of 8 rows, in two groups of 4 that are 32 apart, and N columns, in groups of
+ * up to 4: both lie in shared memory. */
+template < int N > static __device__ __forceinline__ void
+grad_conv_multiply (const float *rows, int row, const float *columns, int column, float (&sums)[8][N])
+{
+  const int W = N < 4 ? N : 4;
+  float a[8], b[N];
+
+  grad_load_vector < 4 > (rows + row * 4, a);
+  grad_load_vector < 4 > (rows + 32 + row * 4, a + 4);
+#pragma unroll
+  for (int h = 0; h < N; h += 4)
+    grad_load_vector < W > (columns + h * 8 + column * W, b + h);
+#pragma unroll
+  for (int r = 0; r < 8; r++)
+#pragma unroll
+    for (int v = 0; v < N; v++)
+      sums[r][v] += a[r] * b[v];
+}
+
 /* N neighbouring values of the result, of which the first `n` exist: y = [relu] (value [+ bias] [+
  * residual]). `whole`: all exist and are aligned. Bias and residual may be NULL. */
 template < int N, class T > static __device__ __forceinline__ void

@@ -86,20 +86,8 @@ parts_kernel (const T * x, const T * dy, float *parts, const Sum g)
     }
     if (s >= 0)
 #pragma unroll 2
-      for (int k = 0; k < DEPTH; k++) {
-        float a[8], b[N];
-
-        grad_load_vector < 4 > (&xs[s & 1][k][tx * 4], a);
-        grad_load_vector < 4 > (&xs[s & 1][k][32 + tx * 4], a + 4);
-#pragma unroll
-        for (int h = 0; h < N; h += 4)
-          grad_load_vector < N < 4 ? N : 4 > (&ys[s & 1][k][h * 8 + ty * (N < 4 ? N : 4)], b + h);
-#pragma unroll
-        for (int r = 0; r < 8; r++)
-#pragma unroll
-          for (int v = 0; v < N; v++)
-            sums[r][v] += a[r] * b[v];
-      }
+      for (int k = 0; k < DEPTH; k++)
+        grad_conv_multiply < N > (xs[s & 1][k], tx, ys[s & 1][k], ty, sums);
     if (s + 1 < steps) {
 #pragma unroll
       for (int k = 0; k < LOADS; k++)
