@@ -1,105 +1,14 @@
-/* GradStreamer kernels: which of cuDNN's plans is fastest: measured once, remembered in a file
+/* GradStreamer kernels: which of cuDNN's plans is fastest: measured once and remembered
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Lines that cannot be read are dropped; a choice that no longer builds is measured anew.
- * Processes that write at the same time may lose a line of each other's, which then is measured
- * again, nothing worse. */
+ * A choice that no longer builds is measured anew. */
+#include "kernels/choices.h"
 #include "kernels/cudnn.h"
 #include "lib/device/gradcudadevice-private.h"
-
-#include <string.h>
 
 #define GST_CAT_DEFAULT grad_cudnn_debug_category ()
 
 #define N_RUNS 3                /* that are timed, after one that is not */
-
-static GMutex lock;
-static GHashTable *choices;     /* key -> choice; NULL: the file has not been read */
-
-static gchar *
-choices_path (void)
-{
-  return g_build_filename (g_get_user_cache_dir (), "gradstreamer", "cudnn-plans", NULL);
-}
-
-/* "62 2=4 13=0": numbers only, as what comes from a file goes to cuDNN */
-static gboolean
-is_choice (const gchar * text)
-{
-  return g_regex_match_simple ("^[0-9]{1,9}( [0-9]{1,9}=-?[0-9]{1,9})*$", text,
-      G_REGEX_DOLLAR_ENDONLY, 0);
-}
-
-/* What the process knows already stays. */
-static void
-read_choices (void)
-{
-  g_autofree gchar *path = choices_path (), *text = NULL;
-  g_auto (GStrv) lines = NULL;
-
-  if (choices == NULL)
-    choices = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
-  if (!g_file_get_contents (path, &text, NULL, NULL) || !g_utf8_validate (text, -1, NULL))
-    return;
-  lines = g_strsplit (text, "\n", -1);
-  for (gchar ** line = lines; *line != NULL; line++) {
-    gchar *tab = strchr (*line, '\t');
-
-    if (tab == NULL || tab == *line || !is_choice (tab + 1))
-      continue;
-    *tab = '\0';
-    if (!g_hash_table_contains (choices, *line))
-      g_hash_table_insert (choices, g_strdup (*line), g_strdup (tab + 1));
-  }
-}
-
-static void
-write_choices (void)
-{
-  g_autofree gchar *path = choices_path (), *dir = g_path_get_dirname (path);
-  g_autoptr (GList) keys = g_list_sort (g_hash_table_get_keys (choices), (GCompareFunc) strcmp);
-  g_autoptr (GString) text = g_string_new ("");
-  g_autoptr (GError) error = NULL;
-
-  for (GList * key = keys; key != NULL; key = key->next)
-    g_string_append_printf (text, "%s\t%s\n", (gchar *) key->data,
-        (gchar *) g_hash_table_lookup (choices, key->data));
-  g_mkdir_with_parents (dir, 0700);
-  if (!g_file_set_contents_full (path, text->str, text->len, G_FILE_SET_CONTENTS_CONSISTENT, 0666,
-          &error))
-    GST_INFO ("choices of plans are not remembered: %s", error->message);
-}
-
-gchar *
-grad_cudnn_choice_find (const gchar * key)
-{
-  gchar *choice;
-
-  g_mutex_lock (&lock);
-  if (choices == NULL)
-    read_choices ();
-  choice = g_strdup (g_hash_table_lookup (choices, key));
-  g_mutex_unlock (&lock);
-  return choice;
-}
-
-void
-grad_cudnn_choice_keep (const gchar * key, const gchar * choice)
-{
-  g_mutex_lock (&lock);
-  read_choices ();
-  g_hash_table_replace (choices, g_strdup (key), g_strdup (choice));
-  write_choices ();
-  g_mutex_unlock (&lock);
-}
-
-void
-grad_cudnn_choice_forget (void)
-{
-  g_mutex_lock (&lock);
-  g_clear_pointer (&choices, g_hash_table_unref);
-  g_mutex_unlock (&lock);
-}
 
 static gint
 compare_floats (gconstpointer a, gconstpointer b)
@@ -197,7 +106,7 @@ time_plans (GradCudnn * cudnn, GradCudnnGraph * graph, GPtrArray * plans)
 static gchar *
 choice_key (GradCudnn * cudnn, GradCudnnGraph * graph)
 {
-  return g_strdup_printf ("%" G_GSIZE_FORMAT "|%s|%s|%s", cudnnGetVersion (), cudnn->gpu,
+  return g_strdup_printf ("cudnn %" G_GSIZE_FORMAT "|%s|%s|%s", cudnnGetVersion (), cudnn->gpu,
       cudnn->precision == GRAD_PRECISION_BF16 ? "bf16"
       : cudnn->precision == GRAD_PRECISION_TF32 ? "tf32" : "f32", graph->text->str);
 }
@@ -207,7 +116,7 @@ grad_cudnn_plan_new (GradCudnn * cudnn, GradCudnnGraph * graph, GError ** error)
 {
   gboolean timed = cudnn->device != NULL && !cudnn->deterministic;
   g_autofree gchar *key = choice_key (cudnn, graph);
-  g_autofree gchar *choice = timed ? grad_cudnn_choice_find (key) : NULL;
+  g_autofree gchar *choice = timed ? grad_choice_find (key) : NULL;
   g_autoptr (GPtrArray) plans = NULL;
   gint fastest = -1;
 
@@ -223,6 +132,6 @@ grad_cudnn_plan_new (GradCudnn * cudnn, GradCudnnGraph * graph, GError ** error)
   if (plans == NULL)
     return NULL;
   if (timed && (fastest = time_plans (cudnn, graph, plans)) >= 0)
-    grad_cudnn_choice_keep (key, grad_cudnn_plan_get_choice (plans->pdata[fastest]));
+    grad_choice_keep (key, grad_cudnn_plan_get_choice (plans->pdata[fastest]));
   return g_ptr_array_steal_index (plans, MAX (fastest, 0));
 }

@@ -196,6 +196,17 @@ create_knob (gint64 type, gint64 value, GError ** error)
   return NULL;
 }
 
+/* "62 2=4 13=0": numbers only, as what comes from a file goes to cuDNN */
+static gboolean
+check_choice (const gchar * text, GError ** error)
+{
+  if (g_regex_match_simple ("^[0-9]{1,9}( [0-9]{1,9}=-?[0-9]{1,9})*$", text,
+          G_REGEX_DOLLAR_ENDONLY, 0))
+    return TRUE;
+  g_set_error (error, GRAD_ERROR, GRAD_ERROR_FAILED, "engine \"%s\" makes no sense", text);
+  return FALSE;
+}
+
 /* " knob=value knob=value" */
 static GPtrArray *
 parse_knobs (const gchar * text, GError ** error)
@@ -207,8 +218,9 @@ parse_knobs (const gchar * text, GError ** error)
     gint64 type = g_ascii_strtoll (text, &equals, 10), value;
     cudnnBackendDescriptor_t knob = NULL;
 
-    if (equals == text || *equals != '=' || type < 0 || type >= CUDNN_KNOB_TYPE_COUNTS)
-      g_set_error (error, GRAD_ERROR, GRAD_ERROR_FAILED, "knobs \"%s\" make no sense", text);
+    if (type >= CUDNN_KNOB_TYPE_COUNTS)
+      g_set_error (error, GRAD_ERROR, GRAD_ERROR_FAILED, "there is no knob %" G_GINT64_FORMAT,
+          type);
     else {
       value = g_ascii_strtoll (equals + 1, &end, 10);
       knob = create_knob (type, value, error);
@@ -283,7 +295,8 @@ GradCudnnPlan *
 grad_cudnn_plan_new_chosen (GradCudnn * cudnn, GradCudnnGraph * graph, const gchar * choice,
     GError ** error)
 {
-  cudnnBackendDescriptor_t config = create_config (cudnn, graph, choice, error);
+  cudnnBackendDescriptor_t config =
+      check_choice (choice, error) ? create_config (cudnn, graph, choice, error) : NULL;
 
   return config ? build (cudnn, graph, config, choice, error) : NULL;
 }

@@ -112,13 +112,6 @@ const gchar *grad_cudnn_plan_get_choice (GradCudnnPlan * plan);
 gsize grad_cudnn_plan_get_workspace (GradCudnnPlan * plan);
 void grad_cudnn_plan_free (GradCudnnPlan * plan);
 
-/* Choices, in the process and in gradstreamer/cudnn-plans in the user's cache directory: one line
- * for each, the key, a tab, the choice. Any thread may call. NULL: none is known. */
-gchar *grad_cudnn_choice_find (const gchar * key);
-void grad_cudnn_choice_keep (const gchar * key, const gchar * choice);
-/* Forgets what is in the process; for tests. */
-void grad_cudnn_choice_forget (void);
-
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (GradCudnnGraph, grad_cudnn_graph_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (GradCudnnPlan, grad_cudnn_plan_free)
 

@@ -234,7 +234,7 @@ test_changed_weights (gconstpointer name)
 static gchar *
 choices_path (void)
 {
-  return g_build_filename (g_get_user_cache_dir (), "gradstreamer", "cudnn-plans", NULL);
+  return g_build_filename (g_get_user_cache_dir (), "gradstreamer", "choices", NULL);
 }
 
 static gchar *
