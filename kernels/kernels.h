@@ -4,7 +4,7 @@
  * Conventions of every table:
  *   - functions run in the device's compute thread, except resize and video, which run in their caller's;
  *   - tensors are allocated by the caller, on the device, in the device's layout for activations;
- *     parameters, statistics and their gradients are plain (GRAD_LAYOUT_PLAIN);
+ *     parameters, their gradients and moments in its layout for parameters; statistics are plain;
  *   - activation gradients are assigned (=), parameter gradients are assigned or, with
  *     `accumulate`, added (+=);
  *   - results do not depend on the number of threads unless a comment says so;

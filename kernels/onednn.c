@@ -113,8 +113,16 @@ format_tag (const GradOnednnTensor * tensor, gboolean inside)
 {
   if (inside && tensor->any)
     return dnnl_format_tag_any;
-  if (tensor->layout != GRAD_LAYOUT_PLAIN)
-    return tensor->layout == GRAD_LAYOUT_NCHW16C ? dnnl_nChw16c : dnnl_nChw8c;
+  switch (tensor->layout) {
+    case GRAD_LAYOUT_NCHW8C:
+      return dnnl_nChw8c;
+    case GRAD_LAYOUT_NCHW16C:
+      return dnnl_nChw16c;
+    case GRAD_LAYOUT_OIHW8I8O:
+      return dnnl_OIhw8i8o;
+    case GRAD_LAYOUT_OIHW16I16O:
+      return dnnl_OIhw16i16o;
+  }
   return tensor->shape.rank == 1 ? dnnl_a : tensor->shape.rank == 2 ? dnnl_ab : dnnl_abcd;
 }
 
@@ -231,9 +239,10 @@ grad_onednn_activation (GradDevice * device, GradShape shape)
 }
 
 GradOnednnTensor
-grad_onednn_parameter (GradShape shape)
+grad_onednn_parameter (GradDevice * device, GradShape shape)
 {
-  return (GradOnednnTensor) {.shape = shape,.layout = GRAD_LAYOUT_PLAIN,.any = shape.rank > 1};
+  return (GradOnednnTensor) {.shape = shape,.layout =
+        GRAD_DEVICE_GET_CLASS (device)->parameter_layout (device, &shape),.any = shape.rank > 1};
 }
 
 GradOnednn *

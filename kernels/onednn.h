@@ -40,9 +40,9 @@ typedef struct
  * in another layout. Buffers lie in scratch memory that all primitives of a thread share. */
 typedef struct _GradOnednn GradOnednn;
 
-/* An activation lies as the device says; a parameter is plain outside, as oneDNN likes inside. */
+/* Both lie as the device says; a parameter of rank 2 or more lies inside as oneDNN likes. */
 GradOnednnTensor grad_onednn_activation (GradDevice * device, GradShape shape);
-GradOnednnTensor grad_onednn_parameter (GradShape shape);
+GradOnednnTensor grad_onednn_parameter (GradDevice * device, GradShape shape);
 
 /* `forward` is the forward primitive of a backward one. To be called in the compute thread. */
 GradOnednn *grad_onednn_new (GradDevice * device, const GradOnednnDesc * desc,

@@ -70,9 +70,9 @@ test_new (GradDevice * device, GradShape shape)
 }
 
 GradTensor *
-test_new_plain (GradDevice * device, GradShape shape)
+test_new_parameter (GradDevice * device, GradShape shape)
 {
-  GradTensor *tensor = grad_tensor_new_plain (device, GRAD_DTYPE_FLOAT32, &shape, NULL);
+  GradTensor *tensor = grad_tensor_new_parameter (device, &shape, NULL);
 
   g_assert_nonnull (tensor);
   return tensor;
@@ -85,9 +85,9 @@ test_random (GradDevice * device, GradShape shape, guint64 seed, gfloat low, gfl
 }
 
 GradTensor *
-test_random_plain (GradDevice * device, GradShape shape, guint64 seed, gfloat low, gfloat high)
+test_random_parameter (GradDevice * device, GradShape shape, guint64 seed, gfloat low, gfloat high)
 {
-  return filled (test_new_plain (device, shape), seed, low, high);
+  return filled (test_new_parameter (device, shape), seed, low, high);
 }
 
 GradTensor *

@@ -13,13 +13,13 @@ const gchar *const *test_devices (void);
 GradDevice *test_device (const gchar * name);
 GradDevice *test_device_with_threads (const gchar * name, guint threads);
 
-/* Uniform in [low, high), the same on every device for the same seed. test_random_plain() is for parameters. */
+/* Uniform in [low, high), the same on every device for the same seed. test_random_parameter() is for parameters. */
 GradTensor *test_random (GradDevice * device, GradShape shape, guint64 seed, gfloat low,
     gfloat high);
-GradTensor *test_random_plain (GradDevice * device, GradShape shape, guint64 seed, gfloat low,
+GradTensor *test_random_parameter (GradDevice * device, GradShape shape, guint64 seed, gfloat low,
     gfloat high);
 GradTensor *test_new (GradDevice * device, GradShape shape);
-GradTensor *test_new_plain (GradDevice * device, GradShape shape);
+GradTensor *test_new_parameter (GradDevice * device, GradShape shape);
 GradTensor *test_values (GradDevice * device, GradShape shape, const gfloat * values);
 /* g_malloc'ed dense values */
 gfloat *test_download (GradTensor * tensor);

@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  *   x, dx: (N, I, IH, IW), y, dy, residual: (N, O, OH, OW), in the device's layout
- *   w, dw: (O, I, kernel, kernel), b, db: (O), plain; w is reordered at every call
+ *   w, dw: (O, I, kernel, kernel), b, db: (O)
  *   (where oneDNN has no fast code for the device's layout, as from 24 channels to 32, it also
  *   reorders activations)
  *   y =, dx =, dw = or +=, db = or +=
@@ -64,7 +64,7 @@ conv_plan (GradDevice * device, const GradConvDesc * d, GError ** error)
     .tensors = {
           [GRAD_ONEDNN_SRC] = grad_onednn_activation (device, x),
           [GRAD_ONEDNN_WEIGHTS] =
-          grad_onednn_parameter (GRAD_SHAPE (d->oc, d->ic, d->kernel, d->kernel)),
+          grad_onednn_parameter (device, GRAD_SHAPE (d->oc, d->ic, d->kernel, d->kernel)),
           [GRAD_ONEDNN_DST] = grad_onednn_activation (device, y),
         },
     .kernel = d->kernel,.stride = d->stride,.padding = d->padding,
@@ -75,7 +75,7 @@ conv_plan (GradDevice * device, const GradConvDesc * d, GError ** error)
   if (!grad_conv_desc_check (d, error))
     return NULL;
   if (d->bias)
-    desc.tensors[GRAD_ONEDNN_BIAS] = grad_onednn_parameter (GRAD_SHAPE (d->oc));
+    desc.tensors[GRAD_ONEDNN_BIAS] = grad_onednn_parameter (device, GRAD_SHAPE (d->oc));
   plan = g_new0 (Plan, 1);
   plan->base = (GradPlan) {.device = device,.free = conv_free };
   plan->add = d->add;

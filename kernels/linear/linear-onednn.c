@@ -38,7 +38,7 @@ linear_plan (GradDevice * device, const GradLinearDesc * d, GError ** error)
     .direction = dnnl_forward_training,
     .tensors = {
           [GRAD_ONEDNN_SRC] = grad_onednn_activation (device, GRAD_SHAPE (d->n, d->c)),
-          [GRAD_ONEDNN_WEIGHTS] = grad_onednn_parameter (GRAD_SHAPE (d->k, d->c)),
+          [GRAD_ONEDNN_WEIGHTS] = grad_onednn_parameter (device, GRAD_SHAPE (d->k, d->c)),
           [GRAD_ONEDNN_DST] = grad_onednn_activation (device, GRAD_SHAPE (d->n, d->k)),
         },
   };
@@ -47,7 +47,7 @@ linear_plan (GradDevice * device, const GradLinearDesc * d, GError ** error)
   if (!linear_supports (device, d))
     return grad_linear_ref_ops.plan (device, d, error); /* says why */
   if (d->bias)
-    desc.tensors[GRAD_ONEDNN_BIAS] = grad_onednn_parameter (GRAD_SHAPE (d->k));
+    desc.tensors[GRAD_ONEDNN_BIAS] = grad_onednn_parameter (device, GRAD_SHAPE (d->k));
   plan = g_new0 (Plan, 1);
   plan->base = (GradPlan) {.device = device,.free = linear_free };
   plan->forward = grad_onednn_new (device, &desc, NULL, error);

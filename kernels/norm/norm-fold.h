@@ -6,11 +6,13 @@
 
 #include "norm-body.h"
 #include "kernels/kernels.h"
+#include "lib/device/gradcpudevice-private.h"
 
 static gboolean
 grad_norm_fold (GradDevice * device, const GradNormFold * f, GError ** error)
 {
   gsize c = f->gamma->shape.dims[0], size = grad_shape_n_elements (&f->weight->shape) / c;
+  gsize block = GRAD_LAYOUT_BLOCK (f->weight->layout);  /* so many outputs lie side by side */
   const GRAD_REAL *w = grad_tensor_data (f->weight), *b = f->bias ? grad_tensor_data (f->bias) : NULL;
   const GRAD_REAL *gamma = grad_tensor_data (f->gamma), *beta = grad_tensor_data (f->beta);
   const GRAD_REAL *mean = grad_tensor_data (f->mean), *var = grad_tensor_data (f->var);
@@ -19,8 +21,8 @@ grad_norm_fold (GradDevice * device, const GradNormFold * f, GError ** error)
   for (gsize i = 0; i < c; i++) {
     GRAD_REAL scale = grad_norm_scale (gamma[i], var[i], f->eps);
 
-    for (gsize k = 0; k < size; k++)
-      wf[i * size + k] = scale * w[i * size + k];
+    for (gsize k = 0, at = i / block * block * size + i % block; k < size; k++, at += block)
+      wf[at] = scale * w[at];
     bf[i] = grad_norm_folded_bias (scale, b ? b[i] : 0, beta[i], mean[i]);
   }
   return TRUE;

@@ -242,7 +242,7 @@ ensure_moments (GradDevice * device, GradParameter * parameter, GError ** error)
   for (guint i = 0; i < 2; i++) {
     if (*moments[i] != NULL)
       continue;
-    *moments[i] = grad_tensor_new_plain (device, GRAD_DTYPE_FLOAT32, &parameter->shape, error);
+    *moments[i] = grad_tensor_new_parameter (device, &parameter->shape, error);
     if (*moments[i] == NULL
         || !grad_device_kernels (device)->elementwise->zero (device, *moments[i], error))
       return FALSE;

@@ -170,8 +170,8 @@ fold (GradConvUnit * self, GradDevice * device, GError ** error)
   }
   if (good)
     return TRUE;
-  if ((self->folded_weight == NULL && !(self->folded_weight = grad_tensor_new_plain (device,
-                  GRAD_DTYPE_FLOAT32, &self->weight->shape, error)))
+  if ((self->folded_weight == NULL && !(self->folded_weight =
+              grad_tensor_new_parameter (device, &self->weight->shape, error)))
       || (self->folded_bias == NULL && !(self->folded_bias = grad_tensor_new_plain (device,
                   GRAD_DTYPE_FLOAT32, &self->gamma->shape, error)))
       || !grad_device_kernels (device)->norm->fold (device, &(GradNormFold) {

@@ -78,8 +78,7 @@ gboolean
 grad_unit_ensure_grad (GradUnit * unit, GradParameter * parameter, GError ** error)
 {
   if (parameter->grad == NULL)
-    parameter->grad = grad_tensor_new_plain (PRIV (unit)->device, GRAD_DTYPE_FLOAT32,
-        &parameter->shape, error);
+    parameter->grad = grad_tensor_new_parameter (PRIV (unit)->device, &parameter->shape, error);
   return parameter->grad != NULL;
 }
 

@@ -12,6 +12,14 @@ G_BEGIN_DECLS
 #define GRAD_LAYOUT_NCHW8C 8
 #define GRAD_LAYOUT_NCHW16C 16
 
+/* Weights of convolutions (O, I, H, W), both O and I multiples of B, lie as (O/B, I/B, H, W, B of I, B of O): oneDNN's
+ * OIhw16i16o and OIhw8i8o, which most of its convolutions take as they are. So do their gradients and moments. */
+#define GRAD_LAYOUT_OIHW8I8O (0x100 | 8)
+#define GRAD_LAYOUT_OIHW16I16O (0x100 | 16)
+
+/* B of a layout; 1 of a plain one */
+#define GRAD_LAYOUT_BLOCK(layout) ((layout) == GRAD_LAYOUT_PLAIN ? 1 : (layout) & 0xff)
+
 /* B of this processor: 16 or 8 */
 guint grad_cpu_block (void);
 

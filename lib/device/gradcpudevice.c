@@ -113,6 +113,16 @@ grad_cpu_device_activation_layout (GradDevice * device, GradDType dtype, const G
       ? block : GRAD_LAYOUT_PLAIN;
 }
 
+static guint
+grad_cpu_device_parameter_layout (GradDevice * device, const GradShape * shape)
+{
+  gint block = grad_cpu_block ();
+
+  if (shape->rank != 4 || shape->dims[0] % block != 0 || shape->dims[1] % block != 0)
+    return GRAD_LAYOUT_PLAIN;
+  return block == 16 ? GRAD_LAYOUT_OIHW16I16O : GRAD_LAYOUT_OIHW8I8O;
+}
+
 static gsize
 grad_cpu_device_storage_size (GradDevice * device, GradDType dtype, const GradShape * shape,
     guint layout)
@@ -142,13 +152,42 @@ block_channels (const GradTensor * tensor, gfloat * blocked, gfloat * dense, gbo
           dense[b * hw + i] = blocked[i * block + b];
 }
 
+/* (O, I, HW) from and to (O/B, I/B, HW, B of I, B of O) */
+static void
+block_weights (const GradTensor * tensor, gfloat * blocked, gfloat * dense, gboolean to_blocked)
+{
+  gsize block = GRAD_LAYOUT_BLOCK (tensor->layout), n_in = tensor->shape.dims[1];
+  gsize hw = (gsize) tensor->shape.dims[2] * tensor->shape.dims[3];
+
+  for (gsize o = 0; o < (gsize) tensor->shape.dims[0]; o++)
+    for (gsize i = 0; i < n_in; i++, dense += hw)
+      for (gsize k = 0; k < hw; k++) {
+        gfloat *value = blocked + ((((o / block) * (n_in / block) + i / block) * hw + k) * block
+            + i % block) * block + o % block;
+
+        if (to_blocked)
+          *value = dense[k];
+        else
+          dense[k] = *value;
+      }
+}
+
+static void
+reorder (const GradTensor * tensor, gfloat * blocked, gfloat * dense, gboolean to_blocked)
+{
+  if (tensor->layout == GRAD_LAYOUT_OIHW8I8O || tensor->layout == GRAD_LAYOUT_OIHW16I16O)
+    block_weights (tensor, blocked, dense, to_blocked);
+  else
+    block_channels (tensor, blocked, dense, to_blocked);
+}
+
 static gboolean
 grad_cpu_device_upload (GradTensor * tensor, gconstpointer dense, GError ** error)
 {
   if (tensor->layout == GRAD_LAYOUT_PLAIN)
     memcpy (tensor->data, dense, tensor->memory.maxsize);
   else
-    block_channels (tensor, tensor->data, (gfloat *) dense, TRUE);
+    reorder (tensor, tensor->data, (gfloat *) dense, TRUE);
   return TRUE;
 }
 
@@ -158,15 +197,16 @@ grad_cpu_device_download (const GradTensor * tensor, gpointer dense, GError ** e
   if (tensor->layout == GRAD_LAYOUT_PLAIN)
     memcpy (dense, tensor->data, tensor->memory.maxsize);
   else
-    block_channels (tensor, tensor->data, dense, FALSE);
+    reorder (tensor, tensor->data, dense, FALSE);
   return TRUE;
 }
 
 static const gchar *
 grad_cpu_device_layout_name (GradDType dtype, guint layout)
 {
-  return layout == GRAD_LAYOUT_NCHW16C ? "nChw16c"
-      : layout == GRAD_LAYOUT_NCHW8C ? "nChw8c" : "plain";
+  return layout == GRAD_LAYOUT_NCHW16C ? "nChw16c" : layout == GRAD_LAYOUT_NCHW8C ? "nChw8c"
+      : layout == GRAD_LAYOUT_OIHW16I16O ? "OIhw16i16o"
+      : layout == GRAD_LAYOUT_OIHW8I8O ? "OIhw8i8o" : "plain";
 }
 
 static void
@@ -192,6 +232,7 @@ grad_cpu_device_class_init (GradCpuDeviceClass * klass)
   device_class->alloc = grad_cpu_device_alloc;
   device_class->free = grad_cpu_device_free;
   device_class->activation_layout = grad_cpu_device_activation_layout;
+  device_class->parameter_layout = grad_cpu_device_parameter_layout;
   device_class->storage_size = grad_cpu_device_storage_size;
   device_class->is_host = grad_cpu_device_is_host;
   device_class->upload = grad_cpu_device_upload;

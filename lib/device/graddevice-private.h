@@ -24,6 +24,8 @@ struct _GradDeviceClass
   void (*free) (GradDevice * device, gpointer data, gsize size);
   /* the layout that activations of this shape have on this device; (optional): plain */
   guint (*activation_layout) (GradDevice * device, GradDType dtype, const GradShape * shape);
+  /* the layout that parameters of this shape have, their gradients and moments; (optional): plain */
+  guint (*parameter_layout) (GradDevice * device, const GradShape * shape);
   /* bytes of storage */
   gsize (*storage_size) (GradDevice * device, GradDType dtype, const GradShape * shape,
       guint layout);

@@ -145,7 +145,7 @@ create (GradParameterStore * store, GradDevice * device, const gchar * name,
   self->kind = kind;
   if (kind != GRAD_PARAMETER_COUNTER) {
     self->shape = *shape;
-    self->value = grad_tensor_new_plain (device, GRAD_DTYPE_FLOAT32, shape, error);
+    self->value = grad_tensor_new_parameter (device, shape, error);
     if (self->value == NULL)
       return NULL;
   }

@@ -210,7 +210,7 @@ grad_tensor_new (GradDevice * device, GradDType dtype, const GradShape * shape, 
  * @shape: shape
  * @error: location of a #GError
  *
- * Makes a tensor for parameters and statistics: dense and row-major. Values are undefined.
+ * Makes a tensor for statistics, labels and the like: dense and row-major. Values are undefined.
  *
  * Returns: (transfer full) (nullable): the tensor, or %NULL as grad_tensor_new()
  */
@@ -219,6 +219,26 @@ grad_tensor_new_plain (GradDevice * device, GradDType dtype, const GradShape * s
     GError ** error)
 {
   return grad_tensor_new_full (device, dtype, shape, GRAD_LAYOUT_PLAIN, error);
+}
+
+/**
+ * grad_tensor_new_parameter:
+ * @device: where
+ * @shape: shape
+ * @error: location of a #GError
+ *
+ * Makes a float32 tensor for a parameter, its gradient or a moment of it, in the layout that the device likes for
+ * parameters of that shape. Values are undefined.
+ *
+ * Returns: (transfer full) (nullable): the tensor, or %NULL as grad_tensor_new()
+ */
+GradTensor *
+grad_tensor_new_parameter (GradDevice * device, const GradShape * shape, GError ** error)
+{
+  GradDeviceClass *klass = GRAD_DEVICE_GET_CLASS (device);
+  guint layout = klass->parameter_layout ? klass->parameter_layout (device, shape) : GRAD_LAYOUT_PLAIN;
+
+  return grad_tensor_new_full (device, GRAD_DTYPE_FLOAT32, shape, layout, error);
 }
 
 /**

@@ -33,6 +33,8 @@ GRAD_API GradTensor *grad_tensor_new (GradDevice * device, GradDType dtype,
     const GradShape * shape, GError ** error);
 GRAD_API GradTensor *grad_tensor_new_plain (GradDevice * device, GradDType dtype,
     const GradShape * shape, GError ** error);
+GRAD_API GradTensor *grad_tensor_new_parameter (GradDevice * device, const GradShape * shape,
+    GError ** error);
 GRAD_API GradTensor *grad_tensor_ref (GradTensor * tensor);
 GRAD_API void grad_tensor_unref (GradTensor * tensor);
 

@@ -134,7 +134,7 @@ test_fill_parameters (GradNetwork * network, guint64 seed)
     gboolean positive = g_str_has_suffix (p->name, "running_var");
 
     if (p->value != NULL) {
-      g_autoptr (GradTensor) values = test_random_plain (grad_tensor_get_device (p->value),
+      g_autoptr (GradTensor) values = test_random_parameter (grad_tensor_get_device (p->value),
           p->shape, seed + i, positive ? 0.5 : -1, positive ? 1.5 : 1);
       test_copy (p->value, values);
     }
@@ -175,8 +175,8 @@ test_model_init (TestModel * model, GradDevice * device, GradUnit * unit, GradGr
 
   if (is_loss (model)) {
     grad_loss_unit_set_labels (unit, labels, shapes[0].dims[0]);
-    model->output = test_new_plain (model->device, GRAD_SHAPE (1));
-    model->d_output = test_random_plain (model->device, GRAD_SHAPE (1), 0, 1, 1);
+    model->output = test_new_parameter (model->device, GRAD_SHAPE (1));
+    model->d_output = test_random_parameter (model->device, GRAD_SHAPE (1), 0, 1, 1);
   } else {
     model->output = test_new (model->device, output);
     model->d_output = test_random (model->device, output, seed + 2000, -1, 1);

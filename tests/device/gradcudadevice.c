@@ -124,7 +124,7 @@ test_storage (void)
   g_autoptr (GradDevice) device = test_device ("cuda/bf16");
   guint64 before = grad_device_get_bytes_allocated (device);
   g_autoptr (GradTensor) vector = test_new (device, GRAD_SHAPE (7, 10));
-  g_autoptr (GradTensor) weights = test_new_plain (device, GRAD_SHAPE (8, 3, 3, 3));
+  g_autoptr (GradTensor) weights = test_new_parameter (device, GRAD_SHAPE (8, 3, 3, 3));
   g_autoptr (GradTensor) pictures = NULL;
 
   g_assert_cmpstr (grad_tensor_get_layout_name (vector), ==, "plain");

@@ -37,7 +37,7 @@ simple (GradDevice * device, GradShape shape, gboolean plain, guint seed)
 {
   gsize n = grad_shape_n_elements (&shape);
   g_autofree gfloat *values = g_new (gfloat, n);
-  GradTensor *tensor = plain ? test_new_plain (device, shape) : test_new (device, shape);
+  GradTensor *tensor = plain ? test_new_parameter (device, shape) : test_new (device, shape);
   g_autoptr (GRand) random = g_rand_new_with_seed (seed);
 
   for (gsize i = 0; i < n; i++)

@@ -64,9 +64,9 @@ test_pack (gconstpointer name)
     const gint *c = cases[i];
     GradShape shape = GRAD_SHAPE (c[0], c[1], c[2], c[2]);
     gsize n = grad_shape_n_elements (&shape);
-    g_autoptr (GradTensor) w = test_random_plain (device, shape, i, -1, 1);
+    g_autoptr (GradTensor) w = test_random_parameter (device, shape, i, -1, 1);
     g_autoptr (GradTensor) packed = test_new (device, shape);
-    g_autoptr (GradTensor) dw = test_random_plain (device, shape, i + 1, -1, 1);
+    g_autoptr (GradTensor) dw = test_random_parameter (device, shape, i + 1, -1, 1);
     g_autofree gfloat *values = test_download (w), *before = test_download (dw);
     g_autofree gfloat *sums = g_new (gfloat, n);
 
@@ -103,7 +103,7 @@ test_sum_rows (gconstpointer name)
     gboolean accumulate = i % 2;
     gint rows = p[0] * p[2] * p[3], plane = p[2] * p[3];
     g_autoptr (GradTensor) dy = test_random (device, GRAD_SHAPE (p[0], p[1], p[2], p[3]), i, -1, 1);
-    g_autoptr (GradTensor) db = test_random_plain (device, GRAD_SHAPE (p[1]), i + 1, -1, 1);
+    g_autoptr (GradTensor) db = test_random_parameter (device, GRAD_SHAPE (p[1]), i + 1, -1, 1);
     g_autofree gfloat *values = test_download (dy), *before = test_download (db), *got = NULL;
 
     if (p[1] % vector_width (device) != 0)
@@ -134,7 +134,7 @@ test_finish (gconstpointer name)
     gsize n = grad_shape_n_elements (&shape), plane = p[2] * p[3];
     g_autoptr (GradTensor) y = test_random (device, shape, i, -1, 1);
     g_autoptr (GradTensor) residual = test_random (device, shape, i + 1, -1, 1);
-    g_autoptr (GradTensor) b = test_random_plain (device, GRAD_SHAPE (p[1]), i + 2, -1, 1);
+    g_autoptr (GradTensor) b = test_random_parameter (device, GRAD_SHAPE (p[1]), i + 2, -1, 1);
     g_autofree gfloat *expected = test_download (y), *more = test_download (residual);
     g_autofree gfloat *bias = test_download (b);
 

@@ -72,7 +72,7 @@ conv_clear (Conv * self)
 static GradTensor *
 plain_values (GradDevice * device, GradShape shape, const gfloat * values)
 {
-  GradTensor *tensor = test_new_plain (device, shape);
+  GradTensor *tensor = test_new_parameter (device, shape);
 
   g_assert_true (grad_tensor_upload (tensor, values,
           grad_shape_n_elements (&shape) * sizeof (gfloat), NULL));
@@ -99,14 +99,14 @@ conv_fill (Conv * self, guint64 seed)
 
   conv_clear (self);
   self->x = test_random (self->device, x, seed + 1, -1, 1);
-  self->w = test_random_plain (self->device, w, seed + 2, -1, 1);
-  self->b = d->bias ? test_random_plain (self->device, b, seed + 3, -1, 1) : NULL;
+  self->w = test_random_parameter (self->device, w, seed + 2, -1, 1);
+  self->b = d->bias ? test_random_parameter (self->device, b, seed + 3, -1, 1) : NULL;
   self->residual = d->add ? test_random (self->device, y, seed + 4, -1, 1) : NULL;
   self->y = test_random (self->device, y, seed + 5, -1, 1);
   self->dy = test_random (self->device, y, seed + 6, -1, 1);
   self->dx = test_random (self->device, x, seed + 7, -1, 1);
-  self->dw = test_random_plain (self->device, w, seed + 8, -1, 1);
-  self->db = d->bias ? test_random_plain (self->device, b, seed + 9, -1, 1) : NULL;
+  self->dw = test_random_parameter (self->device, w, seed + 8, -1, 1);
+  self->db = d->bias ? test_random_parameter (self->device, b, seed + 9, -1, 1) : NULL;
 }
 
 static void
@@ -182,7 +182,7 @@ test_by_hand (void)
     conv.dy = test_values (device, GRAD_SHAPE (1, 1, 2, 2), (gfloat[]) { 1, 0, 0, 2 });
     conv.y = test_new (device, GRAD_SHAPE (1, 1, 2, 2));
     conv.dx = test_new (device, GRAD_SHAPE (1, 1, 3, 3));
-    conv.dw = test_new_plain (device, GRAD_SHAPE (1, 1, 2, 2));
+    conv.dw = test_new_parameter (device, GRAD_SHAPE (1, 1, 2, 2));
     conv.db = test_new (device, GRAD_SHAPE (1));
     conv_forward (&conv);
     conv_backward (&conv, FALSE);

@@ -26,13 +26,13 @@ linear_open (Linear * s, GradDevice * device, const GradLinearDesc * d, guint64 
   g_assert_true (s->ops->supports (device, d));
   TEST_RUN (device, (s->plan = s->ops->plan (device, d, &error)) != NULL);
   s->x = test_random (device, x, seed + 1, -1, 1);
-  s->w = test_random_plain (device, w, seed + 2, -1, 1);
-  s->b = d->bias ? test_random_plain (device, b, seed + 3, -1, 1) : NULL;
+  s->w = test_random_parameter (device, w, seed + 2, -1, 1);
+  s->b = d->bias ? test_random_parameter (device, b, seed + 3, -1, 1) : NULL;
   s->dy = test_random (device, y, seed + 4, -1, 1);
   s->y = test_random (device, y, seed + 5, -1, 1);
   s->dx = test_random (device, x, seed + 6, -1, 1);
-  s->dw = test_random_plain (device, w, seed + 7, -1, 1);
-  s->db = d->bias ? test_random_plain (device, b, seed + 8, -1, 1) : NULL;
+  s->dw = test_random_parameter (device, w, seed + 7, -1, 1);
+  s->db = d->bias ? test_random_parameter (device, b, seed + 8, -1, 1) : NULL;
 }
 
 static void

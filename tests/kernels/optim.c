@@ -18,7 +18,7 @@ step (GradDevice * device, const GradAdamTensor * tensors, guint n_tensors, gdou
 static GradTensor *
 zeros (GradDevice * device, GradShape shape)
 {
-  return test_random_plain (device, shape, 0, 0, 0);
+  return test_random_parameter (device, shape, 0, 0, 0);
 }
 
 static void
@@ -59,13 +59,13 @@ train (GradDevice * device, gdouble weight_decay, GradAdamTensor * tensors)
 {
   for (guint t = 0; t < N_TENSORS; t++)
     tensors[t] = (GradAdamTensor) {
-      .value = test_random_plain (device, shapes[t], t, -1, 1),
+      .value = test_random_parameter (device, shapes[t], t, -1, 1),
       .m = zeros (device, shapes[t]),
       .v = zeros (device, shapes[t]),
     };
   for (guint i = 1; i <= 50; i++) {
     for (guint t = 0; t < N_TENSORS; t++)
-      tensors[t].grad = test_random_plain (device, shapes[t], 100 * i + t, -1, 1);
+      tensors[t].grad = test_random_parameter (device, shapes[t], 100 * i + t, -1, 1);
     step (device, tensors, N_TENSORS, weight_decay, i);
     for (guint t = 0; t < N_TENSORS; t++)
       grad_tensor_unref ((GradTensor *) tensors[t].grad);
@@ -120,17 +120,17 @@ test_many_tensors (void)
       GradShape shape = GRAD_SHAPE (1 + t * 31 % 500);
 
       tensors[t] = (GradAdamTensor) {
-        .value = test_random_plain (device, shape, t, -1, 1),
+        .value = test_random_parameter (device, shape, t, -1, 1),
         .m = zeros (device, shape),
         .v = zeros (device, shape),
-        .grad = test_random_plain (device, shape, MANY + t, -1, 1),
+        .grad = test_random_parameter (device, shape, MANY + t, -1, 1),
       };
     }
     step (device, tensors, MANY, 0, 1);
     for (gint t = 0; t < MANY; t++) {
       g_autofree gfloat *value = test_download (tensors[t].value);
       g_autofree gfloat *grad = test_download ((GradTensor *) tensors[t].grad);
-      g_autoptr (GradTensor) before = test_random_plain (device, tensors[t].value->shape, t, -1, 1);
+      g_autoptr (GradTensor) before = test_random_parameter (device, tensors[t].value->shape, t, -1, 1);
       g_autofree gfloat *was = test_download (before);
 
       /* the first step is as long as the learning rate, whatever the gradient's size */

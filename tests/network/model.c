@@ -43,7 +43,7 @@ model_list_trainable (Model * m)
 static void
 fill (GradTensor * tensor, guint64 seed, gfloat low, gfloat high)
 {
-  g_autoptr (GradTensor) values = test_random_plain (tensor->device, tensor->shape, seed, low,
+  g_autoptr (GradTensor) values = test_random_parameter (tensor->device, tensor->shape, seed, low,
       high);
   g_autofree gfloat *dense = test_download (values);
 
@@ -76,7 +76,7 @@ model_init (Model * m, const gchar * device, const gint channels[4], gint size)
 
   model_prepare (m, device, channels, GRAD_SHAPE (batch_sizes[0], 1, size, size));
   for (guint i = 0; i < N_PROJECTIONS; i++)
-    m->projections[i] = test_random_plain (m->device, GRAD_SHAPE (MAX_VALUES), 300 + i, -1, 1);
+    m->projections[i] = test_random_parameter (m->device, GRAD_SHAPE (MAX_VALUES), 300 + i, -1, 1);
 
   list = model_list_trainable (m);
   for (guint i = 0; i < list->len; i++) {

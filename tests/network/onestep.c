@@ -24,7 +24,7 @@ find (GradSafetensors * file, const gchar * prefix, const gchar * name, const gc
 static GradTensor *
 read_plain (Model * m, const GradSafetensorsEntry * entry, const GradShape * shape)
 {
-  GradTensor *tensor = test_new_plain (m->device, *shape);
+  GradTensor *tensor = test_new_parameter (m->device, *shape);
 
   g_assert_true (grad_tensor_upload (tensor, entry->data, entry->size, NULL));
   return tensor;

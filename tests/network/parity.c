@@ -228,8 +228,8 @@ test_made_moments (gconstpointer data)
     for (guint i = 0; i < list->len; i++) {
       GradParameter *p = list->pdata[i];
 
-      p->m = test_random_plain (m.device, p->shape, 100 + i, -1e-3, 1e-3);
-      p->v = test_random_plain (m.device, p->shape, 200 + i, 1e-8, 1e-6);
+      p->m = test_random_parameter (m.device, p->shape, 100 + i, -1e-3, 1e-3);
+      p->v = test_random_parameter (m.device, p->shape, 200 + i, 1e-8, 1e-6);
     }
     single_step (&m, name, *device);
     model_clear (&m);
@@ -240,7 +240,7 @@ static GradTensor *
 golden_tensor (Model * m, const gchar * what, GradParameter * p)
 {
   const GradSafetensorsEntry *entry = golden ("trained/%s/%s", what, p->name);
-  GradTensor *tensor = test_new_plain (m->device, p->shape);
+  GradTensor *tensor = test_new_parameter (m->device, p->shape);
 
   g_assert_cmpstr (entry->dtype, ==, "F32");
   g_assert_true (grad_tensor_upload (tensor, entry->data, entry->size, NULL));
