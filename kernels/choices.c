@@ -1,11 +1,13 @@
 /* GradStreamer kernels: choices that were measured once and are remembered
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Lines that cannot be read are passed over, and gone with the next write. Processes that write at
- * the same time may lose a line of each other's, which then is measured again, nothing worse. */
+ * Lines that cannot be read are passed over, and gone with the next write. */
 #include "kernels/choices.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 static GMutex lock;
 static GHashTable *choices;     /* key -> choice; NULL: the file has not been read */
@@ -22,42 +24,68 @@ is_field (const gchar * text)
   return *text != '\0' && strpbrk (text, "\t\n") == NULL && g_utf8_validate (text, -1, NULL);
 }
 
-/* What the process knows already stays. */
-static void
+static GHashTable *
 read_choices (void)
 {
+  GHashTable *table = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   g_autofree gchar *path = choices_path (), *text = NULL;
   g_auto (GStrv) lines = NULL;
 
-  if (choices == NULL)
-    choices = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   if (!g_file_get_contents (path, &text, NULL, NULL))
-    return;
+    return table;
   lines = g_strsplit (text, "\n", -1);
   for (gchar ** line = lines; *line != NULL; line++) {
     g_auto (GStrv) fields = g_strsplit (*line, "\t", -1);
 
     if (g_strv_length (fields) == 2 && is_field (fields[0]) && is_field (fields[1])
-        && !g_hash_table_contains (choices, fields[0]))
-      g_hash_table_insert (choices, g_strdup (fields[0]), g_strdup (fields[1]));
+        && !g_hash_table_contains (table, fields[0]))
+      g_hash_table_insert (table, g_strdup (fields[0]), g_strdup (fields[1]));
   }
+  return table;
+}
+
+/* Adds what is missing. */
+static void
+merge (GHashTable * to, GHashTable * from)
+{
+  GHashTableIter iter;
+  gpointer key, choice;
+
+  g_hash_table_iter_init (&iter, from);
+  while (g_hash_table_iter_next (&iter, &key, &choice))
+    if (!g_hash_table_contains (to, key))
+      g_hash_table_insert (to, g_strdup (key), g_strdup (choice));
 }
 
 static void
-write_choices (void)
+write_choices (GHashTable * table)
 {
-  g_autofree gchar *path = choices_path (), *dir = g_path_get_dirname (path);
-  g_autoptr (GList) keys = g_list_sort (g_hash_table_get_keys (choices), (GCompareFunc) strcmp);
+  g_autofree gchar *path = choices_path ();
+  g_autoptr (GList) keys = g_list_sort (g_hash_table_get_keys (table), (GCompareFunc) strcmp);
   g_autoptr (GString) text = g_string_new ("");
   g_autoptr (GError) error = NULL;
 
   for (GList * key = keys; key != NULL; key = key->next)
     g_string_append_printf (text, "%s\t%s\n", (gchar *) key->data,
-        (gchar *) g_hash_table_lookup (choices, key->data));
-  g_mkdir_with_parents (dir, 0700);
+        (gchar *) g_hash_table_lookup (table, key->data));
   if (!g_file_set_contents_full (path, text->str, text->len, G_FILE_SET_CONTENTS_CONSISTENT, 0666,
           &error))
     GST_INFO ("what was measured is not remembered: %s", error->message);
+}
+
+/* Other processes wait until it is closed; -1 where they cannot be kept away. */
+static gint
+lock_file (void)
+{
+  g_autofree gchar *path = choices_path (), *dir = g_path_get_dirname (path);
+  g_autofree gchar *lock_path = g_strconcat (path, ".lock", NULL);
+  gint fd;
+
+  g_mkdir_with_parents (dir, 0700);
+  fd = open (lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (fd >= 0)
+    flock (fd, LOCK_EX);
+  return fd;
 }
 
 gchar *
@@ -67,21 +95,37 @@ grad_choice_find (const gchar * key)
 
   g_mutex_lock (&lock);
   if (choices == NULL)
-    read_choices ();
+    choices = read_choices ();
   choice = g_strdup (g_hash_table_lookup (choices, key));
   g_mutex_unlock (&lock);
   return choice;
 }
 
-void
-grad_choice_keep (const gchar * key, const gchar * choice)
+gchar *
+grad_choice_keep (const gchar * key, const gchar * known, const gchar * choice)
 {
-  g_return_if_fail (is_field (key) && is_field (choice));
+  g_autoptr (GHashTable) in_file = NULL;
+  const gchar *other;
+  gchar *winner;
+  gint fd;
+
+  g_return_val_if_fail (is_field (key) && is_field (choice), NULL);
   g_mutex_lock (&lock);
-  read_choices ();
-  g_hash_table_replace (choices, g_strdup (key), g_strdup (choice));
-  write_choices ();
+  fd = lock_file ();
+  in_file = read_choices ();
+  other = g_hash_table_lookup (in_file, key);
+  winner = g_strdup (other && g_strcmp0 (other, known) != 0 ? other : choice);
+  g_hash_table_replace (in_file, g_strdup (key), g_strdup (winner));
+  if (choices == NULL)
+    choices = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  g_hash_table_replace (choices, g_strdup (key), g_strdup (winner));
+  merge (in_file, choices);
+  merge (choices, in_file);
+  write_choices (in_file);
+  if (fd >= 0)
+    close (fd);
   g_mutex_unlock (&lock);
+  return winner;
 }
 
 void

@@ -14,8 +14,10 @@ G_BEGIN_DECLS
 
 /* (transfer full); NULL: none is known */
 GRAD_API gchar *grad_choice_find (const gchar * key);
-/* Where the file cannot be written the process remembers. */
-GRAD_API void grad_choice_keep (const gchar * key, const gchar * choice);
+/* What counts from now on (transfer full): `choice`, or what another process has chosen since
+ * grad_choice_find() said `known` (nullable), so that two that measure at the same time compute the
+ * same way the next time. Where the file cannot be written the process remembers. */
+GRAD_API gchar *grad_choice_keep (const gchar * key, const gchar * known, const gchar * choice);
 /* Forgets what is in the process; for tests. */
 GRAD_API void grad_choice_forget (void);
 

@@ -28,3 +28,9 @@ typedef void (*GradParallelFunc) (gsize i, gpointer data);
  * computes must depend on i alone, not on where or when it runs: then results don't depend on the
  * number of threads. */
 void grad_parallel_for (gsize n, GradParallelFunc func, gpointer data);
+
+/* The same for long pieces: whoever is free takes the next. worker: below grad_parallel_n_workers(), has scratch memory
+ * of its own */
+typedef void (*GradWorkerFunc) (gsize i, guint worker, gpointer data);
+void grad_parallel_work (gsize n, GradWorkerFunc func, gpointer data);
+guint grad_parallel_n_workers (void);

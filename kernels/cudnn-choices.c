@@ -131,7 +131,13 @@ grad_cudnn_plan_new (GradCudnn * cudnn, GradCudnnGraph * graph, GError ** error)
   plans = grad_cudnn_plan_candidates (cudnn, graph, !timed, error);
   if (plans == NULL)
     return NULL;
-  if (timed && (fastest = time_plans (cudnn, graph, plans)) >= 0)
-    grad_choice_keep (key, grad_cudnn_plan_get_choice (plans->pdata[fastest]));
+  if (timed && (fastest = time_plans (cudnn, graph, plans)) >= 0) {
+    g_autofree gchar *kept = grad_choice_keep (key, choice,
+        grad_cudnn_plan_get_choice (plans->pdata[fastest]));
+
+    for (guint i = 0; i < plans->len; i++)
+      if (g_str_equal (grad_cudnn_plan_get_choice (plans->pdata[i]), kept))
+        fastest = i;
+  }
   return g_ptr_array_steal_index (plans, MAX (fastest, 0));
 }

@@ -108,6 +108,14 @@ thread_get (GradDevice * device, gsize scratch_size, GError ** error)
   return self;
 }
 
+gpointer
+grad_onednn_scratch (GradDevice * device, gsize size, GError ** error)
+{
+  Thread *thread = open_engine (error) ? thread_get (device, size, error) : NULL;
+
+  return thread ? thread->scratch : NULL;
+}
+
 static dnnl_format_tag_t
 format_tag (const GradOnednnTensor * tensor, gboolean inside)
 {

@@ -50,6 +50,10 @@ GradOnednn *grad_onednn_new (GradDevice * device, const GradOnednnDesc * desc,
 void grad_onednn_free (GradOnednn * self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (GradOnednn, grad_onednn_free)
 
+/* Scratch memory of the calling compute thread, at least that many bytes; what is in it lasts until the next primitive
+ * runs. Whoever plans asks for as much as will be needed, so that running allocates nothing. */
+gpointer grad_onednn_scratch (GradDevice * device, gsize size, GError ** error);
+
 gsize grad_onednn_workspace_size (const GradOnednn * self);
 
 /* Computes outputs = … from the storage of the tensors; with `accumulate`, gradients of WEIGHTS

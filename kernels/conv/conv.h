@@ -39,6 +39,6 @@ GRAD_API gboolean grad_conv_desc_has_backward (const GradConvDesc * desc);
 GRAD_API gboolean grad_conv_check_backward (gboolean has_backward, GError ** error);
 
 extern const GradConvOps grad_conv_ref_ops;
-extern const GradConvOps grad_conv_onednn_ops;
+extern const GradConvOps grad_conv_cpu_ops;
 extern GRAD_API const GradConvOps grad_conv_cuda_ops;  /* exported from the module for its test */
 extern const GradConvOps grad_conv_cudnn_ops;

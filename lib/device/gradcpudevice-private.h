@@ -20,7 +20,7 @@ G_BEGIN_DECLS
 /* B of a layout; 1 of a plain one */
 #define GRAD_LAYOUT_BLOCK(layout) ((layout) == GRAD_LAYOUT_PLAIN ? 1 : (layout) & 0xff)
 
-/* B of this processor: 16 or 8 */
+/* B of this processor: 16 with AVX-512, else 8; 8 if GRAD_CPU_NARROW is in the environment, for tests */
 guint grad_cpu_block (void);
 
 G_END_DECLS

@@ -22,7 +22,7 @@ struct _GradCpuDevice
 G_DEFINE_FINAL_TYPE (GradCpuDevice, grad_cpu_device, GRAD_TYPE_DEVICE);
 
 static const GradKernels cpu_kernels = {
-  .conv = &grad_conv_onednn_ops,
+  .conv = &grad_conv_cpu_ops,
   .norm = &grad_norm_cpu_ops,
   .pool = &grad_pool_onednn_ops,
   .linear = &grad_linear_onednn_ops,
@@ -38,7 +38,14 @@ static const GradKernels cpu_kernels = {
 guint
 grad_cpu_block (void)
 {
-  return __builtin_cpu_supports ("avx512f") ? GRAD_LAYOUT_NCHW16C : GRAD_LAYOUT_NCHW8C;
+  static gsize block;
+
+  if (g_once_init_enter (&block)) {
+    gboolean wide = __builtin_cpu_supports ("avx512f") && !g_getenv ("GRAD_CPU_NARROW");
+
+    g_once_init_leave (&block, wide ? GRAD_LAYOUT_NCHW16C : GRAD_LAYOUT_NCHW8C);
+  }
+  return block;
 }
 
 /* libgomp lets a thread that waits for its team spin for many milliseconds, on a processor that somebody else may

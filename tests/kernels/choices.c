@@ -14,8 +14,11 @@ static gchar *folder, *path;
 static void
 clean (void)
 {
+  g_autofree gchar *lock = g_strconcat (path, ".lock", NULL);
+
   grad_choice_forget ();
   g_unlink (path);
+  g_unlink (lock);
   g_rmdir (folder);
 }
 
@@ -36,14 +39,23 @@ assert_choice (const gchar * key, const gchar * expected)
   g_assert_cmpstr (choice, ==, expected);
 }
 
+/* known: what this process knew when it measured */
+static void
+keep (const gchar * key, const gchar * known, const gchar * choice, const gchar * expected)
+{
+  g_autofree gchar *kept = grad_choice_keep (key, known, choice);
+
+  g_assert_cmpstr (kept, ==, expected);
+}
+
 static void
 test_remembered (void)
 {
   clean ();
   assert_choice ("cudnn 1|a GPU|x", NULL);
-  grad_choice_keep ("cudnn 1|a GPU|x", "62 2=4 13=0");
-  grad_choice_keep ("cpu", "a = b");
-  grad_choice_keep ("cudnn 1|a GPU|x", "63");
+  keep ("cudnn 1|a GPU|x", NULL, "62 2=4 13=0", "62 2=4 13=0");
+  keep ("cpu", NULL, "a = b", "a = b");
+  keep ("cudnn 1|a GPU|x", "62 2=4 13=0", "63", "63");
   assert_choice ("cudnn 1|a GPU|x", "63");
   grad_choice_forget ();
   assert_choice ("cudnn 1|a GPU|x", "63");
@@ -52,25 +64,29 @@ test_remembered (void)
   assert_file ("cpu\ta = b\ncudnn 1|a GPU|x\t63\n");
 }
 
-/* The file is read when something is asked for first. A second process writes after that. */
+/* The file is read when something is asked for first. A second process writes after that: what was first counts, unless
+ * whoever replaces it knows it. */
 static void
 test_processes (void)
 {
   if (g_test_subprocess ()) {
     assert_choice ("ours", "1");
-    grad_choice_keep ("theirs", "2");
-    grad_choice_keep ("ours", "3");
+    keep ("theirs", NULL, "2", "2");
+    keep ("ours", "1", "3", "3");
     return;
   }
   clean ();
-  grad_choice_keep ("ours", "1");
+  keep ("ours", NULL, "1", "1");
   g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
   g_test_trap_assert_passed ();
   assert_file ("ours\t3\ntheirs\t2\n");
   assert_choice ("theirs", NULL);
-  grad_choice_keep ("another", "4");
-  assert_file ("another\t4\nours\t1\ntheirs\t2\n");
+  keep ("theirs", NULL, "4", "2");
   assert_choice ("theirs", "2");
+  assert_choice ("ours", "1");
+  keep ("ours", "1", "5", "3");
+  assert_choice ("ours", "3");
+  assert_file ("ours\t3\ntheirs\t2\n");
 }
 
 static void
@@ -87,7 +103,7 @@ test_garbage (void)
   assert_choice ("f", "last");
   for (guint i = 0; i < G_N_ELEMENTS (absent); i++)
     assert_choice (absent[i], NULL);
-  grad_choice_keep ("d", "7");
+  keep ("d", NULL, "7", "7");
   assert_file ("d\t7\ne\t5\nf\tlast\n");
 }
 
@@ -97,8 +113,8 @@ test_unwritable (void)
 {
   clean ();
   g_assert_true (g_file_set_contents (folder, "", 0, NULL));
-  grad_choice_keep ("a", "1");
-  grad_choice_keep ("b", "2");
+  keep ("a", NULL, "1", "1");
+  keep ("b", NULL, "2", "2");
   assert_choice ("a", "1");
   assert_choice ("b", "2");
   grad_choice_forget ();
@@ -113,7 +129,7 @@ keep_some (gpointer thread)
     g_autofree gchar *key = g_strdup_printf ("%u/%u", GPOINTER_TO_UINT (thread), i);
 
     assert_choice (key, NULL);
-    grad_choice_keep (key, key);
+    keep (key, NULL, key, key);
     assert_choice (key, key);
   }
   return NULL;

@@ -284,13 +284,6 @@ static const Case cases[] = {
   {2, 16, 9, 9, 24, 3, 1, 1, TRUE, FALSE, TRUE, TRUE},
 };
 
-/* 1e-5 of the largest value; Winograd's transformations lose about a digit */
-static gdouble
-tolerance (const Case * c)
-{
-  return c->kernel == 3 && c->stride == 1 && c->n >= 8 ? 2e-4 : 1e-5;
-}
-
 static gdouble
 n_products (const Case * c)
 {
@@ -354,7 +347,7 @@ test_device_against_ref (gconstpointer data)
   const GradConvOps *ops = find_ops (device, which);
 
   for (guint i = 0; ops != NULL && i < G_N_ELEMENTS (cases); i++) {
-    gdouble t = tolerance (&cases[i]);
+    const gdouble t = 1e-5;
     guint64 n_allocations;
     Conv expected, got;
 

@@ -1,0 +1,14 @@
+/* GradStreamer kernels: loops of Winograd's convolution for AVX2
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "winograd.h"
+#include "kernels/cpu.h"
+
+#include <string.h>
+
+#define LANES 8
+#define ROWS 6
+#define GRADIENT_ROWS 4
+#define TARGET __attribute__ ((target ("arch=x86-64-v3")))
+#define LOOPS grad_winograd_8
+
+#include "winograd-loops.h"

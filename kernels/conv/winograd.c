@@ -1,0 +1,224 @@
+/* GradStreamer kernels: Winograd's convolution on the cpu device: 3x3, stride 1
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Forward and backward data do not depend on the number of threads. The gradient of the weights does: each thread
+ * sums over a part of the tiles, and the parts are summed in their order. */
+#include "winograd.h"
+#include "kernels/cpu.h"
+#include "kernels/onednn.h"
+#include "lib/device/gradcpudevice-private.h"
+
+#define CHUNK 56                /* four register tiles; transformed, up to 128 channels fit in a second-level cache */
+#define MAX_PARTS_SIZE (24 << 20)       /* bytes of partial sums that are worth reading again */
+
+static gint
+ceil_div (gint a, gint b)
+{
+  return (a + b - 1) / b;
+}
+
+static const GradWinogradLoops *
+find_loops (void)
+{
+#if defined (__x86_64__) && defined (__GNUC__)
+  if (grad_cpu_block () == 16)
+    return __builtin_cpu_supports ("avx512f") && __builtin_cpu_supports ("avx512dq")
+        && __builtin_cpu_supports ("avx512bw") && __builtin_cpu_supports ("avx512vl")
+        ? &grad_winograd_16 : NULL;
+  return __builtin_cpu_supports ("avx2") && __builtin_cpu_supports ("fma")
+      ? &grad_winograd_8 : NULL;
+#else
+  return NULL;
+#endif
+}
+
+/* floats of u */
+static gsize
+u_size (const GradWinograd * self)
+{
+  return (gsize) (self->m + 2) * (self->m + 2) * self->ic * self->oc;
+}
+
+/* floats that a worker needs for a chunk */
+static gsize
+buffer_size (const GradWinograd * self)
+{
+  return (gsize) (self->m + 2) * (self->m + 2) * (self->ic + self->oc) * self->chunk;
+}
+
+static void
+set_tile (GradWinograd * self, gint m)
+{
+  self->m = m;
+  self->tiles_y = ceil_div (self->oh, m);
+  self->tiles_x = ceil_div (self->ow, m);
+  self->n_tiles = self->n * self->tiles_y * self->tiles_x;
+}
+
+/* Each thread gets a part of the tiles, or, when so many partial sums would be too much, a group of outputs of one. */
+static void
+set_jobs (GradWinograd * self, gint threads)
+{
+  gint panels = ceil_div (self->oc / (gint) grad_cpu_block (), 2);
+  gint max_parts = MAX_PARTS_SIZE / (u_size (self) * sizeof (gfloat));
+
+  self->n_parts = CLAMP (MIN (max_parts, self->n_tiles), 1, threads);
+  while (threads % self->n_parts != 0)
+    self->n_parts--;
+  self->n_groups = MIN (threads / self->n_parts, panels);
+  self->chunk = self->ic + self->oc <= 128 ? CHUNK : 2 * CHUNK;
+  self->chunk = MIN (self->chunk, ceil_div (self->n_tiles, self->n_parts));
+}
+
+/* Of outputs up to 2x2, where a direct convolution multiplies few pixels but padding, nothing would be saved; and gradients that are
+ * zero because nothing ever meets a tap would become 1e-8, which Adam makes steps of. */
+gboolean
+grad_winograd_supports (const GradConvDesc * d, GradConvDirection direction)
+{
+  gint block = grad_cpu_block ();
+
+  return find_loops () != NULL && d->kernel == 3 && d->stride == 1 && d->padding <= 2
+      && d->oh * d->ow > 4 && d->ih * d->iw > 4 && d->ic % block == 0 && d->oc % block == 0
+      && !(direction == GRAD_CONV_BACKWARD_WEIGHTS && d->bias);
+}
+
+/* Scratch memory: weights, unless they are kept, and a buffer for each worker */
+static gfloat *
+scratch (const GradWinograd * self, GError ** error)
+{
+  gsize n_u = self->u ? 0 : MAX (1, self->n_parts) * u_size (self);
+
+  return grad_onednn_scratch (self->device,
+      (n_u + grad_parallel_n_workers () * buffer_size (self)) * sizeof (gfloat), error);
+}
+
+GradWinograd *
+grad_winograd_new (GradDevice * device, const GradConvDesc * d, GradConvDirection direction,
+    GError ** error)
+{
+  gboolean data = direction == GRAD_CONV_BACKWARD_DATA;
+  gint threads = grad_parallel_n_workers ();
+  GradWinograd *self = g_new (GradWinograd, 1);
+
+  *self = (GradWinograd) {
+    .device = device,.loops = find_loops (),.direction = direction,.n = d->n,
+    .ic = data ? d->oc : d->ic,.ih = data ? d->oh : d->ih,.iw = data ? d->ow : d->iw,
+    .oc = data ? d->ic : d->oc,.oh = data ? d->ih : d->oh,.ow = data ? d->iw : d->ow,
+    .padding = data ? 2 - d->padding : d->padding,.relu = d->relu
+  };
+  set_tile (self, 3);
+  if (36 * ceil_div (self->oh, 4) * ceil_div (self->ow, 4) < 25 * self->tiles_y * self->tiles_x)
+    set_tile (self, 4);
+  self->chunk = MIN (CHUNK, ceil_div (self->n_tiles, threads));
+  if (direction == GRAD_CONV_BACKWARD_WEIGHTS)
+    set_jobs (self, threads);
+  else if (!d->training)
+    self->u = grad_device_pool_get (device, u_size (self) * sizeof (gfloat), &self->u_capacity,
+        error);
+  if ((!d->training && self->u == NULL) || scratch (self, error) == NULL)
+    g_clear_pointer (&self, grad_winograd_free);
+  return self;
+}
+
+void
+grad_winograd_free (GradWinograd * self)
+{
+  if (self == NULL)
+    return;
+  if (self->u != NULL)
+    grad_device_pool_put (self->device, self->u, self->u_capacity);
+  g_free (self);
+}
+
+/* what the workers of a call share */
+typedef struct
+{
+  GradWinograd *self;
+  const gfloat *x, *w, *b, *residual, *dy;
+  gfloat *y, *dw, *u;
+  gfloat *buffers;              /* of buffer_size() for each worker */
+  gboolean accumulate;
+} Call;
+
+static void
+weights_job (gsize i, guint worker, gpointer data)
+{
+  Call *c = data;
+
+  c->self->loops->weights (c->self, c->w, c->u, i);
+}
+
+static void
+chunk_job (gsize i, guint worker, gpointer data)
+{
+  Call *c = data;
+
+  c->self->loops->forward (c->self, c->x, c->u, c->b, c->residual, c->y, i * c->self->chunk,
+      c->buffers + worker * buffer_size (c->self));
+}
+
+gboolean
+grad_winograd_convolve (GradWinograd * self, const GradTensor * x, const GradTensor * w,
+    const GradTensor * b, const GradTensor * residual, GradTensor * y, GError ** error)
+{
+  gboolean ready = self->u != NULL && self->u_version == w->version;
+  Call call = {
+    .self = self,.x = grad_tensor_data (x),.w = grad_tensor_data (w),
+    .b = b ? grad_tensor_data (b) : NULL,.residual = residual ? grad_tensor_data (residual) : NULL,
+    .y = grad_tensor_data (y),.buffers = scratch (self, error)
+  };
+
+  if (call.buffers == NULL)
+    return FALSE;
+  call.u = self->u;
+  if (call.u == NULL) {
+    call.u = call.buffers;
+    call.buffers += u_size (self);
+  }
+  if (!ready)
+    grad_parallel_work (self->oc / grad_cpu_block (), weights_job, &call);
+  self->u_version = w->version;
+  grad_parallel_work (ceil_div (self->n_tiles, self->chunk), chunk_job, &call);
+  return TRUE;
+}
+
+static void
+part_job (gsize i, guint worker, gpointer data)
+{
+  Call *c = data;
+  GradWinograd *self = c->self;
+  gint part = i / self->n_groups, group = i % self->n_groups;
+  gint panels = ceil_div (self->oc / (gint) grad_cpu_block (), 2);
+  gint first = (gint64) self->n_tiles * part / self->n_parts;
+  gint end = (gint64) self->n_tiles * (part + 1) / self->n_parts;
+  gint first_o = panels * group / self->n_groups * 2, end_o = panels * (group + 1) / self->n_groups * 2;
+
+  self->loops->gradient (self, c->x, c->dy, first, end - first, first_o,
+      MIN (end_o, self->oc / (gint) grad_cpu_block ()) - first_o, c->u + part * u_size (self),
+      c->buffers + worker * buffer_size (self));
+}
+
+static void
+sum_job (gsize i, guint worker, gpointer data)
+{
+  Call *c = data;
+
+  c->self->loops->weights_gradient (c->self, c->u, c->dw, i, c->accumulate);
+}
+
+gboolean
+grad_winograd_gradient (GradWinograd * self, const GradTensor * x, const GradTensor * dy,
+    GradTensor * dw, gboolean accumulate, GError ** error)
+{
+  Call call = {
+    .self = self,.x = grad_tensor_data (x),.dy = grad_tensor_data (dy),.dw = grad_tensor_data (dw),
+    .u = scratch (self, error),.accumulate = accumulate
+  };
+
+  if (call.u == NULL)
+    return FALSE;
+  call.buffers = call.u + self->n_parts * u_size (self);
+  grad_parallel_work (self->n_parts * self->n_groups, part_job, &call);
+  grad_parallel_work (self->oc / grad_cpu_block (), sum_job, &call);
+  return TRUE;
+}
