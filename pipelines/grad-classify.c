@@ -203,6 +203,7 @@ main (int argc, char **argv)
   g_autoptr (GstPad) pad = NULL;
   g_autoptr (GError) error = NULL;
 
+  grad_pipeline_find_plugin ();
   g_option_context_add_main_entries (options, entries, NULL);
   g_option_context_add_group (options, gst_init_get_option_group ());
   g_option_context_set_description (options, description);
@@ -215,7 +216,6 @@ main (int argc, char **argv)
         "[name=value ...]\n(grad-classify --help says more)\n");
     return 2;
   }
-  grad_pipeline_load_plugin ();
   pipeline = grad_pipeline_new ((const gchar * const *) arguments, &error);
   if (pipeline == NULL) {
     fprintf (stderr, "grad-classify: %s\n", error->message);

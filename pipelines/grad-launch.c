@@ -171,6 +171,7 @@ main (int argc, char **argv)
   g_autoptr (GError) error = NULL;
   Runner self = { 0 };
 
+  grad_pipeline_find_plugin ();
   g_option_context_add_main_entries (options, entries, NULL);
   g_option_context_add_group (options, gst_init_get_option_group ());
   g_option_context_set_description (options, description);
@@ -187,7 +188,6 @@ main (int argc, char **argv)
         "(grad-launch --help says more)\n");
     return 2;
   }
-  grad_pipeline_load_plugin ();
   self.pipeline = grad_pipeline_new ((const gchar * const *) arguments, &error);
   if (self.pipeline == NULL) {
     fprintf (stderr, "grad-launch: %s\n", error->message);

@@ -8,28 +8,29 @@
 
 #define PLUGIN "libgstgradstreamer.so"
 
-gboolean
-grad_pipeline_load_plugin (void)
+void
+grad_pipeline_find_plugin (void)
 {
-  GstRegistry *registry = gst_registry_get ();
   g_autofree gchar *program = g_file_read_link ("/proc/self/exe", NULL);
   g_autofree gchar *here = program ? g_path_get_dirname (program) : g_strdup (".");
   g_autofree gchar *built = g_build_filename (here, "..", "plugins", NULL);
   g_autofree gchar *installed = g_build_filename (here, "..", PLUGIN_SUBDIR, NULL);
   const gchar *dirs[] = { built, installed, PLUGIN_DIR };
-  g_autoptr (GstPlugin) plugin = NULL;
+  const gchar *variable = g_getenv ("GST_PLUGIN_PATH_1_0") ? "GST_PLUGIN_PATH_1_0"
+      : "GST_PLUGIN_PATH";
+  const gchar *old = g_getenv (variable);
 
   for (guint i = 0; i < G_N_ELEMENTS (dirs); i++) {
-    g_autofree gchar *path = g_build_filename (dirs[i], PLUGIN, NULL);
+    g_autofree gchar *file = g_build_filename (dirs[i], PLUGIN, NULL);
     g_autofree gchar *dir = g_canonicalize_filename (dirs[i], NULL);
+    g_autofree gchar *path = g_strjoin (G_SEARCHPATH_SEPARATOR_S, old ? old : dir,
+        old ? dir : NULL, NULL);
 
-    if (g_file_test (path, G_FILE_TEST_EXISTS)) {
-      gst_registry_scan_path (registry, dir);
+    if (g_file_test (file, G_FILE_TEST_EXISTS)) {
+      g_setenv (variable, path, TRUE);
       break;
     }
   }
-  plugin = gst_registry_find_plugin (registry, "gradstreamer");
-  return plugin != NULL;
 }
 
 static gboolean

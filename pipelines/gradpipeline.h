@@ -6,9 +6,9 @@
 
 G_BEGIN_DECLS
 
-/* Makes the plugin known to this process: the one beside this program, in a build or an installation,
- * else the one that GStreamer finds. FALSE when there is none. */
-gboolean grad_pipeline_load_plugin (void);
+/* Before gst_init(), so that GST_TRACERS may name a tracer of ours: has it find the plugin beside
+ * this program, in a build or an installation, unless GST_PLUGIN_PATH has one already. */
+void grad_pipeline_find_plugin (void);
 
 /* arguments, NULL-terminated: a .launch file or a launch string, then name=value …; or the words of
  * a launch string, as gst-launch-1.0 takes them. */

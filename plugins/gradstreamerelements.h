@@ -1,4 +1,4 @@
-/* GradStreamer: the elements of the plugin
+/* GradStreamer: the elements of the plugin, and its tracer
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
@@ -14,5 +14,6 @@ GST_ELEMENT_REGISTER_DECLARE (gradglobalpool);
 GST_ELEMENT_REGISTER_DECLARE (gradfc);
 GST_ELEMENT_REGISTER_DECLARE (gradloss);
 GST_ELEMENT_REGISTER_DECLARE (gradadamsink);
+GType grad_times_get_type (void);
 
 G_END_DECLS

@@ -13,7 +13,8 @@ plugin_init (GstPlugin * plugin)
       && GST_ELEMENT_REGISTER (gradglobalpool, plugin)
       && GST_ELEMENT_REGISTER (gradfc, plugin)
       && GST_ELEMENT_REGISTER (gradloss, plugin)
-      && GST_ELEMENT_REGISTER (gradadamsink, plugin);
+      && GST_ELEMENT_REGISTER (gradadamsink, plugin)
+      && gst_tracer_register (plugin, "gradtimes", grad_times_get_type ());
 }
 
 GST_PLUGIN_DEFINE (GST_VERSION_MAJOR, GST_VERSION_MINOR, gradstreamer,

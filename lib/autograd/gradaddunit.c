@@ -50,6 +50,7 @@ grad_add_unit_class_init (GradAddUnitClass * klass)
 {
   GradUnitClass *unit_class = GRAD_UNIT_CLASS (klass);
 
+  unit_class->name = "sum";
   unit_class->infer_shape = grad_add_unit_infer_shape;
   unit_class->forward = grad_add_unit_forward;
   unit_class->backward = grad_add_unit_backward;

@@ -100,19 +100,23 @@ backward_job (gpointer data, GError ** error)
   GradTensor *dx[GRAD_UNIT_MAX_INPUTS] = { NULL };
   gboolean wanted[GRAD_UNIT_MAX_INPUTS] = { FALSE }, accumulate, ok;
   g_autoptr (GradTensor) dy = g_steal_pointer (&node->grad);
+  GradJob job;
 
   for (guint i = 0; i < node->n_inputs; i++)
     wanted[i] = node->inputs[i] != NULL;
+  grad_job_begin_backward (&job, node, dy, wanted[0]);
   ok = begin_gradients (b->network, node->unit, &accumulate, error)
       && GRAD_UNIT_GET_CLASS (node->unit)->backward (node->unit, node, dy, dx, wanted,
       accumulate, error);
+  for (guint i = 0; dy != NULL && i < node->n_inputs; i++)
+    grad_job_add (&job, dx[i], 1);
   g_clear_pointer (&dy, grad_tensor_unref);     /* so that dx may be the only holder */
   for (guint i = 0; i < node->n_inputs; i++) {
     if (ok && dx[i] != NULL)
       ok = add_gradient (device, node->inputs[i], dx[i], error);
     g_clear_pointer (&dx[i], grad_tensor_unref);
   }
-  return ok;
+  return ok && grad_job_end (&job, error);
 }
 
 /* Counts how often each parameter is used, to know when its gradient is final. */
@@ -206,8 +210,11 @@ static gboolean
 commit_job (gpointer data, GError ** error)
 {
   GradNode *node = data;
+  GradJob job;
 
-  return GRAD_UNIT_GET_CLASS (node->unit)->commit (node->unit, node, error);
+  grad_job_begin (&job, GRAD_JOB_COMMIT, node->unit);
+  return GRAD_UNIT_GET_CLASS (node->unit)->commit (node->unit, node, error)
+      && grad_job_end (&job, error);
 }
 
 gboolean
@@ -220,6 +227,7 @@ grad_node_commit (GradNode * node, GError ** error)
 typedef struct
 {
   GradDevice *device;
+  GradUnit *unit;               /* that backward began with, or NULL */
   GArray *tensors;              /* GradAdamTensor */
   GradAdamArgs args;
 } Update;
@@ -228,9 +236,20 @@ static gboolean
 update_job (gpointer data, GError ** error)
 {
   Update *u = data;
+  GradAdamTensor *tensors = (GradAdamTensor *) u->tensors->data;
+  GradJob job;
 
-  return grad_device_kernels (u->device)->optim->adam (u->device,
-      (GradAdamTensor *) u->tensors->data, u->tensors->len, &u->args, error);
+  grad_job_begin (&job, GRAD_JOB_UPDATE, u->unit);
+  if (!grad_device_kernels (u->device)->optim->adam (u->device, tensors, u->tensors->len,
+          &u->args, error))
+    return FALSE;
+  for (guint i = 0; i < u->tensors->len; i++) {
+    grad_job_add (&job, tensors[i].grad, 1);
+    grad_job_add (&job, tensors[i].value, 2);
+    grad_job_add (&job, tensors[i].m, 2);
+    grad_job_add (&job, tensors[i].v, 2);
+  }
+  return grad_job_end (&job, error);
 }
 
 /* Both moments of a parameter, zero at the start. */
@@ -268,6 +287,8 @@ grad_network_update_adam (GradNetwork * network, const GradAdamOptions * options
   g_autoptr (GArray) tensors = g_array_new (FALSE, FALSE, sizeof (GradAdamTensor));
   Update u = {.tensors = tensors };
 
+  if (network->tape->len > 0)
+    u.unit = ((GradNode *) network->tape->pdata[0])->unit;
   for (guint i = 0; i < grad_parameter_store_get_n_parameters (network->store); i++) {
     GradParameter *p = grad_parameter_store_get_parameter (network->store, i);
 

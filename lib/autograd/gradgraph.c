@@ -1,6 +1,6 @@
 /* GradStreamer: units wired together
  * SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "gradgraph.h"
+#include "gradjob-private.h"
 
 typedef struct
 {
@@ -91,6 +91,13 @@ guint
 grad_graph_add2 (GradGraph * graph, GradUnit * unit, guint input, guint second)
 {
   return add (graph, (Wire) { unit, 2, {input, second} });
+}
+
+void
+grad_graph_set_owner (GradGraph * graph, gpointer owner)
+{
+  for (guint i = 0; i < graph->wires->len; i++)
+    grad_unit_set_owner (g_array_index (graph->wires, Wire, i).unit, owner);
 }
 
 static gchar *

@@ -89,6 +89,7 @@ grad_loss_unit_class_init (GradLossUnitClass * klass)
   GradUnitClass *unit_class = GRAD_UNIT_CLASS (klass);
 
   G_OBJECT_CLASS (klass)->finalize = grad_loss_unit_finalize;
+  unit_class->name = "cross-entropy";
   unit_class->passthrough = TRUE;
   unit_class->infer_shape = grad_loss_unit_infer_shape;
   unit_class->forward = grad_loss_unit_forward;

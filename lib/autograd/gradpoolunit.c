@@ -110,6 +110,7 @@ grad_max_pool_unit_class_init (GradMaxPoolUnitClass * klass)
 {
   GradUnitClass *unit_class = GRAD_UNIT_CLASS (klass);
 
+  unit_class->name = "max pooling";
   unit_class->infer_shape = grad_max_pool_unit_infer_shape;
   unit_class->plan = grad_max_pool_unit_plan;
   unit_class->free_plan = grad_max_pool_unit_free_plan;
@@ -200,6 +201,7 @@ grad_global_pool_unit_class_init (GradGlobalPoolUnitClass * klass)
 {
   GradUnitClass *unit_class = GRAD_UNIT_CLASS (klass);
 
+  unit_class->name = "mean";
   unit_class->infer_shape = grad_global_pool_unit_infer_shape;
   unit_class->plan = grad_global_pool_unit_plan;
   unit_class->free_plan = g_free;

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "gradunit.h"
-#include "gradnode-private.h"
+#include "gradjob-private.h"
 #include "kernels/kernels.h"
 
 G_BEGIN_DECLS
@@ -14,6 +14,7 @@ struct _GradUnitClass
 {
   GObjectClass parent_class;
 
+  const gchar *name;            /* for people, of units without parameters */
   gboolean passthrough;         /* the output is the first input itself */
 
   /* Output shape from input shapes; FALSE with an error that names both when they do not fit. */
@@ -38,7 +39,6 @@ struct _GradUnitClass
   gboolean (*commit) (GradUnit * unit, GradNode * node, GError ** error);
 };
 
-GradDevice *grad_unit_get_device (GradUnit * unit);
 gpointer grad_node_get_plan (GradNode * node);
 void grad_unit_release_plan (GradUnit * unit, gpointer entry);
 GradParameter *grad_unit_add_parameter (GradUnit * unit, const gchar * prefix,

@@ -21,6 +21,8 @@ typedef struct
 {
   GradDevice *device;
   GradParameterStore *store;
+  guint64 id;
+  gpointer owner;               /* not owned, see grad_unit_get_owner() */
   GPtrArray *parameters;        /* not owned: the store's; fixed after the first prepare */
   gint channels;                /* that the parameters were made for */
   GQueue plans;                 /* Entry, newest first */
@@ -46,6 +48,24 @@ GradDevice *
 grad_unit_get_device (GradUnit * unit)
 {
   return PRIV (unit)->device;
+}
+
+guint64
+grad_unit_get_id (GradUnit * unit)
+{
+  return PRIV (unit)->id;
+}
+
+gpointer
+grad_unit_get_owner (GradUnit * unit)
+{
+  return PRIV (unit)->owner;
+}
+
+void
+grad_unit_set_owner (GradUnit * unit, gpointer owner)
+{
+  PRIV (unit)->owner = owner;
 }
 
 GradParameter *
@@ -168,6 +188,19 @@ grad_node_get_plan (GradNode * node)
   return ((Entry *) node->plan)->plan;
 }
 
+static gboolean
+make_plan (GradUnit * unit, Entry * entry, GError ** error)
+{
+  GradUnitClass *klass = GRAD_UNIT_GET_CLASS (unit);
+  GradJob job;
+
+  if (klass->plan == NULL)
+    return TRUE;
+  grad_job_begin (&job, GRAD_JOB_PLAN, unit);
+  entry->plan = klass->plan (unit, entry->inputs, &entry->output, entry->training, error);
+  return entry->plan != NULL && grad_job_end (&job, error);
+}
+
 static Entry *
 get_plan (GradUnit * unit, const GradShape * inputs, guint n_inputs, gboolean training,
     GError ** error)
@@ -192,9 +225,8 @@ get_plan (GradUnit * unit, const GradShape * inputs, guint n_inputs, gboolean tr
   entry->training = training;
   entry->users = 1;
   if (!klass->infer_shape (unit, inputs, &entry->output, error)
-      || (klass->plan && (entry->plan = klass->plan (unit, inputs, &entry->output, training,
-                  error)) == NULL)) {
-    g_free (entry);
+      || !make_plan (unit, entry, error)) {
+    entry_release (unit, entry);
     return NULL;
   }
   g_queue_push_head (&priv->plans, entry);
@@ -207,6 +239,7 @@ typedef struct
 {
   GradUnit *unit;
   GradStep *step;
+  gboolean urgent;
   const GradValue *inputs;
   guint n_inputs;
   GradValue *output;
@@ -222,6 +255,7 @@ forward_job (gpointer data, GError ** error)
   GradNode *nodes[GRAD_UNIT_MAX_INPUTS];
   Entry *entry;
   GradValue output = { NULL, NULL };
+  GradJob job;
 
   for (guint i = 0; i < f->n_inputs; i++) {
     tensors[i] = f->inputs[i].tensor;
@@ -241,7 +275,10 @@ forward_job (gpointer data, GError ** error)
     output.node->output = output.tensor;
     output.node->output_writes = output.tensor->n_writes;
   }
-  if (!klass->forward (f->unit, entry->plan, tensors, output.tensor, output.node, error)) {
+  grad_job_begin (&job, f->step ? GRAD_JOB_FORWARD : f->urgent ? GRAD_JOB_INFER
+      : GRAD_JOB_EVALUATE, f->unit);
+  if (!klass->forward (f->unit, entry->plan, tensors, output.tensor, output.node, error)
+      || !grad_job_end_forward (&job, tensors, f->n_inputs, output.tensor, output.node, error)) {
     grad_value_clear (&output);
     return FALSE;
   }
@@ -268,7 +305,7 @@ gboolean
 grad_unit_forward (GradUnit * unit, GradStep * step, gboolean urgent, const GradValue * inputs,
     guint n_inputs, GradValue * output, GError ** error)
 {
-  Forward f = { unit, step, inputs, n_inputs, output };
+  Forward f = { unit, step, urgent, inputs, n_inputs, output };
 
   return grad_device_call (PRIV (unit)->device, urgent, forward_job, &f, error);
 }
@@ -297,8 +334,10 @@ grad_unit_class_init (GradUnitClass * klass)
 static void
 grad_unit_init (GradUnit * self)
 {
+  static gsize n_units;         /* atomic */
   GradUnitPrivate *priv = PRIV (self);
 
+  priv->id = g_atomic_pointer_add (&n_units, 1);
   priv->parameters = g_ptr_array_new ();
   g_queue_init (&priv->plans);
 }

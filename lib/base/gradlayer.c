@@ -4,6 +4,7 @@
  * A layer is a graph of units. In phase train, with an optimizer on the network, it waits for its turn, records its
  * units on the tape and attaches the tape to its output. */
 #include "gradlayer.h"
+#include "../autograd/gradjob-private.h"
 #include "../autograd/gradnetwork-private.h"
 #include "../autograd/gradtapemeta-private.h"
 #include "../tensor/gradtensor-private.h"
@@ -92,6 +93,7 @@ ensure_graph (GradLayer * self)
   }
   priv->graph = grad_graph_new ();
   KLASS (self)->build (self, priv->graph, priv->prefix);
+  grad_graph_set_owner (priv->graph, self);
   return priv->graph;
 }
 
