@@ -139,7 +139,10 @@ grad_cuda_staging_fetch (GradCudaStaging * self, gconstpointer from, gsize size,
 gboolean
 grad_cuda_fetch_is_done (GradCudaFetch * fetch)
 {
-  return cudaEventQuery (fetch->done) != cudaErrorNotReady;
+  if (cudaEventQuery (fetch->done) != cudaErrorNotReady)
+    return TRUE;
+  cudaGetLastError ();          /* or the next launch would report it */
+  return FALSE;
 }
 
 gboolean

@@ -124,6 +124,7 @@ test_slow (gconstpointer name)
 {
   g_autoptr (GradDevice) device = test_device (name);
   guint (*slow) (gboolean) = test_cuda_symbol ("emulated_slow");
+  g_autoptr (GradTensor) pictures = NULL;
   Run run;
 
   if (slow == NULL) {
@@ -134,6 +135,7 @@ test_slow (gconstpointer name)
   slow (TRUE);
   run_tell (&run, 10);
   run_assert_logged (&run, 0);
+  pictures = test_random (device, GRAD_SHAPE (1, 2, 3, 4), 1, 0, 1);    /* launches: nothing has failed */
   g_assert_cmpuint (slow (FALSE), ==, 0);
   slow (TRUE);
   run_tell (&run, 5);           /* the first of which finds that ten are there */

@@ -218,7 +218,7 @@ run_block (unsigned n)
   }
 }
 
-static cudaError_t last_error;
+static thread_local cudaError_t last_error;
 
 void
 emulated_launch (dim3 grid, dim3 block, void (*body) (void *), void *data)
@@ -467,7 +467,9 @@ cudaEventQuery (cudaEvent_t event)
 {
   std::lock_guard < std::mutex > guard (copying);
 
-  return n_copied < event->n_copies ? cudaErrorNotReady : cudaSuccess;
+  if (n_copied < event->n_copies)
+    return last_error = cudaErrorNotReady;
+  return cudaSuccess;
 }
 
 cudaError_t
