@@ -125,6 +125,15 @@ grad_store_vector (T * p, const float *values)
   *(Vector *) p = vector;
 }
 
+template < int V, class T > static __device__ __forceinline__ GradPack < V, T >
+grad_make_pack (const float *values)
+{
+  GradPack < V, T > pack;
+
+  grad_store_vector < V > ((T *) &pack, values);
+  return pack;
+}
+
 /* Values that fit in 16 bytes */
 template < class T > struct GradWidth
 {

@@ -209,23 +209,15 @@ check_choice (const gchar * text, GError ** error)
 
 /* " knob=value knob=value" */
 static GPtrArray *
-parse_knobs (const gchar * text, GError ** error)
+parse_knobs (gchar * text, GError ** error)
 {
   GPtrArray *knobs = g_ptr_array_new_with_free_func (destroy);
 
   while (*text != '\0') {
-    gchar *equals, *end;
-    gint64 type = g_ascii_strtoll (text, &equals, 10), value;
-    cudnnBackendDescriptor_t knob = NULL;
+    gint64 type = g_ascii_strtoll (text, &text, 10);
+    gint64 value = g_ascii_strtoll (text + 1, &text, 10);
+    cudnnBackendDescriptor_t knob = create_knob (type, value, error);
 
-    if (type >= CUDNN_KNOB_TYPE_COUNTS)
-      g_set_error (error, GRAD_ERROR, GRAD_ERROR_FAILED, "there is no knob %" G_GINT64_FORMAT,
-          type);
-    else {
-      value = g_ascii_strtoll (equals + 1, &end, 10);
-      knob = create_knob (type, value, error);
-      text = end;
-    }
     if (knob == NULL) {
       g_ptr_array_unref (knobs);
       return NULL;

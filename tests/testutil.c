@@ -3,6 +3,7 @@
 #include "config.h"
 #include "testutil.h"
 
+#include <gmodule.h>
 #include <math.h>
 #include <string.h>
 
@@ -40,6 +41,21 @@ test_device_with_threads (const gchar * name, guint threads)
 
   g_assert_no_error (error);
   return device;
+}
+
+gpointer
+test_cuda_symbol (const gchar * name)
+{
+  const gchar *dir = g_getenv ("GRAD_BACKEND_PATH");
+  g_autofree gchar *path = g_build_filename (dir ? dir : BACKEND_DIR,
+      "libgradcuda." G_MODULE_SUFFIX, NULL);
+  GModule *module = g_module_open (path, G_MODULE_BIND_LAZY | G_MODULE_BIND_LOCAL);
+  gpointer symbol = NULL;
+
+  g_assert_nonnull (module);
+  g_module_symbol (module, name, &symbol);
+  g_module_close (module);      /* the device's keeps it loaded */
+  return symbol;
 }
 
 static GradTensor *

@@ -13,6 +13,9 @@ const gchar *const *test_devices (void);
 GradDevice *test_device (const gchar * name);
 GradDevice *test_device_with_threads (const gchar * name, guint threads);
 
+/* What a module exports for tests, when an open cuda device has loaded it; NULL: nothing of that name */
+gpointer test_cuda_symbol (const gchar * name);
+
 /* Uniform in [low, high), the same on every device for the same seed. test_random_parameter() is for parameters. */
 GradTensor *test_random (GradDevice * device, GradShape shape, guint64 seed, gfloat low,
     gfloat high);

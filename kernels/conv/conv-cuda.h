@@ -6,22 +6,16 @@
 #include "kernels/cuda.h"
 #include "kernels/elementwise/elementwise-body.h"
 
-/* Values as they lie in memory: what is loaded now and converted when it has come */
-template < int V, class T > struct alignas (V * sizeof (T)) GradPiece
-{
-  T v[V];
-};
-
 /* to is aligned to 16 bytes where V is 4 or 8 */
 template < int V, class T > static __device__ __forceinline__ void
-grad_unpack (const GradPiece < V, T > &piece, float *to)
+grad_conv_unpack (const GradPack < V, T > &pack, float *to)
 {
   const int W = V < 4 ? 1 : 4;
   float values[V];
 
 #pragma unroll
   for (int v = 0; v < V; v++)
-    values[v] = grad_load (&piece.v[v]);
+    values[v] = pack[v];
 #pragma unroll
   for (int v = 0; v < V; v += W)
     grad_store_vector < W > (to + v, values + v);

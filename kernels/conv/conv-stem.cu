@@ -171,12 +171,12 @@ weights_kernel (const T * x, const T * dy, float *parts, const Stem g)
     for (int k = threadIdx.x; k < OUTPUTS * PIECES; k += WEIGHT_THREADS) {
       int output = k / PIECES, channel = k % PIECES * V;
       int i = tile.i + output / COLUMNS, j = tile.j + output % COLUMNS;
-      GradPiece < V, T > piece = { };
+      GradPack < V, T > pack = { };
 
       if (i < g.oh && j < g.ow && first + channel < g.o)
-        piece = *(const GradPiece < V, T > *) (dy
+        pack = grad_load_pack < V > (dy
             + (((gsize) tile.n * g.oh + i) * g.ow + j) * g.o + first + channel);
-      grad_unpack (piece, &ys[output][channel]);
+      grad_conv_unpack (pack, &ys[output][channel]);
     }
     load_patch < PATCH_ROWS (WEIGHT_ROWS), WEIGHT_THREADS > (x, g, tile, c, xs);
     __syncthreads ();

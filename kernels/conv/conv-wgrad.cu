@@ -46,7 +46,8 @@ parts_kernel (const T * x, const T * dy, float *parts, const Sum g)
   gint64 position = begin + t / LANES;
   int j = position % g.ow, i = position / g.ow % g.oh;
   gint64 n = position / g.ow / g.oh;
-  GradPiece < V, T > next[LOADS] = { }, next_y[LOADS_Y] = { };
+  const float one[V] = { 1 };
+  GradPack < V, T > next[LOADS] = { }, next_y[LOADS_Y] = { };
   float sums[8][N] = { };
 
   for (int s = -1; s < steps; s++) {
@@ -58,9 +59,9 @@ parts_kernel (const T * x, const T * dy, float *parts, const Sum g)
         next[k] = { };
         if (position < end && row < g.rows && (unsigned) at_i < (unsigned) g.h
             && (unsigned) at_j < (unsigned) g.w)
-          next[k] = *(const GradPiece < V, T > *) (x + ((n * g.h + at_i) * g.w + at_j) * g.c + c);
+          next[k] = grad_load_pack < V > (x + ((n * g.h + at_i) * g.w + at_j) * g.c + c);
         else if (row == g.rows && position < end)
-          grad_store (&next[k].v[0], 1);
+          next[k] = grad_make_pack < V, T > (one);
         position += V;
         j += g.dj;
         i += g.di;
@@ -81,7 +82,7 @@ parts_kernel (const T * x, const T * dy, float *parts, const Sum g)
 
         next_y[k] = { };
         if (piece < PIECES_Y && at < end && column < g.o)
-          next_y[k] = *(const GradPiece < V, T > *) (dy + at * g.o + column);
+          next_y[k] = grad_load_pack < V > (dy + at * g.o + column);
       }
     }
     if (s >= 0)
@@ -91,13 +92,13 @@ parts_kernel (const T * x, const T * dy, float *parts, const Sum g)
     if (s + 1 < steps) {
 #pragma unroll
       for (int k = 0; k < LOADS; k++)
-        grad_unpack (next[k], &xs[(s + 1) & 1][k * V + t / LANES][t % LANES * V]);
+        grad_conv_unpack (next[k], &xs[(s + 1) & 1][k * V + t / LANES][t % LANES * V]);
 #pragma unroll
       for (int k = 0; k < LOADS_Y; k++) {
         int piece = t + k * THREADS;
 
         if (piece < PIECES_Y)
-          grad_unpack (next_y[k], &ys[(s + 1) & 1][piece / LANES_Y][piece % LANES_Y * V]);
+          grad_conv_unpack (next_y[k], &ys[(s + 1) & 1][piece / LANES_Y][piece % LANES_Y * V]);
       }
     }
     __syncthreads ();

@@ -107,14 +107,14 @@ template < int V, class T > struct Walk
   int row, column;              /* of tap (0, 0) */
   int p, q, c;
 
-  __device__ __forceinline__ GradPiece < V, T >
+  __device__ __forceinline__ GradPack < V, T >
   next (const Gather & g)
   {
     int i = row + p * g.direction, j = column + q * g.direction;
-    GradPiece < V, T > piece = { };
+    GradPack < V, T > pack = { };
 
     if (p < g.n_p && (unsigned) i < (unsigned) g.h && (unsigned) j < (unsigned) g.w)
-      piece = *(const GradPiece < V, T > *) (sample + (gsize) (i * g.w + j) * g.c + c);
+      pack = grad_load_pack < V > (sample + (gsize) (i * g.w + j) * g.c + c);
     c += V;
     if (c == g.c) {
       c = 0;
@@ -123,7 +123,7 @@ template < int V, class T > struct Walk
         p++;
       }
     }
-    return piece;
+    return pack;
   }
 };
 
@@ -150,7 +150,7 @@ gather_kernel (const T * x, const float *w, const float *bias, const T * residua
   int j = (position - sample * plane) - (gsize) i * g.columns;
   int steps = g.w_rows / DEPTH;
   Walk < V, T > walk = { };
-  GradPiece < V, T > next[DEPTH / V];
+  GradPack < V, T > next[DEPTH / V];
   float4 next_w[PIECES];
   float sums[8][N] = { };
 
@@ -183,7 +183,7 @@ gather_kernel (const T * x, const float *w, const float *bias, const T * residua
     if (s + 1 < steps) {
 #pragma unroll
       for (int k = 0; k < DEPTH; k++)
-        xs[(s + 1) & 1][k][t] = grad_load (&next[k / V].v[k % V]);
+        xs[(s + 1) & 1][k][t] = next[k / V][k % V];
 #pragma unroll
       for (int k = 0; k < PIECES; k++) {
         int piece = t + k * THREADS, column = piece % (COLUMNS / 4) * 4;

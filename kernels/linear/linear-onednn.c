@@ -27,7 +27,7 @@ linear_free (GradPlan * base)
 static gboolean
 linear_supports (GradDevice * device, const GradLinearDesc * d)
 {
-  return grad_linear_ref_ops.supports (device, d);
+  return grad_linear_desc_check (d, NULL);
 }
 
 static GradPlan *
@@ -44,8 +44,8 @@ linear_plan (GradDevice * device, const GradLinearDesc * d, GError ** error)
   };
   Plan *plan;
 
-  if (!linear_supports (device, d))
-    return grad_linear_ref_ops.plan (device, d, error); /* says why */
+  if (!grad_linear_desc_check (d, error))
+    return NULL;
   if (d->bias)
     desc.tensors[GRAD_ONEDNN_BIAS] = grad_onednn_parameter (device, GRAD_SHAPE (d->k));
   plan = g_new0 (Plan, 1);

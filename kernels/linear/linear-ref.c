@@ -15,6 +15,16 @@ typedef struct
   GradLinearDesc desc;
 } Plan;
 
+gboolean
+grad_linear_desc_check (const GradLinearDesc * d, GError ** error)
+{
+  if (d->n >= 1 && d->c >= 1 && d->k >= 1)
+    return TRUE;
+  g_set_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE, "no fully connected layer takes (%d,%d) to "
+      "(%d,%d)", d->n, d->c, d->n, d->k);
+  return FALSE;
+}
+
 static void
 linear_free (GradPlan * plan)
 {
@@ -24,7 +34,7 @@ linear_free (GradPlan * plan)
 static gboolean
 linear_supports (GradDevice * device, const GradLinearDesc * d)
 {
-  return d->n >= 1 && d->c >= 1 && d->k >= 1;
+  return grad_linear_desc_check (d, NULL);
 }
 
 static GradPlan *
@@ -32,11 +42,8 @@ linear_plan (GradDevice * device, const GradLinearDesc * d, GError ** error)
 {
   Plan *plan;
 
-  if (!linear_supports (device, d)) {
-    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE, "no fully connected layer takes (%d,%d) to "
-        "(%d,%d)", d->n, d->c, d->n, d->k);
+  if (!grad_linear_desc_check (d, error))
     return NULL;
-  }
   plan = g_new0 (Plan, 1);
   plan->base = (GradPlan) {.device = device,.free = linear_free };
   plan->desc = *d;

@@ -230,7 +230,7 @@ linear_free (GradPlan * base)
 static gboolean
 linear_supports (GradDevice * device, const GradLinearDesc * d)
 {
-  return d->n >= 1 && d->c >= 1 && d->k >= 1;
+  return grad_linear_desc_check (d, NULL);
 }
 
 static GradPlan *
@@ -238,11 +238,8 @@ linear_plan (GradDevice * device, const GradLinearDesc * d, GError ** error)
 {
   Plan *plan;
 
-  if (!linear_supports (device, d)) {
-    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE, "no fully connected layer takes (%d,%d) to "
-        "(%d,%d)", d->n, d->c, d->n, d->k);
+  if (!grad_linear_desc_check (d, error))
     return NULL;
-  }
   plan = g_new0 (Plan, 1);
   plan->base = { device, linear_free };
   plan->desc = *d;

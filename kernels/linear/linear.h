@@ -24,6 +24,9 @@ typedef struct
       GradTensor * dw, GradTensor * db, gboolean accumulate, GError ** error);
 } GradLinearOps;
 
+/* Whether there is anything to compute; in linear-ref.c, for all backends. */
+GRAD_API gboolean grad_linear_desc_check (const GradLinearDesc * desc, GError ** error);
+
 extern const GradLinearOps grad_linear_ref_ops;
 extern const GradLinearOps grad_linear_onednn_ops;
 extern const GradLinearOps grad_linear_cuda_ops;

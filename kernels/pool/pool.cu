@@ -100,14 +100,12 @@ find_pixel (const Planes & p, Pixel & at)
 template < int V, class T > static __device__ __forceinline__ GradPack < V, T >
 lowest (void)
 {
-  GradPack < V, T > pack;
   float values[V];
 
 #pragma unroll
   for (int v = 0; v < V; v++)
     values[v] = -INFINITY;
-  grad_store_vector < V > ((T *) & pack, values);
-  return pack;
+  return grad_make_pack < V, T > (values);
 }
 
 /* K is the window, 0: d.kernel; NOTE: write places. As in the reference, the first value of a window stays unless a later one is

@@ -17,13 +17,15 @@ typedef struct
   guint64 step;
   gdouble learning_rate;
   GradTensor *result;           /* owned */
+  gdouble loss_sum;             /* these two when it has been read */
+  guint correct;
 } GradMetricsBatch;
 
 typedef struct
 {
   GstElement *element;          /* who posts; not owned */
   FILE *log;                    /* JSON lines, NULL without */
-  guint interval;               /* batches from one look at results to the next, 0: by time */
+  guint interval;               /* batches that wait from one look at results to the next, 0: by time */
   gboolean progress;            /* post progress messages, too */
 
   /* the data set, from its event */
@@ -38,7 +40,7 @@ typedef struct
   gint64 pass_start, epoch_start;       /* microseconds */
 
   /* the run */
-  gint64 run_start, last_batch, last_message, last_progress, last_drain;
+  gint64 run_start, last_batch, last_message, last_progress, last_look;
   gdouble samples_done;         /* evaluated ones count as a third */
   gboolean started;
   GArray *pending;              /* GradMetricsBatch */

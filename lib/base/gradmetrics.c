@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gradmetrics-private.h"
 #include "../autograd/gradunit.h"
+#include "../tensor/gradtensor-private.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
@@ -11,8 +12,8 @@
 /* Nobody may be reading the bus: messages per batch and progress are limited by time. */
 #define MESSAGE_INTERVAL (50 * G_TIME_SPAN_MILLISECOND)
 #define PROGRESS_INTERVAL G_TIME_SPAN_SECOND
-/* With interval 0: how often the device is asked for results that it has not been asked for, at most this many. */
-#define DRAIN_INTERVAL (100 * G_TIME_SPAN_MILLISECOND)
+/* With interval 0: how often it is looked which results are there, or sooner when so many are waited for. */
+#define LOOK_INTERVAL (100 * G_TIME_SPAN_MILLISECOND)
 #define MAX_PENDING 1024
 
 void
@@ -157,23 +158,20 @@ take (GradMetrics * metrics, const GradMetricsBatch * batch, gdouble rate, gint6
   };
   gboolean train = batch->phase == GRAD_PHASE_TRAIN;
   g_autoptr (GstStructure) s = NULL;
-  gdouble loss_sum;
-  guint correct;
 
   begin (metrics, batch, now);
-  grad_loss_result_read (batch->result, &loss_sum, &correct);
   metrics->last_batch = now;
   metrics->samples += batch->n_samples;
-  metrics->correct += correct;
-  metrics->loss_sum += loss_sum;
+  metrics->correct += batch->correct;
+  metrics->loss_sum += batch->loss_sum;
   metrics->samples_done += batch->n_samples * (train ? 1 : 1 / 3.);
 
   s = gst_structure_new ("grad-step", "phase", G_TYPE_STRING, grad_phase_to_string (batch->phase),
       "epoch", G_TYPE_UINT, batch->epoch, "epochs", G_TYPE_UINT, batch->epochs,
       "step", G_TYPE_UINT64, batch->step, "batch", G_TYPE_UINT, batch->batch,
       "batches", G_TYPE_UINT, batch->batches, "samples", G_TYPE_UINT, batch->n_samples,
-      "loss", G_TYPE_DOUBLE, loss_sum / batch->n_samples,
-      "accuracy", G_TYPE_DOUBLE, correct / (gdouble) batch->n_samples,
+      "loss", G_TYPE_DOUBLE, batch->loss_sum / batch->n_samples,
+      "accuracy", G_TYPE_DOUBLE, batch->correct / (gdouble) batch->n_samples,
       "learning-rate", G_TYPE_DOUBLE, batch->learning_rate, "images-per-second", G_TYPE_DOUBLE,
       rate, "seconds-left", G_TYPE_DOUBLE, seconds_left (metrics, now), NULL);
   if (train)
@@ -194,32 +192,35 @@ take (GradMetrics * metrics, const GradMetricsBatch * batch, gdouble rate, gint6
     end_pass (metrics);
 }
 
-/* Reads the results of all batches that wait: only now is the device asked to have finished them. Each gets an equal share of
- * the time. */
+/* Takes the batches whose results are there, or waits for all of them, though for no work that came later. Each gets an equal
+ * share of the time. */
 static void
-drain (GradMetrics * metrics)
+look (GradMetrics * metrics, gboolean wait)
 {
   GArray *pending = metrics->pending;
   guint64 samples = 0;
-  gdouble loss_sum, rate;
-  guint correct;
   gint64 now, from;
+  gdouble rate;
+  guint n = 0;
 
-  if (pending == NULL || pending->len == 0)
+  for (; pending != NULL && n < pending->len; n++) {
+    GradMetricsBatch *batch = &g_array_index (pending, GradMetricsBatch, n);
+
+    if (!wait && !grad_tensor_is_fetched (batch->result))
+      break;
+    grad_loss_result_read (batch->result, &batch->loss_sum, &batch->correct);
+    samples += batch->n_samples;
+  }
+  now = metrics->last_look = g_get_monotonic_time ();
+  if (n == 0)
     return;
-  grad_loss_result_read (g_array_index (pending, GradMetricsBatch, pending->len - 1).result,
-      &loss_sum, &correct);
-  now = g_get_monotonic_time ();
   from = metrics->last_batch ? metrics->last_batch : now;
-  for (guint i = 0; i < pending->len; i++)
-    samples += g_array_index (pending, GradMetricsBatch, i).n_samples;
   rate = samples / MAX (1e-6, seconds_since (from, now));
-  for (guint i = 0; i < pending->len; i++)
+  for (guint i = 0; i < n; i++)
     take (metrics, &g_array_index (pending, GradMetricsBatch, i), rate,
-        from + (now - from) * (i + 1) / pending->len);
-  g_array_set_size (pending, 0);
+        from + (now - from) * (i + 1) / n);
+  g_array_remove_range (pending, 0, n);
   flush_log (metrics);
-  metrics->last_drain = now;
 }
 
 void
@@ -231,6 +232,7 @@ grad_metrics_batch (GradMetrics * metrics, const GradSampleMeta * sample,
     grad_tensor_ref (loss->result)
   };
 
+  grad_tensor_fetch (batch.result);
   if (metrics->pending == NULL) {
     metrics->pending = g_array_new (FALSE, FALSE, sizeof batch);
     g_array_set_clear_func (metrics->pending, clear_batch);
@@ -238,8 +240,8 @@ grad_metrics_batch (GradMetrics * metrics, const GradSampleMeta * sample,
   g_array_append_val (metrics->pending, batch);
   if (sample->last || metrics->pending->len >= MAX_PENDING
       || (metrics->interval ? metrics->pending->len >= metrics->interval
-          : g_get_monotonic_time () - metrics->last_drain >= DRAIN_INTERVAL))
-    drain (metrics);
+          : g_get_monotonic_time () - metrics->last_look >= LOOK_INTERVAL))
+    look (metrics, sample->last);
 }
 
 static void
@@ -271,7 +273,7 @@ end_pass (GradMetrics * metrics)
 void
 grad_metrics_stop (GradMetrics * metrics, gboolean complete)
 {
-  drain (metrics);
+  look (metrics, TRUE);
   g_clear_pointer (&metrics->pending, g_array_unref);
   if (metrics->started) {
     if (complete)

@@ -3,24 +3,15 @@
  *
  * Owns the order of the samples, phases and epochs, and what travels with a batch. A subclass opens the data. */
 #include "gradsource.h"
+#include "gradsourcephase-private.h"
 #include "../autograd/gradsamplemeta.h"
-
-#include <string.h>
-
-typedef enum
-{
-  SOURCE_AUTO,
-  SOURCE_TRAIN,
-  SOURCE_EVALUATE,
-  SOURCE_INFER
-} SourcePhase;
 
 typedef struct
 {
   /* properties, object lock */
   gchar *class_names, *model_name;
   guint batch_size, epochs;
-  SourcePhase phase;
+  GradSourcePhase phase;
   gboolean shuffle, drop_last;
   guint64 seed;
 
@@ -54,7 +45,7 @@ enum
 
 #define DEFAULT_BATCH_SIZE 256
 #define DEFAULT_EPOCHS 1
-#define DEFAULT_PHASE SOURCE_AUTO
+#define DEFAULT_PHASE GRAD_SOURCE_AUTO
 #define DEFAULT_SHUFFLE TRUE
 #define DEFAULT_SEED 0
 #define DEFAULT_DROP_LAST FALSE
@@ -66,24 +57,6 @@ static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE ("src", GST_P
 G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (GradSource, grad_source, GST_TYPE_PUSH_SRC);
 #define PRIV(s) ((GradSourcePrivate *) grad_source_get_instance_private (GRAD_SOURCE (s)))
 
-#define GRAD_TYPE_SOURCE_PHASE (grad_source_phase_get_type ())
-static GType
-grad_source_phase_get_type (void)
-{
-  static gsize type = 0;
-  static const GEnumValue values[] = {
-    {SOURCE_AUTO, "Train if there is an optimizer, else evaluate", "auto"},
-    {SOURCE_TRAIN, "Train, and evaluate after each epoch", "train"},
-    {SOURCE_EVALUATE, "Measure loss and accuracy", "evaluate"},
-    {SOURCE_INFER, "Classify", "infer"},
-    {0, NULL, NULL}
-  };
-
-  if (g_once_init_enter (&type))
-    g_once_init_leave (&type, g_enum_register_static ("GradSourcePhase", values));
-  return type;
-}
-
 static gboolean
 fail (GradSource * self, GError * error)
 {
@@ -92,40 +65,14 @@ fail (GradSource * self, GError * error)
   return FALSE;
 }
 
-/* What the passes over `location` are for. */
-static gboolean
-choose_phase (GradSource * self, SourcePhase asked, gboolean has_labels, GError ** error)
-{
-  GradSourcePrivate *priv = PRIV (self);
-  g_autoptr (GradNetwork) network = grad_bus_get_network (priv->bus, priv->model_name);
-  gboolean optimizer = grad_network_has_optimizer (network);
-
-  if (asked == SOURCE_AUTO)
-    asked = optimizer ? SOURCE_TRAIN : has_labels ? SOURCE_EVALUATE : SOURCE_INFER;
-  priv->options.phase = asked == SOURCE_TRAIN ? GRAD_PHASE_TRAIN
-      : asked == SOURCE_EVALUATE ? GRAD_PHASE_EVALUATE : GRAD_PHASE_INFER;
-  if (asked == SOURCE_TRAIN && !optimizer) {
-    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS, "phase=train, but network \"%s\" has no "
-        "optimizer: end the pipeline with gradadamsink, or use phase=evaluate or infer",
-        grad_network_get_name (network));
-    return FALSE;
-  }
-  if (asked != SOURCE_INFER && !has_labels) {
-    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS,
-        "to %s, set labels to the file with the labels of location",
-        grad_phase_to_string (priv->options.phase));
-    return FALSE;
-  }
-  return TRUE;
-}
-
 static gboolean
 open_data (GradSource * self, GError ** error)
 {
   GradSourcePrivate *priv = PRIV (self);
   GradSourceClass *klass = GRAD_SOURCE_GET_CLASS (self);
+  g_autoptr (GradNetwork) network = grad_bus_get_network (priv->bus, priv->model_name);
   g_autoptr (GradDataset) train = NULL, test = NULL;
-  SourcePhase phase;
+  GradSourcePhase phase;
 
   GST_OBJECT_LOCK (self);
   phase = priv->phase;
@@ -135,7 +82,8 @@ open_data (GradSource * self, GError ** error)
   };
   GST_OBJECT_UNLOCK (self);
 
-  if (!choose_phase (self, phase, klass->has_labels (self), error)
+  if (!grad_source_phase_choose (phase, network, klass->has_labels (self), &priv->options.phase,
+          error)
       || !klass->open (self, priv->options.phase == GRAD_PHASE_TRAIN, &train, &test, error))
     return FALSE;
   priv->width = grad_dataset_get_width (train);
@@ -221,33 +169,18 @@ attach_samples (GradSource * self, GstBuffer * buffer, const GradBatch * batch)
   meta->n_samples = batch->n;
   meta->last = batch->last;
   meta->indices = g_bytes_new (batch->indices, batch->n * sizeof (guint32));
-  if (grad_dataset_has_labels (batch->set)) {
-    gint32 *labels = g_new (gint32, batch->n);
-
-    for (guint i = 0; i < batch->n; i++)
-      labels[i] = grad_dataset_get_label (batch->set, batch->indices[i]);
-    meta->labels = g_bytes_new_take (labels, batch->n * sizeof (gint32));
-  }
+  meta->labels = grad_batch_get_labels (batch);
 }
 
-/* (N, 1, H, W) uint8 */
 static GstBuffer *
 read_batch (GradSource * self, const GradBatch * batch, GError ** error)
 {
   GradSourcePrivate *priv = PRIV (self);
-  gsize size = (gsize) priv->width * priv->height;
-  GradTensor *tensor = grad_tensor_new (priv->device, GRAD_DTYPE_UINT8,
-      &GRAD_SHAPE (batch->n, 1, priv->height, priv->width), error);
+  GradTensor *tensor = grad_batch_read (batch, priv->device, error);
   GstBuffer *buffer;
-  GstMapInfo map;
 
   if (tensor == NULL)
     return NULL;
-  gst_memory_map (GST_MEMORY_CAST (tensor), &map, GST_MAP_WRITE);
-  for (guint i = 0; i < batch->n; i++)
-    memcpy (map.data + i * size, grad_dataset_get_image (batch->set, batch->indices[i]), size);
-  gst_memory_unmap (GST_MEMORY_CAST (tensor), &map);
-
   buffer = gst_buffer_new ();
   gst_buffer_append_memory (buffer, GST_MEMORY_CAST (tensor));
   GST_BUFFER_PTS (buffer) = priv->samples_done * GST_MSECOND;

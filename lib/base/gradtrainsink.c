@@ -8,8 +8,6 @@
 #include "../autograd/gradtapemeta-private.h"
 #include "../model/gradmodelfile.h"
 
-#include <math.h>
-
 GST_DEBUG_CATEGORY_STATIC (grad_train_sink_debug);
 #define GST_CAT_DEFAULT grad_train_sink_debug
 
@@ -47,45 +45,6 @@ enum
 
 G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (GradTrainSink, grad_train_sink, GST_TYPE_BASE_SINK);
 #define PRIV(s) ((GradTrainSinkPrivate *) grad_train_sink_get_instance_private (GRAD_TRAIN_SINK (s)))
-
-GType
-grad_schedule_get_type (void)
-{
-  static gsize type = 0;
-  static const GEnumValue values[] = {
-    {GRAD_SCHEDULE_CONSTANT, "The same in every step", "constant"},
-    {GRAD_SCHEDULE_LINEAR, "In a straight line to 0", "linear"},
-    {GRAD_SCHEDULE_COSINE, "Along half a cosine wave to 0", "cosine"},
-    {0, NULL, NULL}
-  };
-
-  if (g_once_init_enter (&type))
-    g_once_init_leave (&type, g_enum_register_static ("GradSchedule", values));
-  return type;
-}
-
-/**
- * grad_schedule_factor:
- * @schedule: a course
- * @step: number of the step, from 0
- * @n_steps: steps of the run
- *
- * Returns: what the learning rate is multiplied with in that step, 0 to 1
- */
-gdouble
-grad_schedule_factor (GradSchedule schedule, guint64 step, guint64 n_steps)
-{
-  gdouble t = n_steps ? MIN (1, step / (gdouble) n_steps) : 0;
-
-  switch (schedule) {
-    case GRAD_SCHEDULE_LINEAR:
-      return 1 - t;
-    case GRAD_SCHEDULE_COSINE:
-      return 0.5 * (1 + cos (G_PI * t));
-    default:
-      return 1;
-  }
-}
 
 static GstFlowReturn
 fail (GradTrainSink * self, GError * error)

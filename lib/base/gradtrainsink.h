@@ -4,27 +4,9 @@
 
 #include <gst/base/gstbasesink.h>
 #include "gradelement.h"
+#include "gradschedule.h"
 
 G_BEGIN_DECLS
-
-/**
- * GradSchedule:
- * @GRAD_SCHEDULE_CONSTANT: the same in every step
- * @GRAD_SCHEDULE_LINEAR: in a straight line to 0 at the end of the run
- * @GRAD_SCHEDULE_COSINE: along half a cosine wave to 0 at the end of the run
- *
- * Course of the learning rate.
- */
-typedef enum
-{
-  GRAD_SCHEDULE_CONSTANT,
-  GRAD_SCHEDULE_LINEAR,
-  GRAD_SCHEDULE_COSINE
-} GradSchedule;
-
-#define GRAD_TYPE_SCHEDULE (grad_schedule_get_type ())
-GRAD_API GType grad_schedule_get_type (void);
-GRAD_API gdouble grad_schedule_factor (GradSchedule schedule, guint64 step, guint64 n_steps);
 
 #define GRAD_TYPE_TRAIN_SINK (grad_train_sink_get_type ())
 GRAD_API G_DECLARE_DERIVABLE_TYPE (GradTrainSink, grad_train_sink, GRAD, TRAIN_SINK, GstBaseSink)

@@ -3,7 +3,7 @@
  *
  * A module of its own, loaded by gradbackend.c. */
 #include "config.h"
-#include "gradcudadevice-private.h"
+#include "gradcudastaging.h"
 #include "kernels/kernels.h"
 #ifdef HAVE_CUDNN
 #include "kernels/cudnn.h"
@@ -21,16 +21,6 @@ GST_DEBUG_CATEGORY_STATIC (grad_cuda_debug);
 #define GRAD_TYPE_CUDA_DEVICE (grad_cuda_device_get_type ())
 G_DECLARE_FINAL_TYPE (GradCudaDevice, grad_cuda_device, GRAD, CUDA_DEVICE, GradDevice)
 
-/* Page-locked host memory, through which data comes and goes at full speed */
-typedef struct
-{
-  gpointer data;
-  gsize size;
-  cudaEvent_t done;             /* the last copy from it */
-} Staging;
-
-#define N_UPLOADS 4
-
 struct _GradCudaDevice
 {
   GradDevice parent;
@@ -38,13 +28,10 @@ struct _GradCudaDevice
   gint index;
   guint n_multiprocessors;
   cudaStream_t stream;
+  GradCudaStaging *staging;
 #ifdef HAVE_CUDNN
   GradCudnn *cudnn;             /* NULL until somebody wants it */
 #endif
-
-  GMutex lock;                  /* guards the rest */
-  Staging uploads[N_UPLOADS], download;
-  guint next_upload;
 };
 
 G_DEFINE_FINAL_TYPE (GradCudaDevice, grad_cuda_device, GRAD_TYPE_DEVICE);
@@ -168,10 +155,7 @@ grad_cuda_device_open (GradDevice * device, GError ** error)
       || !grad_cuda_check (device, cudaStreamCreateWithFlags (&self->stream, cudaStreamNonBlocking),
           "creating a stream", error))
     return FALSE;
-  for (guint i = 0; i < N_UPLOADS; i++)
-    if (!grad_cuda_check (device, cudaEventCreateWithFlags (&self->uploads[i].done,
-                cudaEventDisableTiming), "creating an event", error))
-      return FALSE;
+  self->staging = grad_cuda_staging_new (device, self->stream);
   GST_INFO_OBJECT (NULL, "%s is %s, %" G_GSIZE_FORMAT " MB", settings->name, prop.name,
       (gsize) prop.totalGlobalMem >> 20);
   return TRUE;
@@ -234,57 +218,12 @@ grad_cuda_device_is_host (GradDevice * device, GradDType dtype, guint layout)
 }
 
 static gboolean
-reserve (GradCudaDevice * self, Staging * staging, gsize size, GError ** error)
-{
-  if (staging->size >= size)
-    return TRUE;
-  cudaFreeHost (staging->data);
-  staging->size = 0;
-  staging->data = NULL;
-  if (!grad_cuda_check (GRAD_DEVICE (self), cudaMallocHost (&staging->data, size),
-          "reserving page-locked memory", error)) {
-    cudaGetLastError ();
-    return FALSE;
-  }
-  staging->size = size;
-  return TRUE;
-}
-
-static gboolean
-copy (GradCudaDevice * self, gpointer to, gconstpointer from, gsize size,
-    enum cudaMemcpyKind kind, GError ** error)
-{
-  return grad_cuda_check (GRAD_DEVICE (self), cudaMemcpyAsync (to, from, size, kind, self->stream),
-      "copying", error);
-}
-
-/* Comes back when the data is in page-locked memory: the device takes it from there in its own time. */
-static gboolean
-upload_dense (GradCudaDevice * self, gpointer to, gconstpointer dense, gsize size, GError ** error)
-{
-  Staging *staging = &self->uploads[self->next_upload++ % N_UPLOADS];
-  GradDevice *device = GRAD_DEVICE (self);
-
-  if (!grad_cuda_check (device, cudaEventSynchronize (staging->done), "waiting for a copy", error)
-      || !reserve (self, staging, size, error))
-    return FALSE;
-  memcpy (staging->data, dense, size);
-  return copy (self, to, staging->data, size, cudaMemcpyHostToDevice, error)
-      && grad_cuda_check (device, cudaEventRecord (staging->done, self->stream),
-      "recording an event", error);
-}
-
-static gboolean
 download_dense (GradCudaDevice * self, gconstpointer from, gpointer dense, gsize size,
     GError ** error)
 {
-  if (!reserve (self, &self->download, size, error)
-      || !copy (self, self->download.data, from, size, cudaMemcpyDeviceToHost, error)
-      || !grad_cuda_check (GRAD_DEVICE (self), cudaStreamSynchronize (self->stream),
-          "computing", error))
-    return FALSE;
-  memcpy (dense, self->download.data, size);
-  return TRUE;
+  GradCudaFetch *fetch = grad_cuda_staging_fetch (self->staging, from, size, error);
+
+  return fetch && grad_cuda_staging_end_fetch (self->staging, fetch, dense, size, error);
 }
 
 /* Runs with the dense floats of a tensor of another layout in scratch memory. */
@@ -300,16 +239,14 @@ transfer (const GradTensor * tensor, gpointer dense, gboolean upload, GError ** 
   if (!enter (self, error)
       || (!plain && !(scratch = grad_device_pool_get (device, size, &capacity, error))))
     return FALSE;
-  g_mutex_lock (&self->lock);
   if (upload)
-    ok = upload_dense (self, scratch, dense, size, error)
+    ok = grad_cuda_staging_upload (self->staging, scratch, dense, size, error)
         && (plain || grad_cuda_to_layout (device, &tensor->shape, tensor->layout, scratch,
             tensor->data, error));
   else
     ok = (plain || grad_cuda_from_layout (device, &tensor->shape, tensor->layout, tensor->data,
             scratch, error))
         && download_dense (self, scratch, dense, size, error);
-  g_mutex_unlock (&self->lock);
   if (!plain)
     grad_device_pool_put (device, scratch, capacity);
   return ok;
@@ -325,6 +262,29 @@ static gboolean
 grad_cuda_device_download (const GradTensor * tensor, gpointer dense, GError ** error)
 {
   return transfer (tensor, dense, FALSE, error);
+}
+
+static gpointer
+grad_cuda_device_fetch (const GradTensor * tensor, GError ** error)
+{
+  GradCudaDevice *self = GRAD_CUDA_DEVICE (tensor->device);
+
+  return enter (self, error)
+      ? grad_cuda_staging_fetch (self->staging, tensor->data, tensor->memory.maxsize, error) : NULL;
+}
+
+static gboolean
+grad_cuda_device_is_fetched (const GradTensor * tensor, gpointer fetch)
+{
+  return grad_cuda_fetch_is_done (fetch);
+}
+
+static gboolean
+grad_cuda_device_end_fetch (const GradTensor * tensor, gpointer fetch, gpointer dense,
+    GError ** error)
+{
+  return grad_cuda_staging_end_fetch (GRAD_CUDA_DEVICE (tensor->device)->staging, fetch, dense,
+      tensor->memory.maxsize, error);
 }
 
 static const gchar *
@@ -344,14 +304,6 @@ grad_cuda_device_finish (GradDevice * device, GError ** error)
 }
 
 static void
-free_staging (Staging * staging)
-{
-  cudaFreeHost (staging->data);
-  if (staging->done != NULL)
-    cudaEventDestroy (staging->done);
-}
-
-static void
 grad_cuda_device_finalize (GObject * object)
 {
   GradCudaDevice *self = GRAD_CUDA_DEVICE (object);
@@ -362,12 +314,9 @@ grad_cuda_device_finalize (GObject * object)
 #ifdef HAVE_CUDNN
     grad_cudnn_free (self->cudnn);
 #endif
-    for (guint i = 0; i < N_UPLOADS; i++)
-      free_staging (&self->uploads[i]);
-    free_staging (&self->download);
+    grad_cuda_staging_free (self->staging);
     cudaStreamDestroy (self->stream);
   }
-  g_mutex_clear (&self->lock);
   G_OBJECT_CLASS (grad_cuda_device_parent_class)->finalize (object);
 }
 
@@ -387,6 +336,9 @@ grad_cuda_device_class_init (GradCudaDeviceClass * klass)
   device_class->is_host = grad_cuda_device_is_host;
   device_class->upload = grad_cuda_device_upload;
   device_class->download = grad_cuda_device_download;
+  device_class->fetch = grad_cuda_device_fetch;
+  device_class->is_fetched = grad_cuda_device_is_fetched;
+  device_class->end_fetch = grad_cuda_device_end_fetch;
   device_class->layout_name = grad_cuda_device_layout_name;
   device_class->finish = grad_cuda_device_finish;
   device_class->enter_thread = grad_cuda_device_enter_thread;
@@ -398,7 +350,6 @@ grad_cuda_device_class_init (GradCudaDeviceClass * klass)
 static void
 grad_cuda_device_init (GradCudaDevice * self)
 {
-  g_mutex_init (&self->lock);
 }
 
 /* What gradbackend.c looks for. */

@@ -1,7 +1,7 @@
-/* GradStreamer: the device that tensors live on: opening, memory pool, compute thread
+/* GradStreamer: the device that tensors live on: opening, compute thread
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
-#include "graddevice-private.h"
+#include "graddevicepool-private.h"
 
 #include <stdlib.h>
 
@@ -22,12 +22,10 @@ typedef struct
   gchar *name;
   GradDeviceSettings settings;  /* name points to the above */
 
-  GMutex lock;                  /* guards the rest */
-  GTree *pool;                  /* capacity -> GPtrArray of free storage */
-  guint64 n_allocations;
-  guint64 bytes_allocated;
+  GradDevicePool *pool;
 
   GThread *thread;
+  GMutex lock;                  /* guards the rest */
   GCond work, done;
   GQueue jobs[2];               /* normal, urgent */
   gboolean quit;
@@ -35,63 +33,6 @@ typedef struct
 
 G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (GradDevice, grad_device, G_TYPE_OBJECT);
 #define PRIV(d) ((GradDevicePrivate *) grad_device_get_instance_private (d))
-
-/* Storage is handed out again up to this many times larger than asked for: the last, smaller batch of an
- * epoch then allocates nothing, and a bias does not take the place of an activation. */
-#define POOL_SLACK 16
-
-static gint
-compare_sizes (gconstpointer a, gconstpointer b, gpointer unused)
-{
-  return *(const gsize *) a < *(const gsize *) b ? -1 : *(const gsize *) a > *(const gsize *) b;
-}
-
-gpointer
-grad_device_pool_get (GradDevice * device, gsize size, gsize * capacity, GError ** error)
-{
-  GradDevicePrivate *priv = PRIV (device);
-  gpointer data = NULL;
-
-  g_mutex_lock (&priv->lock);
-  for (GTreeNode * n = g_tree_lower_bound (priv->pool, &size); n != NULL;
-      n = g_tree_node_next (n)) {
-    GPtrArray *list = g_tree_node_value (n);
-
-    *capacity = *(gsize *) g_tree_node_key (n);
-    if (*capacity / POOL_SLACK > size)
-      break;
-    if (list->len > 0) {
-      data = g_ptr_array_steal_index_fast (list, list->len - 1);
-      break;
-    }
-  }
-  if (data == NULL) {
-    *capacity = size;
-    data = GRAD_DEVICE_GET_CLASS (device)->alloc (device, size, error);
-    if (data != NULL) {
-      priv->n_allocations++;
-      priv->bytes_allocated += size;
-    }
-  }
-  g_mutex_unlock (&priv->lock);
-  return data;
-}
-
-void
-grad_device_pool_put (GradDevice * device, gpointer data, gsize capacity)
-{
-  GradDevicePrivate *priv = PRIV (device);
-  GPtrArray *list;
-
-  g_mutex_lock (&priv->lock);
-  list = g_tree_lookup (priv->pool, &capacity);
-  if (list == NULL) {
-    list = g_ptr_array_new ();
-    g_tree_insert (priv->pool, g_memdup2 (&capacity, sizeof capacity), list);
-  }
-  g_ptr_array_add (list, data);
-  g_mutex_unlock (&priv->lock);
-}
 
 static gpointer
 compute_thread (gpointer data)
@@ -143,6 +84,12 @@ grad_device_call (GradDevice * device, gboolean urgent, GradDeviceFunc func, gpo
   g_mutex_unlock (&priv->lock);
   g_object_unref (device);
   return job.result;
+}
+
+GradDevicePool *
+grad_device_peek_pool (GradDevice * device)
+{
+  return PRIV (device)->pool;
 }
 
 const GradDeviceSettings *
@@ -305,53 +252,6 @@ grad_device_get_threads (GradDevice * device)
   return PRIV (device)->settings.threads;
 }
 
-/**
- * grad_device_get_n_allocations:
- * @device: a device
- *
- * Returns: how often storage was allocated since the device was opened: constant in a steady state
- */
-guint64
-grad_device_get_n_allocations (GradDevice * device)
-{
-  GradDevicePrivate *priv = PRIV (device);
-  guint64 n;
-
-  g_mutex_lock (&priv->lock);
-  n = priv->n_allocations;
-  g_mutex_unlock (&priv->lock);
-  return n;
-}
-
-/**
- * grad_device_get_bytes_allocated:
- * @device: a device
- *
- * Returns: bytes of storage allocated since the device was opened, in use or in the pool
- */
-guint64
-grad_device_get_bytes_allocated (GradDevice * device)
-{
-  GradDevicePrivate *priv = PRIV (device);
-  guint64 n;
-
-  g_mutex_lock (&priv->lock);
-  n = priv->bytes_allocated;
-  g_mutex_unlock (&priv->lock);
-  return n;
-}
-
-static gboolean
-free_storage (gpointer key, gpointer value, gpointer data)
-{
-  GPtrArray *list = value;
-
-  for (guint i = 0; i < list->len; i++)
-    GRAD_DEVICE_GET_CLASS (data)->free (data, list->pdata[i], *(gsize *) key);
-  g_ptr_array_unref (list);
-  return FALSE;
-}
-
 static void
 grad_device_dispose (GObject * object)
 {
@@ -365,8 +265,7 @@ grad_device_dispose (GObject * object)
     g_mutex_unlock (&priv->lock);
     g_thread_join (g_steal_pointer (&priv->thread));
   }
-  g_tree_foreach (priv->pool, free_storage, self);
-  g_tree_remove_all (priv->pool);
+  grad_device_pool_clear (self);
   G_OBJECT_CLASS (grad_device_parent_class)->dispose (object);
 }
 
@@ -375,7 +274,7 @@ grad_device_finalize (GObject * object)
 {
   GradDevicePrivate *priv = PRIV (GRAD_DEVICE (object));
 
-  g_tree_unref (priv->pool);
+  grad_device_pool_free (priv->pool);
   g_mutex_clear (&priv->lock);
   g_cond_clear (&priv->work);
   g_cond_clear (&priv->done);
@@ -398,7 +297,7 @@ grad_device_init (GradDevice * self)
 {
   GradDevicePrivate *priv = PRIV (self);
 
-  priv->pool = g_tree_new_full (compare_sizes, NULL, g_free, NULL);
+  priv->pool = grad_device_pool_new ();
   g_mutex_init (&priv->lock);
   g_cond_init (&priv->work);
   g_cond_init (&priv->done);

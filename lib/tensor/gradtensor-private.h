@@ -25,6 +25,7 @@ struct _GradTensor
   gboolean host_newer;          /* a write map made the host copy the true one */
   guint n_writes;               /* times it was mapped for writing */
   guint64 version;              /* of its values, see grad_tensor_touch() */
+  gpointer fetch;               /* the device's, see grad_tensor_fetch() */
 };
 
 GRAD_API GradTensor *grad_tensor_new_full (GradDevice * device, GradDType dtype,
@@ -37,6 +38,11 @@ GRAD_API gpointer grad_tensor_data (const GradTensor * tensor);
 /* Says that values were changed: by an upload, a map, an optimizer. A version is given out only once in a process,
  * so that a kernel which keeps a converted copy of weights knows by it whether the copy is still good. */
 GRAD_API void grad_tensor_touch (GradTensor * tensor);
+
+/* Has the device copy the values of a small plain tensor to the host in its own time, for the next grad_tensor_download(). Until
+ * then they must not change. Whether they have come: that download does not wait; so it is on devices where none does. */
+void grad_tensor_fetch (GradTensor * tensor);
+gboolean grad_tensor_is_fetched (GradTensor * tensor);
 
 /* Keeps the tensor from being overwritten in place by other elements while the tape needs it:
  * a reference plus an exclusive lock (a plain reference does not protect a GstMemory). */

@@ -57,10 +57,15 @@ cudaError_t cudaStreamWaitEvent (cudaStream_t stream, cudaEvent_t event, unsigne
 cudaError_t cudaEventCreateWithFlags (cudaEvent_t * event, unsigned flags);
 cudaError_t cudaEventDestroy (cudaEvent_t event);
 cudaError_t cudaEventRecord (cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventQuery (cudaEvent_t event);
 cudaError_t cudaEventSynchronize (cudaEvent_t event);
 cudaError_t cudaEventElapsedTime (float *milliseconds, cudaEvent_t from, cudaEvent_t to);
 cudaError_t cudaGetLastError (void);
 const char *cudaGetErrorString (cudaError_t error);
+
+/* For tests, which find it in the module: from now on the GPU is slow, so that copies to the host happen when somebody waits for
+ * them, or no longer. Returns how often somebody has waited for one. */
+unsigned emulated_slow (int slow);
 
 #ifdef __cplusplus
 }

@@ -7,6 +7,7 @@
 #include "cuda_runtime.h"
 
 #include <chrono>
+#include <deque>
 #include <mutex>
 #include <stdio.h>
 #include <stdlib.h>
@@ -217,7 +218,7 @@ run_block (unsigned n)
   }
 }
 
-static cudaError_t last_error;
+static thread_local cudaError_t last_error;
 
 void
 emulated_launch (dim3 grid, dim3 block, void (*body) (void *), void *data)
@@ -265,6 +266,38 @@ total_memory (void)
 
 /* the size lies in front of what is given out */
 #define HEADER 256
+
+/* Copies to the host that a slow GPU has not come to; the first is number n_copied. */
+struct Copy
+{
+  void *to;
+  std::vector < char >data;
+};
+
+static std::mutex copying;
+static std::deque < Copy > copies;
+static size_t n_copied;
+static bool slow;
+static unsigned n_waits;
+
+static void
+copy_until (size_t end)
+{
+  while (n_copied < end) {
+    memcpy (copies.front ().to, copies.front ().data.data (), copies.front ().data.size ());
+    copies.pop_front ();
+    n_copied++;
+  }
+}
+
+static cudaError_t
+wait_until (size_t end)
+{
+  if (n_copied < end)
+    n_waits++;
+  copy_until (end);
+  return cudaSuccess;
+}
 
 extern "C" {
 
@@ -342,8 +375,26 @@ cudaFreeHost (void *data)
 cudaError_t
 cudaMemcpyAsync (void *to, const void *from, size_t size, enum cudaMemcpyKind kind, cudaStream_t stream)
 {
-  memmove (to, from, size);
+  std::lock_guard < std::mutex > guard (copying);
+
+  if (slow && kind == cudaMemcpyDeviceToHost)
+    copies.push_back ({ to, std::vector < char >((char *) from, (char *) from + size) });
+  else
+    memmove (to, from, size);
   return cudaSuccess;
+}
+
+unsigned
+emulated_slow (int is_slow)
+{
+  std::lock_guard < std::mutex > guard (copying);
+  unsigned waits = n_waits;
+
+  slow = is_slow;
+  n_waits = 0;
+  if (!slow)
+    copy_until (n_copied + copies.size ());
+  return waits;
 }
 
 cudaError_t
@@ -367,7 +418,13 @@ cudaStreamDestroy (cudaStream_t stream)
   return cudaSuccess;
 }
 
-cudaError_t cudaStreamSynchronize (cudaStream_t stream) { return cudaSuccess; }
+cudaError_t
+cudaStreamSynchronize (cudaStream_t stream)
+{
+  std::lock_guard < std::mutex > guard (copying);
+
+  return wait_until (n_copied + copies.size ());
+}
 
 cudaError_t
 cudaStreamWaitEvent (cudaStream_t stream, cudaEvent_t event, unsigned flags)
@@ -377,6 +434,7 @@ cudaStreamWaitEvent (cudaStream_t stream, cudaEvent_t event, unsigned flags)
 
 struct EmulatedEvent
 {
+  size_t n_copies;              /* that come before it */
   std::chrono::steady_clock::time_point time;
 };
 
@@ -397,11 +455,30 @@ cudaEventDestroy (cudaEvent_t event)
 cudaError_t
 cudaEventRecord (cudaEvent_t event, cudaStream_t stream)
 {
+  std::lock_guard < std::mutex > guard (copying);
+
+  event->n_copies = n_copied + copies.size ();
   event->time = std::chrono::steady_clock::now ();
   return cudaSuccess;
 }
 
-cudaError_t cudaEventSynchronize (cudaEvent_t event) { return cudaSuccess; }
+cudaError_t
+cudaEventQuery (cudaEvent_t event)
+{
+  std::lock_guard < std::mutex > guard (copying);
+
+  if (n_copied < event->n_copies)
+    return last_error = cudaErrorNotReady;
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaEventSynchronize (cudaEvent_t event)
+{
+  std::lock_guard < std::mutex > guard (copying);
+
+  return wait_until (event->n_copies);
+}
 
 cudaError_t
 cudaEventElapsedTime (float *milliseconds, cudaEvent_t from, cudaEvent_t to)

@@ -321,6 +321,7 @@ main (int argc, char **argv)
     cache = g_dir_make_tmp ("conv-cudnn-XXXXXX", NULL);
   g_setenv ("TEST_CACHE", cache, TRUE); /* for subprocesses */
   g_setenv ("XDG_CACHE_HOME", cache, TRUE);
+  g_setenv ("GST_REGISTRY_DISABLE", "yes", TRUE);       /* which would lie there, too */
   gst_init (&argc, &argv);
   g_test_init (&argc, &argv, NULL);
   for (const gchar * const *name = test_devices (); *name; name++)

@@ -3,23 +3,7 @@
 #include "../testutil.h"
 #include "kernels/conv/conv-weights.h"
 
-#include <gmodule.h>
 #include <math.h>
-
-/* The table is in the module that the device came from. */
-static const GradConvWeightsOps *
-find_ops (void)
-{
-  g_autofree gchar *path =
-      g_build_filename (g_getenv ("GRAD_BACKEND_PATH"), "libgradcuda." G_MODULE_SUFFIX, NULL);
-  GModule *module = g_module_open (path, G_MODULE_BIND_LAZY | G_MODULE_BIND_LOCAL);
-  gpointer ops;
-
-  g_assert_nonnull (module);
-  g_assert_true (g_module_symbol (module, "grad_conv_weights_ops", &ops));
-  g_module_close (module);      /* the device's keeps it loaded */
-  return ops;
-}
 
 static guint
 layout_of (GradDevice * device)
@@ -55,7 +39,7 @@ test_pack (gconstpointer name)
     {2, 2304, 1}, {1, 2312, 1}, {1, 8, 48}, {5, 3, 2}, {1, 1, 1},
   };
   g_autoptr (GradDevice) device = test_device (name);
-  const GradConvWeightsOps *ops = find_ops ();
+  const GradConvWeightsOps *ops = test_cuda_symbol ("grad_conv_weights_ops");
   guint layout = layout_of (device);
 
   g_assert_true (ops->supports (48));
@@ -96,7 +80,7 @@ static void
 test_sum_rows (gconstpointer name)
 {
   g_autoptr (GradDevice) device = test_device (name);
-  const GradConvWeightsOps *ops = find_ops ();
+  const GradConvWeightsOps *ops = test_cuda_symbol ("grad_conv_weights_ops");
 
   for (guint i = 0; i < 2 * G_N_ELEMENTS (pictures); i++) {
     const gint *p = pictures[i / 2];
@@ -125,7 +109,7 @@ static void
 test_finish (gconstpointer name)
 {
   g_autoptr (GradDevice) device = test_device (name);
-  const GradConvWeightsOps *ops = find_ops ();
+  const GradConvWeightsOps *ops = test_cuda_symbol ("grad_conv_weights_ops");
 
   for (guint i = 0; i < 8 * G_N_ELEMENTS (pictures); i++) {
     const gint *p = pictures[i / 8];

@@ -4,7 +4,6 @@
 #include "config.h"
 #include "gradient.h"
 
-#include <gmodule.h>
 #include <math.h>
 #include <string.h>
 
@@ -40,22 +39,6 @@ static gboolean
 is_cuda (GradDevice * device)
 {
   return g_str_has_prefix (grad_device_get_name (device), "cuda");
-}
-
-/* Our own kernels for CUDA, from the module that an open cuda device has loaded */
-static const GradConvOps *
-own_cuda_ops (void)
-{
-  const gchar *dir = g_getenv ("GRAD_BACKEND_PATH");
-  g_autofree gchar *path = g_build_filename (dir ? dir : BACKEND_DIR,
-      "libgradcuda." G_MODULE_SUFFIX, NULL);
-  GModule *module = g_module_open (path, G_MODULE_BIND_LAZY | G_MODULE_BIND_LOCAL);
-  gpointer ops;
-
-  g_assert_nonnull (module);
-  g_assert_true (g_module_symbol (module, "grad_conv_cuda_ops", &ops));
-  g_module_close (module);
-  return ops;
 }
 
 static void
@@ -305,11 +288,11 @@ find_ops (GradDevice * device, const Which * which)
 {
   const GradConvOps *ops = grad_device_kernels (device)->conv;
 
-  if (which->own && ops == own_cuda_ops ()) {
+  if (which->own && ops == test_cuda_symbol ("grad_conv_cuda_ops")) {
     g_test_skip ("this device has no others");
     return NULL;
   }
-  return which->own ? own_cuda_ops () : ops;
+  return which->own ? test_cuda_symbol ("grad_conv_cuda_ops") : ops;
 }
 
 /* Our own CUDA kernels round nothing but activations, when they store them. */
@@ -321,7 +304,7 @@ assert_close (const gchar * what, Conv * conv, GradTensor * got, GradTensor * ex
   gsize n = grad_shape_n_elements (&expected->shape);
   gdouble scale = 0;
 
-  if (!is_cuda (conv->device) || conv->ops != own_cuda_ops ()) {
+  if (!is_cuda (conv->device) || conv->ops != test_cuda_symbol ("grad_conv_cuda_ops")) {
     test_assert_close_full (what, got, expected, tolerance);
     return;
   }
@@ -352,7 +335,7 @@ test_device_against_ref (gconstpointer data)
     Conv expected, got;
 
     /* emulated, a device has no others than our own, and is slow */
-    if (is_cuda (device) && grad_device_kernels (device)->conv == own_cuda_ops ()
+    if (is_cuda (device) && grad_device_kernels (device)->conv == test_cuda_symbol ("grad_conv_cuda_ops")
         && n_products (&cases[i]) > 35e6)
       continue;
     g_test_message ("case %u", i);

@@ -1,0 +1,142 @@
+/* GradStreamer: a device's pool of storage
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "graddevicepool-private.h"
+
+struct _GradDevicePool
+{
+  GMutex lock;                  /* guards the rest */
+  GTree *free;                  /* capacity -> GPtrArray of free storage */
+  guint64 n_allocations;
+  guint64 bytes_allocated;
+};
+
+/* Storage is handed out again up to this many times larger than asked for: the last, smaller batch of an
+ * epoch then allocates nothing, and a bias does not take the place of an activation. */
+#define POOL_SLACK 16
+
+static gint
+compare_sizes (gconstpointer a, gconstpointer b, gpointer unused)
+{
+  return *(const gsize *) a < *(const gsize *) b ? -1 : *(const gsize *) a > *(const gsize *) b;
+}
+
+gpointer
+grad_device_pool_get (GradDevice * device, gsize size, gsize * capacity, GError ** error)
+{
+  GradDevicePool *self = grad_device_peek_pool (device);
+  gpointer data = NULL;
+
+  g_mutex_lock (&self->lock);
+  for (GTreeNode * n = g_tree_lower_bound (self->free, &size); n != NULL;
+      n = g_tree_node_next (n)) {
+    GPtrArray *list = g_tree_node_value (n);
+
+    *capacity = *(gsize *) g_tree_node_key (n);
+    if (*capacity / POOL_SLACK > size)
+      break;
+    if (list->len > 0) {
+      data = g_ptr_array_steal_index_fast (list, list->len - 1);
+      break;
+    }
+  }
+  if (data == NULL) {
+    *capacity = size;
+    data = GRAD_DEVICE_GET_CLASS (device)->alloc (device, size, error);
+    if (data != NULL) {
+      self->n_allocations++;
+      self->bytes_allocated += size;
+    }
+  }
+  g_mutex_unlock (&self->lock);
+  return data;
+}
+
+void
+grad_device_pool_put (GradDevice * device, gpointer data, gsize capacity)
+{
+  GradDevicePool *self = grad_device_peek_pool (device);
+  GPtrArray *list;
+
+  g_mutex_lock (&self->lock);
+  list = g_tree_lookup (self->free, &capacity);
+  if (list == NULL) {
+    list = g_ptr_array_new ();
+    g_tree_insert (self->free, g_memdup2 (&capacity, sizeof capacity), list);
+  }
+  g_ptr_array_add (list, data);
+  g_mutex_unlock (&self->lock);
+}
+
+static gboolean
+free_storage (gpointer key, gpointer value, gpointer data)
+{
+  GPtrArray *list = value;
+
+  for (guint i = 0; i < list->len; i++)
+    GRAD_DEVICE_GET_CLASS (data)->free (data, list->pdata[i], *(gsize *) key);
+  g_ptr_array_unref (list);
+  return FALSE;
+}
+
+void
+grad_device_pool_clear (GradDevice * device)
+{
+  GradDevicePool *self = grad_device_peek_pool (device);
+
+  g_tree_foreach (self->free, free_storage, device);
+  g_tree_remove_all (self->free);
+}
+
+GradDevicePool *
+grad_device_pool_new (void)
+{
+  GradDevicePool *self = g_new0 (GradDevicePool, 1);
+
+  g_mutex_init (&self->lock);
+  self->free = g_tree_new_full (compare_sizes, NULL, g_free, NULL);
+  return self;
+}
+
+void
+grad_device_pool_free (GradDevicePool * self)
+{
+  g_tree_unref (self->free);
+  g_mutex_clear (&self->lock);
+  g_free (self);
+}
+
+/**
+ * grad_device_get_n_allocations:
+ * @device: a device
+ *
+ * Returns: how often storage was allocated since the device was opened: constant in a steady state
+ */
+guint64
+grad_device_get_n_allocations (GradDevice * device)
+{
+  GradDevicePool *self = grad_device_peek_pool (device);
+  guint64 n;
+
+  g_mutex_lock (&self->lock);
+  n = self->n_allocations;
+  g_mutex_unlock (&self->lock);
+  return n;
+}
+
+/**
+ * grad_device_get_bytes_allocated:
+ * @device: a device
+ *
+ * Returns: bytes of storage allocated since the device was opened, in use or in the pool
+ */
+guint64
+grad_device_get_bytes_allocated (GradDevice * device)
+{
+  GradDevicePool *self = grad_device_peek_pool (device);
+  guint64 n;
+
+  g_mutex_lock (&self->lock);
+  n = self->bytes_allocated;
+  g_mutex_unlock (&self->lock);
+  return n;
+}
