@@ -2,7 +2,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  *   x, dx: (N, I, IH, IW), y, dy, residual: (N, O, OH, OW), in the device's layout
- *   w, dw: (O, I, kernel, kernel), b, db: (O), plain; w is reordered at every call
+ *   w, dw: (O, I, kernel, kernel), b, db: (O), plain; w is reordered, to bfloat16 as well where
+ *   that is multiplied, at every call
  *   (where oneDNN has no fast code for the device's layout, as from 24 channels to 32, it also
  *   reorders activations)
  *   y =, dx =, dw = or +=, db = or +=
@@ -20,6 +21,14 @@ typedef struct
   gsize y_size;                 /* bytes */
   GradOnednn *forward, *backward_data, *backward_weights;       /* the latter may be NULL */
 } Plan;
+
+/* In which type products are made; sums, biases and what becomes of weights are float anyway. */
+static void
+multiply_in (GradOnednnDesc * desc, gboolean bf16)
+{
+  desc->tensors[GRAD_ONEDNN_SRC].bf16 = desc->tensors[GRAD_ONEDNN_DST].bf16 = bf16;
+  desc->tensors[GRAD_ONEDNN_WEIGHTS].bf16 = bf16 && desc->direction != dnnl_backward_weights;
+}
 
 /* Winograd multiplies 2.25 to 4 times less and loses about one decimal digit. oneDNN 2.x has it
  * behind `auto`, for 3x3 kernels of stride 1; 3.x has it no more and takes `auto` for direct. It
@@ -70,6 +79,8 @@ conv_plan (GradDevice * device, const GradConvDesc * d, GError ** error)
     .kernel = d->kernel,.stride = d->stride,.padding = d->padding,
     .add = d->add,.relu = d->relu,
   };
+  /* as soon as one end is stored so */
+  gboolean bf16 = desc.tensors[GRAD_ONEDNN_SRC].bf16 || desc.tensors[GRAD_ONEDNN_DST].bf16;
   Plan *plan;
 
   if (!grad_conv_desc_check (d, error))
@@ -79,14 +90,18 @@ conv_plan (GradDevice * device, const GradConvDesc * d, GError ** error)
   plan = g_new0 (Plan, 1);
   plan->base = (GradPlan) {.device = device,.free = conv_free };
   plan->add = d->add;
-  plan->y_size = grad_shape_n_elements (&y) * sizeof (gfloat);
+  plan->y_size = GRAD_DEVICE_GET_CLASS (device)->storage_size (device, GRAD_DTYPE_FLOAT32, &y,
+      desc.tensors[GRAD_ONEDNN_DST].layout);
+  multiply_in (&desc, bf16);
   plan->forward = grad_onednn_new (device, &desc, NULL, error);
   if (plan->forward != NULL && grad_conv_desc_has_backward (d)) {
     desc.direction = dnnl_backward_weights;
     desc.algorithm = algorithm (d, dnnl_backward_weights);
+    multiply_in (&desc, bf16);
     plan->backward_weights = grad_onednn_new (device, &desc, plan->forward, error);
     desc.direction = dnnl_backward_data;
     desc.algorithm = algorithm (d, dnnl_backward_data);
+    multiply_in (&desc, bf16);
     desc.tensors[GRAD_ONEDNN_BIAS] = (GradOnednnTensor) { 0 };
     if (plan->backward_weights != NULL)
       plan->backward_data = grad_onednn_new (device, &desc, plan->forward, error);

@@ -7,12 +7,27 @@
 G_BEGIN_DECLS
 
 /* Layouts of the cpu device: float32 pictures (N, C, H, W) whose C is a multiple of the block B lie as
- * (N, C/B, H, W, B), which oneDNN calls nChw16c (B = 16, AVX-512) or nChw8c (B = 8). The layout is a
- * function of the shape, so no two units disagree and nothing is reordered between them. */
+ * (N, C/B, H, W, B), which oneDNN calls nChw16c (B = 16, AVX-512) or nChw8c (B = 8); with precision bf16 they
+ * lie in blocks of 16 bfloat16 on every processor. The layout is a function of the shape, so no two units
+ * disagree and nothing is reordered between them. */
 #define GRAD_LAYOUT_NCHW8C 8
 #define GRAD_LAYOUT_NCHW16C 16
+#define GRAD_LAYOUT_NCHW16C_BF16 17
 
-/* B of this processor: 16 or 8 */
+/* B of floats on this processor: 16 or 8 */
 guint grad_cpu_block (void);
+
+/* B of a layout, 1 when it is plain */
+static inline guint
+grad_cpu_layout_block (guint layout)
+{
+  return layout == GRAD_LAYOUT_PLAIN ? 1 : layout == GRAD_LAYOUT_NCHW16C_BF16 ? 16 : layout;
+}
+
+static inline gboolean
+grad_cpu_layout_is_bf16 (guint layout)
+{
+  return layout == GRAD_LAYOUT_NCHW16C_BF16;
+}
 
 G_END_DECLS
