@@ -22,6 +22,47 @@
  * overlap. */
 #define GRAD_IVDEP _Pragma ("GCC ivdep")
 
+/* Storage of a tensor is floats or bfloat16, the upper halves of floats. Arithmetic is written once
+ * for both, with element i read as float and rounded to nearest, to even of two, when it is stored;
+ * what is not a number stays so. */
+GRAD_INLINE gfloat
+grad_load (gconstpointer data, gsize i, gboolean bf16)
+{
+  union
+  {
+    guint32 bits;
+    gfloat value;
+  } v;
+
+  if (!bf16)
+    return ((const gfloat *) data)[i];
+  v.bits = (guint32) ((const guint16 *) data)[i] << 16;
+  return v.value;
+}
+
+GRAD_INLINE void
+grad_store (gpointer data, gsize i, gfloat value, gboolean bf16)
+{
+  union
+  {
+    gfloat value;
+    guint32 bits;
+  } v = { value };
+
+  if (!bf16)
+    ((gfloat *) data)[i] = value;
+  else
+    ((guint16 *) data)[i] = (value == value ? v.bits + 0x7fff + (v.bits >> 16 & 1)
+        : v.bits | 0x400000) >> 16;
+}
+
+/* address of element i */
+GRAD_INLINE gpointer
+grad_at (gconstpointer data, gsize i, gboolean bf16)
+{
+  return (guint8 *) data + i * (bf16 ? sizeof (guint16) : sizeof (gfloat));
+}
+
 typedef void (*GradParallelFunc) (gsize i, gpointer data);
 
 /* func (i, data) for each i below n, in all threads of the compute thread's team. What one call

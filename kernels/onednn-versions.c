@@ -8,10 +8,10 @@
 #if DNNL_VERSION_MAJOR >= 3
 
 dnnl_status_t
-grad_onednn_memory_desc_new (gint rank, const dnnl_dims_t dims, dnnl_format_tag_t tag,
-    GradOnednnMd * md)
+grad_onednn_memory_desc_new (gint rank, const dnnl_dims_t dims, dnnl_data_type_t type,
+    dnnl_format_tag_t tag, GradOnednnMd * md)
 {
-  return dnnl_memory_desc_create_with_tag (md, rank, dims, dnnl_f32, tag);
+  return dnnl_memory_desc_create_with_tag (md, rank, dims, type, tag);
 }
 
 void
@@ -75,11 +75,11 @@ grad_onednn_primitive_desc_new (dnnl_engine_t engine, const GradOnednnDesc * d,
 #else
 
 dnnl_status_t
-grad_onednn_memory_desc_new (gint rank, const dnnl_dims_t dims, dnnl_format_tag_t tag,
-    GradOnednnMd * md)
+grad_onednn_memory_desc_new (gint rank, const dnnl_dims_t dims, dnnl_data_type_t type,
+    dnnl_format_tag_t tag, GradOnednnMd * md)
 {
   *md = g_new0 (dnnl_memory_desc_t, 1);
-  return dnnl_memory_desc_init_by_tag (*md, rank, dims, dnnl_f32, tag);
+  return dnnl_memory_desc_init_by_tag (*md, rank, dims, type, tag);
 }
 
 void

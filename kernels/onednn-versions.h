@@ -14,9 +14,9 @@ typedef dnnl_memory_desc_t *GradOnednnMd;
 typedef const dnnl_memory_desc_t *GradOnednnConstMd;
 #endif
 
-/* float32; NULL is freed too */
+/* NULL is freed too */
 dnnl_status_t grad_onednn_memory_desc_new (gint rank, const dnnl_dims_t dims,
-    dnnl_format_tag_t tag, GradOnednnMd * md);
+    dnnl_data_type_t type, dnnl_format_tag_t tag, GradOnednnMd * md);
 void grad_onednn_memory_desc_free (GradOnednnMd md);
 
 dnnl_status_t grad_onednn_append_sum (dnnl_post_ops_t ops);

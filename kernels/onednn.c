@@ -8,14 +8,20 @@ GST_DEBUG_CATEGORY_STATIC (grad_onednn_debug);
 
 #define ALIGN 64
 
-/* one tensor of a primitive; `inside` is in the primitive's layout, `outside` in the tensor's */
+typedef struct
+{
+  dnnl_primitive_t primitive;   /* NULL: nothing to do */
+  dnnl_memory_t scratchpad;
+} Step;
+
+/* one tensor of a primitive; `inside` is in the primitive's layout and type, `outside` in the
+ * tensor's */
 typedef struct
 {
   gint arg;                     /* DNNL_ARG_…, 0: not there */
   gboolean output;
-  dnnl_memory_t inside, outside;
-  dnnl_primitive_t reorder;     /* NULL: both layouts are the same */
-  dnnl_memory_t reorder_scratchpad;
+  dnnl_memory_t inside, outside;        /* the latter is NULL where both are the same */
+  Step load, store;             /* reorders before and after the primitive */
   gsize n_elements;
   gsize inside_offset, sum_offset;      /* of buffers in scratch memory */
 } Slot;
@@ -24,8 +30,7 @@ struct _GradOnednn
 {
   GradDevice *device;           /* not owned */
   dnnl_primitive_desc_t pd;
-  dnnl_primitive_t primitive;
-  dnnl_memory_t scratchpad;
+  Step step;
   gsize scratchpad_size, scratch_size;
   Slot slots[GRAD_ONEDNN_N_SLOTS];
 };
@@ -116,6 +121,13 @@ grad_onednn_scratch (GradDevice * device, gsize size, GError ** error)
   return thread ? thread->scratch : NULL;
 }
 
+/* of the tensor, or as the primitive takes it */
+static gboolean
+is_bf16 (const GradOnednnTensor * tensor, gboolean inside)
+{
+  return inside ? tensor->bf16 : grad_cpu_layout_is_bf16 (tensor->layout);
+}
+
 static dnnl_format_tag_t
 format_tag (const GradOnednnTensor * tensor, gboolean inside)
 {
@@ -125,6 +137,7 @@ format_tag (const GradOnednnTensor * tensor, gboolean inside)
     case GRAD_LAYOUT_NCHW8C:
       return dnnl_nChw8c;
     case GRAD_LAYOUT_NCHW16C:
+    case GRAD_LAYOUT_NCHW16C_BF16:
       return dnnl_nChw16c;
     case GRAD_LAYOUT_OIHW8I8O:
       return dnnl_OIhw8i8o;
@@ -145,8 +158,8 @@ memory_desc_new (const GradOnednnTensor * tensor, gboolean inside, GradOnednnMd 
     return TRUE;
   for (guint i = 0; i < tensor->shape.rank; i++)
     dims[i] = tensor->shape.dims[i];
-  return CHECK (grad_onednn_memory_desc_new (tensor->shape.rank, dims, format_tag (tensor, inside),
-          md));
+  return CHECK (grad_onednn_memory_desc_new (tensor->shape.rank, dims,
+          is_bf16 (tensor, inside) ? dnnl_bf16 : dnnl_f32, format_tag (tensor, inside), md));
 }
 
 /* scratchpad of ours, DST += …, ReLU */
@@ -206,44 +219,62 @@ scratch_add (GradOnednn * self, gsize size)
   return offset;
 }
 
-/* primitive and the memory object of its scratchpad; all scratchpads start at offset 0 */
+/* all scratchpads start at offset 0 */
 static gboolean
-primitive_new (GradOnednn * self, const_dnnl_primitive_desc_t pd, dnnl_primitive_t * primitive,
-    dnnl_memory_t * scratchpad, GError ** error)
+step_init (GradOnednn * self, Step * step, const_dnnl_primitive_desc_t pd, GError ** error)
 {
   GradOnednnConstMd desc = dnnl_primitive_desc_query_md (pd, dnnl_query_scratchpad_md, 0);
 
   self->scratchpad_size = MAX (self->scratchpad_size, dnnl_memory_desc_get_size (desc));
-  return CHECK (dnnl_primitive_create (primitive, pd))
-      && CHECK (dnnl_memory_create (scratchpad, desc, engine, DNNL_MEMORY_NONE));
+  return CHECK (dnnl_primitive_create (&step->primitive, pd))
+      && CHECK (dnnl_memory_create (&step->scratchpad, desc, engine, DNNL_MEMORY_NONE));
+}
+
+static gboolean
+reorder_init (GradOnednn * self, Step * step, GradOnednnConstMd from, GradOnednnConstMd to,
+    dnnl_primitive_attr_t attr, GError ** error)
+{
+  dnnl_primitive_desc_t pd = NULL;
+  gboolean ok = CHECK (dnnl_reorder_primitive_desc_create (&pd, from, engine, to, engine, attr))
+      && step_init (self, step, pd, error);
+
+  if (pd != NULL)
+    dnnl_primitive_desc_destroy (pd);
+  return ok;
 }
 
 static gboolean
 slot_init (GradOnednn * self, Slot * slot, GradOnednnConstMd inside,
-    const GradOnednnTensor * tensor, dnnl_primitive_attr_t attr, GError ** error)
+    const GradOnednnTensor * tensor, gboolean input, dnnl_primitive_attr_t attr, GError ** error)
 {
-  dnnl_primitive_desc_t pd = NULL;
   GradOnednnMd outside;
   gboolean ok = memory_desc_new (tensor, FALSE, &outside, error)
       && CHECK (dnnl_memory_create (&slot->inside, inside, engine, DNNL_MEMORY_NONE));
 
-  if (ok && outside != NULL && !dnnl_memory_desc_equal (inside, outside)) {
+  if (ok && outside != NULL && !dnnl_memory_desc_equal (inside, outside))
     ok = CHECK (dnnl_memory_create (&slot->outside, outside, engine, DNNL_MEMORY_NONE))
-        && CHECK (dnnl_reorder_primitive_desc_create (&pd, slot->output ? inside : outside, engine,
-            slot->output ? outside : inside, engine, attr))
-        && primitive_new (self, pd, &slot->reorder, &slot->reorder_scratchpad, error);
-    if (pd != NULL)
-      dnnl_primitive_desc_destroy (pd);
-  }
+        && (!input || reorder_init (self, &slot->load, outside, inside, attr, error))
+        && (!slot->output || reorder_init (self, &slot->store, inside, outside, attr, error));
   grad_onednn_memory_desc_free (outside);
   return ok;
+}
+
+/* Whether oneDNN has primitives for bfloat16 here: before AVX-512 it can do no more than reorder it. */
+static gboolean
+has_bf16 (void)
+{
+  return (dnnl_get_effective_cpu_isa () & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
 }
 
 GradOnednnTensor
 grad_onednn_activation (GradDevice * device, GradShape shape)
 {
-  return (GradOnednnTensor) {.shape = shape,.layout =
-        GRAD_DEVICE_GET_CLASS (device)->activation_layout (device, GRAD_DTYPE_FLOAT32, &shape)};
+  guint layout = GRAD_DEVICE_GET_CLASS (device)->activation_layout (device, GRAD_DTYPE_FLOAT32,
+      &shape);
+
+  return (GradOnednnTensor) {.shape = shape,.layout = layout,
+    .bf16 = grad_cpu_layout_is_bf16 (layout) && has_bf16 ()
+  };
 }
 
 GradOnednnTensor
@@ -279,13 +310,11 @@ grad_onednn_new (GradDevice * device, const GradOnednnDesc * desc, const GradOne
       && attributes_new (FALSE, FALSE, &reorder_attr, error);
   ok = ok && describe (self, &choice, attr, forward, error);
   if (ok && choice.kind == dnnl_convolution && g_str_has_prefix (implementation (self), "ref")) {
-    /* oneDNN's plain C, a thousand times slower: reorder activations as well (DST holds a summand
-     * with `add` and has to stay) */
-    choice.tensors[GRAD_ONEDNN_SRC].any = TRUE;
-    choice.tensors[GRAD_ONEDNN_DST].any = !choice.add;
+    /* oneDNN's plain C, a thousand times slower: reorder activations as well */
+    choice.tensors[GRAD_ONEDNN_SRC].any = choice.tensors[GRAD_ONEDNN_DST].any = TRUE;
     ok = describe (self, &choice, attr, forward, error);
   }
-  ok = ok && primitive_new (self, self->pd, &self->primitive, &self->scratchpad, error);
+  ok = ok && step_init (self, &self->step, self->pd, error);
   for (gint i = 0; i < GRAD_ONEDNN_N_SLOTS && ok; i++) {
     Slot *slot = &self->slots[i];
     GradOnednnConstMd inside = args[i] == 0 ? NULL
@@ -298,10 +327,11 @@ grad_onednn_new (GradDevice * device, const GradOnednnDesc * desc, const GradOne
     slot->output = i == (data ? GRAD_ONEDNN_SRC : GRAD_ONEDNN_DST);
     if (gradients)
       slot->output = i == GRAD_ONEDNN_WEIGHTS || i == GRAD_ONEDNN_BIAS;
-    ok = slot_init (self, slot, inside, &desc->tensors[i], reorder_attr, error);
+    ok = slot_init (self, slot, inside, &desc->tensors[i], !slot->output || desc->add,
+        reorder_attr, error);
     if (desc->tensors[i].shape.rank > 0)
       slot->n_elements = grad_shape_n_elements (&desc->tensors[i].shape);
-    if (slot->reorder != NULL)
+    if (slot->outside != NULL)
       slot->inside_offset = scratch_add (self, size);
     if (gradients && slot->output)
       slot->sum_offset = scratch_add (self, slot->n_elements * sizeof (gfloat));
@@ -322,6 +352,14 @@ grad_onednn_new (GradDevice * device, const GradOnednnDesc * desc, const GradOne
   return self;
 }
 
+/* both may be NULL */
+static void
+step_clear (Step * step)
+{
+  dnnl_memory_destroy (step->scratchpad);
+  dnnl_primitive_destroy (step->primitive);
+}
+
 void
 grad_onednn_free (GradOnednn * self)
 {
@@ -330,14 +368,12 @@ grad_onednn_free (GradOnednn * self)
   for (gint i = 0; i < GRAD_ONEDNN_N_SLOTS; i++) {
     Slot *slot = &self->slots[i];
 
-    /* all of these take NULL */
     dnnl_memory_destroy (slot->inside);
     dnnl_memory_destroy (slot->outside);
-    dnnl_memory_destroy (slot->reorder_scratchpad);
-    dnnl_primitive_destroy (slot->reorder);
+    step_clear (&slot->load);
+    step_clear (&slot->store);
   }
-  dnnl_memory_destroy (self->scratchpad);
-  dnnl_primitive_destroy (self->primitive);
+  step_clear (&self->step);
   dnnl_primitive_desc_destroy (self->pd);
   g_free (self);
 }
@@ -349,17 +385,21 @@ grad_onednn_workspace_size (const GradOnednn * self)
           dnnl_query_workspace_md, 0));
 }
 
+/* args: n of them, and room for one more */
 static gboolean
-reorder (Thread * thread, Slot * slot, GError ** error)
+step_run (const Step * step, Thread * thread, dnnl_exec_arg_t * args, gint n, GError ** error)
 {
-  dnnl_exec_arg_t args[] = {
-    {DNNL_ARG_FROM, slot->output ? slot->inside : slot->outside},
-    {DNNL_ARG_TO, slot->output ? slot->outside : slot->inside},
-    {DNNL_ARG_SCRATCHPAD, slot->reorder_scratchpad},
-  };
+  args[n] = (dnnl_exec_arg_t) {DNNL_ARG_SCRATCHPAD, step->scratchpad};
+  return step->primitive == NULL
+      || (CHECK (dnnl_memory_set_data_handle (step->scratchpad, thread->scratch))
+      && CHECK (dnnl_primitive_execute (step->primitive, thread->stream, n + 1, args)));
+}
 
-  return CHECK (dnnl_memory_set_data_handle (slot->reorder_scratchpad, thread->scratch))
-      && CHECK (dnnl_primitive_execute (slot->reorder, thread->stream, 3, args));
+static gboolean
+reorder (const Step * step, Thread * thread, dnnl_memory_t from, dnnl_memory_t to, GError ** error)
+{
+  return step_run (step, thread, (dnnl_exec_arg_t[3]) { {DNNL_ARG_FROM, from},
+      {DNNL_ARG_TO, to} }, 2, error);
 }
 
 static void
@@ -391,23 +431,20 @@ grad_onednn_run (GradOnednn * self, const GradTensor * const tensors[GRAD_ONEDNN
       continue;
     outside = slot->output && accumulate ? buffers + slot->sum_offset
         : grad_tensor_data (tensors[i]);
-    inside = slot->reorder ? buffers + slot->inside_offset : outside;
-    if (!CHECK (dnnl_memory_set_data_handle (slot->inside, inside)))
-      return FALSE;
-    if (slot->reorder && (!CHECK (dnnl_memory_set_data_handle (slot->outside, outside))
-            || (!slot->output && !reorder (thread, slot, error))))
+    inside = slot->outside ? buffers + slot->inside_offset : outside;
+    if (!CHECK (dnnl_memory_set_data_handle (slot->inside, inside))
+        || (slot->outside && !CHECK (dnnl_memory_set_data_handle (slot->outside, outside)))
+        || !reorder (&slot->load, thread, slot->outside, slot->inside, error))
       return FALSE;
     args[n_args++] = (dnnl_exec_arg_t) {slot->arg, slot->inside};
   }
-  args[n_args++] = (dnnl_exec_arg_t) {DNNL_ARG_SCRATCHPAD, self->scratchpad};
-  if (!CHECK (dnnl_memory_set_data_handle (self->scratchpad, thread->scratch))
-      || !CHECK (dnnl_primitive_execute (self->primitive, thread->stream, n_args, args)))
+  if (!step_run (&self->step, thread, args, n_args, error))
     return FALSE;
 
   for (gint i = 0; i < GRAD_ONEDNN_N_SLOTS; i++) {
     Slot *slot = &self->slots[i];
 
-    if (slot->output && slot->reorder && !reorder (thread, slot, error))
+    if (!reorder (&slot->store, thread, slot->inside, slot->outside, error))
       return FALSE;
     if (slot->output && accumulate)
       add (grad_tensor_data (tensors[i]), (gfloat *) (buffers + slot->sum_offset),

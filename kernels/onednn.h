@@ -23,6 +23,7 @@ typedef struct
 {
   GradShape shape;              /* rank 0: the primitive does without */
   guint layout;                 /* of the tensor, GRAD_LAYOUT_… */
+  gboolean bf16;                /* the primitive takes it as bfloat16, not as float */
   gboolean any;                 /* the primitive may choose another layout for itself */
 } GradOnednnTensor;
 
@@ -37,10 +38,12 @@ typedef struct
 } GradOnednnDesc;
 
 /* A primitive with all that it needs: memory objects, and reorders for the tensors that it wants
- * in another layout. Buffers lie in scratch memory that all primitives of a thread share. */
+ * in another layout or type. Buffers lie in scratch memory that all primitives of a thread share. */
 typedef struct _GradOnednn GradOnednn;
 
-/* Both lie as the device says; a parameter of rank 2 or more lies inside as oneDNN likes. */
+/* An activation lies as the device says, and is bfloat16 to the primitive where it is stored so and
+ * oneDNN computes with that on this processor; a parameter lies outside as the device says, inside,
+ * from rank 2 on, as oneDNN likes, and is float. */
 GradOnednnTensor grad_onednn_activation (GradDevice * device, GradShape shape);
 GradOnednnTensor grad_onednn_parameter (GradDevice * device, GradShape shape);
 

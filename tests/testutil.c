@@ -11,7 +11,7 @@ const gchar *const *
 test_devices (void)
 {
 #ifdef HAVE_ONEDNN
-  const gchar *all = "ref,cpu";
+  const gchar *all = "ref,cpu,cpu/bf16";
 #else
   const gchar *all = "ref";
 #endif
@@ -131,8 +131,8 @@ test_stored (GradTensor * tensor, gfloat value)
 {
   guint32 bits;
 
-  if (grad_device_get_precision (tensor->device) != GRAD_PRECISION_BF16 || tensor->shape.rank != 4
-      || !isfinite (value))
+  if (grad_device_get_precision (tensor->device) != GRAD_PRECISION_BF16
+      || tensor->layout == GRAD_LAYOUT_PLAIN || !isfinite (value))
     return value;
   memcpy (&bits, &value, sizeof bits);
   bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000;       /* to nearest even */

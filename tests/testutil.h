@@ -7,7 +7,7 @@
 #include "lib/device/graddevice-private.h"
 #include "kernels/kernels.h"
 
-/* NULL-terminated names of devices, "ref" first: "ref", "cpu" if this build has it, or what TEST_DEVICES in the environment says:
+/* NULL-terminated names of devices, "ref" first: "ref", "cpu" and "cpu/bf16" if this build has it, or what TEST_DEVICES in the environment says:
  * names, separated by commas, with "/f32" or "/bf16" behind them for a precision. */
 const gchar *const *test_devices (void);
 GradDevice *test_device (const gchar * name);

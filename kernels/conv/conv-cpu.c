@@ -7,8 +7,9 @@
  *   reorders activations)
  *   y =, dx =, dw = or +=, db = or +=
  *
- * Each direction goes the faster way: timed once, remembered by grad_choice_keep(). With
- * `deterministic` a rule decides. Results are the same each time for a given number of threads: on
+ * Each direction goes the fastest way: timed once, remembered by grad_choice_keep(). With
+ * `deterministic` a rule decides. With precision bf16 oneDNN multiplies bfloat16, as far as it can on
+ * this processor, or floats between reorders, and Winograd's algorithm floats. Results are the same each time for a given number of threads: on
  * it depends the order in which gradients of weights and biases are summed. */
 #include "winograd.h"
 #include "kernels/choices.h"
@@ -24,7 +25,18 @@ GST_DEBUG_CATEGORY_STATIC (grad_conv_debug);
 
 #define N_RUNS 3                /* that are timed, after one that is not */
 
-/* how one direction is computed: one of them */
+/* how one direction may be computed */
+typedef enum
+{
+  WAY_DIRECT,                   /* as activations are stored */
+  WAY_DIRECT_F32,               /* in floats, though they are stored as bfloat16 */
+  WAY_WINOGRAD,
+  N_WAYS
+} WayKind;
+
+static const gchar *const way_names[] = { "direct", "direct-f32", "winograd" };
+
+/* one of them, or neither */
 typedef struct
 {
   GradOnednn *direct;
@@ -80,10 +92,18 @@ w_shape (const GradConvDesc * d)
   return GRAD_SHAPE (d->oc, d->ic, d->kernel, d->kernel);
 }
 
-/* `forward` is the forward one of a backward one */
+/* In which type products are made; sums, biases and what becomes of weights are float anyway. */
+static void
+multiply_in (GradOnednnDesc * desc, gboolean bf16)
+{
+  desc->tensors[GRAD_ONEDNN_SRC].bf16 = desc->tensors[GRAD_ONEDNN_DST].bf16 = bf16;
+  desc->tensors[GRAD_ONEDNN_WEIGHTS].bf16 = bf16 && desc->direction != dnnl_backward_weights;
+}
+
+/* `forward` is the forward one of a backward one; with `native` bfloat16 is multiplied as soon as one end is stored so */
 static GradOnednn *
 direct_new (GradDevice * device, const GradConvDesc * d, GradConvDirection direction,
-    const GradOnednn * forward, GError ** error)
+    gboolean native, const GradOnednn * forward, GError ** error)
 {
   static const dnnl_prop_kind_t kinds[] = {
     dnnl_forward_training, dnnl_backward_data, dnnl_backward_weights
@@ -100,7 +120,19 @@ direct_new (GradDevice * device, const GradConvDesc * d, GradConvDirection direc
 
   if (d->bias && direction != GRAD_CONV_BACKWARD_DATA)
     desc.tensors[GRAD_ONEDNN_BIAS] = grad_onednn_parameter (device, GRAD_SHAPE (d->oc));
+  multiply_in (&desc, native
+      && (desc.tensors[GRAD_ONEDNN_SRC].bf16 || desc.tensors[GRAD_ONEDNN_DST].bf16));
   return grad_onednn_new (device, &desc, forward, error);
+}
+
+/* bytes */
+static gsize
+y_size (GradDevice * device, const GradConvDesc * d)
+{
+  GradShape y = y_shape (d);
+
+  return GRAD_DEVICE_GET_CLASS (device)->storage_size (device, GRAD_DTYPE_FLOAT32, &y,
+      grad_onednn_activation (device, y).layout);
 }
 
 static void
@@ -210,31 +242,37 @@ run (Plan * plan, GradConvDirection direction, const GradConvDesc * d, const Scr
   }
 }
 
-/* Microseconds of both ways, the shortest of some runs, which take turns. */
-static gboolean
-time_ways (GradDevice * device, const GradConvDesc * d, GradConvDirection direction,
-    const Way * both, gint64 * direct, gint64 * winograd, GError ** error)
+/* The fastest of the ways that are there: the shortest of some runs counts, and they take turns. -1: an error */
+static gint
+find_fastest (GradDevice * device, const GradConvDesc * d, GradConvDirection direction,
+    const Way * ways, GError ** error)
 {
-  Plan plan = {.base = {.device = device },.y_size = 0 };
-  gint64 *times[] = { direct, winograd };
-  GradShape y = y_shape (d);
+  Plan plan = {.base = {.device = device },.add = d->add,.y_size = y_size (device, d) };
+  gint64 best[N_WAYS] = { G_MAXINT64, G_MAXINT64, G_MAXINT64 };
   Scratch scratch = { NULL };
   gboolean ok = scratch_new (device, d, &scratch, error);
+  gint fastest = 0;
 
-  plan.add = d->add;
-  plan.y_size = grad_shape_n_elements (&y) * sizeof (gfloat);
-  *direct = *winograd = G_MAXINT64;
-  plan.ways[GRAD_CONV_BACKWARD_WEIGHTS] = *both;        /* says that there is a backward */
-  for (gint i = 0; i < 2 * (1 + N_RUNS) && ok; i++) {
+  for (gint i = 0; i < N_WAYS * (1 + N_RUNS) && ok; i++) {
+    const Way *way = &ways[i % N_WAYS];
     gint64 start = g_get_monotonic_time ();
 
-    plan.ways[direction] = i % 2 ? (Way) {.winograd = both->winograd} : (Way) {.direct = both->direct};
+    if (way->direct == NULL && way->winograd == NULL)
+      continue;
+    plan.ways[GRAD_CONV_BACKWARD_WEIGHTS] = *way;       /* says that there is a backward */
+    plan.ways[direction] = *way;
     ok = run (&plan, direction, d, &scratch, error);
-    if (i >= 2)
-      *times[i % 2] = MIN (*times[i % 2], g_get_monotonic_time () - start);
+    if (i >= N_WAYS)
+      best[i % N_WAYS] = MIN (best[i % N_WAYS], g_get_monotonic_time () - start);
   }
   scratch_clear (&scratch);
-  return ok;
+  for (gint i = 0; i < N_WAYS; i++) {
+    if (best[i] < G_MAXINT64)
+      GST_INFO ("%s takes %" G_GINT64_FORMAT " us", way_names[i], best[i]);
+    if (best[i] < best[fastest])
+      fastest = i;
+  }
+  return ok ? fastest : -1;
 }
 
 static const gchar *
@@ -261,67 +299,107 @@ processor_name (void)
 static gchar *
 choice_key (GradDevice * device, const GradConvDesc * d, GradConvDirection direction)
 {
+  static const gchar *const names[] = { "forward", "data", "weights" };
   const dnnl_version_t *v = dnnl_version ();
 
-  return g_strdup_printf ("cpu %s, oneDNN %d.%d.%d, %u threads|%s%s%s%s %d %d %dx%d %d %dx%d p%d",
-      processor_name (), v->major, v->minor, v->patch, grad_device_get_threads (device),
-      direction == GRAD_CONV_FORWARD ? "conv" : direction == GRAD_CONV_BACKWARD_DATA ? "dgrad" : "wgrad",
-      d->training ? "" : " infer", d->add ? "+add" : "", d->relu ? "+relu" : "", d->n, d->ic, d->ih,
-      d->iw, d->oc, d->oh, d->ow, d->padding);
+  return g_strdup_printf ("cpu %s, oneDNN %d.%d.%d, %u threads|%s%s%s%s%s %d %d %dx%d %d %dx%d "
+      "k%d s%d p%d", processor_name (), v->major, v->minor, v->patch,
+      grad_device_get_threads (device), names[direction],
+      grad_device_get_precision (device) == GRAD_PRECISION_BF16 ? " bf16" : "",
+      d->training ? "" : " inference", d->add ? " add" : "", d->relu ? " relu" : "", d->n, d->ic,
+      d->ih, d->iw, d->oc, d->oh, d->ow, d->kernel, d->stride, d->padding);
 }
 
-/* without timing: weights are transformed for each batch, which pays with many pixels */
 static gboolean
-prefer_winograd (const GradConvDesc * d)
+way_supported (GradDevice * device, const GradConvDesc * d, GradConvDirection direction,
+    WayKind kind)
 {
-  return d->n * d->oh * d->ow >= (d->training ? 2048 : 512);
+  switch (kind) {
+    case WAY_DIRECT:
+      return TRUE;
+    case WAY_DIRECT_F32:
+      return grad_onednn_activation (device, x_shape (d)).bf16
+          || grad_onednn_activation (device, y_shape (d)).bf16;
+    default:
+      return grad_winograd_supports (device, d, direction);
+  }
 }
 
-/* Fills in the faster way, or the only one. */
+/* without timing: Winograd transforms the weights for each batch, which pays with many pixels */
+static WayKind
+rule (GradDevice * device, const GradConvDesc * d, GradConvDirection direction)
+{
+  gboolean many = (gint64) d->n * d->oh * d->ow >= (d->training ? 2048 : 512);
+
+  return many && way_supported (device, d, direction, WAY_WINOGRAD) ? WAY_WINOGRAD : WAY_DIRECT;
+}
+
 static gboolean
-choose (GradDevice * device, const GradConvDesc * d, GradConvDirection direction,
+way_new (GradDevice * device, const GradConvDesc * d, GradConvDirection direction, WayKind kind,
     const GradOnednn * forward, Way * way, GError ** error)
 {
-  gboolean timed = !grad_device_settings (device)->deterministic, winograd;
-  g_autofree gchar *key = NULL, *choice = NULL;
-  Way both = { NULL };
+  if (kind == WAY_WINOGRAD)
+    return (way->winograd = grad_winograd_new (device, d, direction, error)) != NULL;
+  way->direct = direct_new (device, d, direction, kind == WAY_DIRECT, forward, error);
+  return way->direct != NULL;
+}
+
+/* Makes all ways, keeps the fastest, and remembers it. */
+static gboolean
+measure (GradDevice * device, const GradConvDesc * d, GradConvDirection direction,
+    const GradOnednn *const *forward, const gchar * key, Way * way, GError ** error)
+{
+  Way ways[N_WAYS] = { {NULL} };
+  gint fastest = -1;
   gboolean ok = TRUE;
 
-  if (!grad_winograd_supports (d, direction))
-    return (way->direct = direct_new (device, d, direction, forward, error)) != NULL;
-  if (timed) {
-    key = choice_key (device, d, direction);
-    choice = grad_choice_find (key);
-  }
-  winograd = choice ? g_str_equal (choice, "winograd") : prefer_winograd (d);
-  if (winograd || (timed && !choice))
-    ok = (both.winograd = grad_winograd_new (device, d, direction, error)) != NULL;
-  if (!winograd || (timed && !choice))
-    ok = ok && (both.direct = direct_new (device, d, direction, forward, error)) != NULL;
-  if (ok && timed && !choice) {
-    gint64 direct_us, winograd_us;
+  for (gint i = 0; i < N_WAYS && ok; i++)
+    if (way_supported (device, d, direction, i))
+      ok = way_new (device, d, direction, i, forward[i], &ways[i], error);
+  if (ok)
+    fastest = find_fastest (device, d, direction, ways, error);
+  if (fastest >= 0) {
+    g_autofree gchar *kept = grad_choice_keep (key, NULL, way_names[fastest]);
 
-    ok = time_ways (device, d, direction, &both, &direct_us, &winograd_us, error);
-    if (ok) {
-      GST_INFO ("%s: Winograd %" G_GINT64_FORMAT " us, direct %" G_GINT64_FORMAT " us", key,
-          winograd_us, direct_us);
-      choice = grad_choice_keep (key, NULL, winograd_us < direct_us ? "winograd" : "direct");
-      winograd = g_str_equal (choice, "winograd");
-    }
+    for (gint i = 0; i < N_WAYS; i++)
+      if (g_str_equal (kept, way_names[i]) && way_supported (device, d, direction, i))
+        fastest = i;
+    *way = ways[fastest];
+    ways[fastest] = (Way) { NULL };
   }
-  if (ok && winograd)
-    way->winograd = g_steal_pointer (&both.winograd);
-  else if (ok)
-    way->direct = g_steal_pointer (&both.direct);
-  way_clear (&both);
-  return ok;
+  for (gint i = 0; i < N_WAYS; i++)
+    way_clear (&ways[i]);
+  return fastest >= 0;
+}
+
+/* `forward`: oneDNN's of each kind, for backward directions */
+static gboolean
+choose (GradDevice * device, const GradConvDesc * d, GradConvDirection direction,
+    const GradOnednn *const *forward, Way * way, GError ** error)
+{
+  WayKind kind = rule (device, d, direction);
+  gint n_ways = 0;
+
+  for (gint i = 0; i < N_WAYS; i++)
+    n_ways += way_supported (device, d, direction, i);
+  if (n_ways > 1 && !grad_device_settings (device)->deterministic) {
+    g_autofree gchar *key = choice_key (device, d, direction), *choice = grad_choice_find (key);
+    gint known = -1;
+
+    for (gint i = 0; i < N_WAYS; i++)
+      if (g_strcmp0 (choice, way_names[i]) == 0 && way_supported (device, d, direction, i))
+        known = i;
+    if (known < 0)
+      return measure (device, d, direction, forward, key, way, error);
+    kind = known;
+  }
+  return way_new (device, d, direction, kind, forward[kind], way, error);
 }
 
 static GradPlan *
 conv_plan (GradDevice * device, const GradConvDesc * d, GError ** error)
 {
-  GradShape y = y_shape (d);
-  GradOnednn *forward = NULL;
+  GradOnednn *forward[N_WAYS] = { NULL };
   gboolean ok;
   Plan *plan;
 
@@ -331,14 +409,18 @@ conv_plan (GradDevice * device, const GradConvDesc * d, GError ** error)
   plan = g_new0 (Plan, 1);
   plan->base = (GradPlan) {.device = device,.free = conv_free };
   plan->add = d->add;
-  plan->y_size = grad_shape_n_elements (&y) * sizeof (gfloat);
-  ok = choose (device, d, GRAD_CONV_FORWARD, NULL, &plan->ways[GRAD_CONV_FORWARD], error);
+  plan->y_size = y_size (device, d);
+  ok = choose (device, d, GRAD_CONV_FORWARD, (const GradOnednn **) forward,
+      &plan->ways[GRAD_CONV_FORWARD], error);
   if (ok && grad_conv_desc_has_backward (d)) {
-    forward = direct_new (device, d, GRAD_CONV_FORWARD, NULL, error);
-    ok = forward != NULL;
+    for (gint i = WAY_DIRECT; i <= WAY_DIRECT_F32 && ok; i++)
+      if (way_supported (device, d, GRAD_CONV_FORWARD, i))
+        ok = (forward[i] = direct_new (device, d, GRAD_CONV_FORWARD, i == WAY_DIRECT, NULL,
+                error)) != NULL;
     for (gint i = GRAD_CONV_BACKWARD_DATA; i < GRAD_CONV_N_DIRECTIONS && ok; i++)
-      ok = choose (device, d, i, forward, &plan->ways[i], error);
-    grad_onednn_free (forward);
+      ok = choose (device, d, i, (const GradOnednn **) forward, &plan->ways[i], error);
+    for (gint i = 0; i < N_WAYS; i++)
+      grad_onednn_free (forward[i]);
   }
   if (!ok) {
     conv_free (&plan->base);

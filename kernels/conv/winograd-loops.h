@@ -9,7 +9,8 @@
  * table's name) defined. */
 
 typedef gfloat Vector __attribute__ ((vector_size (4 * LANES), aligned (4 * LANES), may_alias));
-typedef gint32 Mask __attribute__ ((vector_size (4 * LANES)));
+typedef guint32 Bits __attribute__ ((vector_size (4 * LANES)));
+typedef guint16 Half __attribute__ ((vector_size (2 * LANES), may_alias));
 
 #include "winograd-transforms.h"
 
@@ -32,42 +33,63 @@ tile_place (const GradWinograd * self, gint tile, gint m, gint padding)
         in_picture % self->tiles_x * m - padding};
 }
 
-/* The size x size pixels of a tile, zeros outside of the picture; *step from row to row. `edge` has room for them. */
+/* LANES channels in memory, floats or bfloat16 as grad_load() and grad_store() have them */
+GRAD_INLINE Vector
+load_pixel (gconstpointer pixel, gboolean bf16)
+{
+  return bf16 ? (Vector) (__builtin_convertvector (*(const Half *) pixel, Bits) << 16)
+      : *(const Vector *) pixel;
+}
+
+GRAD_INLINE void
+store_pixel (gpointer pixel, Vector value, gboolean bf16)
+{
+  Bits bits = (Bits) value, nan = (Bits) (value != value);
+
+  if (!bf16)
+    *(Vector *) pixel = value;
+  else
+    *(Half *) pixel = __builtin_convertvector ((((bits | 0x400000) & nan)
+            | ((bits + 0x7fff + (bits >> 16 & 1)) & ~nan)) >> 16, Half);
+}
+
+/* The size x size pixels of a tile, zeros outside of the picture; *step from row to row. `tile` has room for them. */
 GRAD_INLINE const Vector *
-load_tile (const gfloat * data, gint n_blocks, gint block, gint h, gint w, Place at, gint size,
-    Vector * edge, gint * step)
+load_tile (gconstpointer data, gboolean bf16, gint n_blocks, gint block, gint h, gint w, Place at,
+    gint size, Vector * tile, gint * step)
 {
   const Vector nothing = { 0 };
-  const Vector *plane = (const Vector *) data + ((gsize) at.picture * n_blocks + block) * h * w;
+  gpointer plane = grad_at (data, ((gsize) at.picture * n_blocks + block) * h * w * LANES, bf16);
 
-  if (at.y >= 0 && at.x >= 0 && at.y + size <= h && at.x + size <= w) {
+  if (!bf16 && at.y >= 0 && at.x >= 0 && at.y + size <= h && at.x + size <= w) {
     *step = w;
-    return plane + at.y * w + at.x;
+    return (const Vector *) plane + at.y * w + at.x;
   }
   for (gint i = 0; i < size; i++)
     for (gint j = 0; j < size; j++) {
       gint y = at.y + i, x = at.x + j;
       gboolean inside = y >= 0 && y < h && x >= 0 && x < w;
 
-      edge[i * size + j] = *(inside ? &plane[y * w + x] : &nothing);
+      tile[i * size + j] = load_pixel (inside
+          ? grad_at (plane, (y * w + x) * LANES, bf16) : (gpointer) &nothing, bf16);
     }
   *step = size;
-  return edge;
+  return tile;
 }
 
 GRAD_INLINE void
-transform_x_tiles (gint m, const GradWinograd * self, const gfloat * x, gint block, gint first,
-    gint count, Vector * v)
+transform_x_tiles (gint m, gboolean bf16, const GradWinograd * self, gconstpointer x, gint block,
+    gint first, gint count, Vector * v)
 {
   const gint n = m + 2;
   gsize step = (gsize) self->ic / LANES * self->chunk;
-  Vector edge[MAX_TILE * MAX_TILE], half[MAX_TILE * MAX_TILE];
+  Vector tile[MAX_TILE * MAX_TILE], half[MAX_TILE * MAX_TILE];
 
   v += (gsize) block * self->chunk;
   for (gint t = 0; t < count; t++) {
     gint row;
-    const Vector *from = load_tile (x, self->ic / LANES, block, self->ih, self->iw,
-        tile_place (self, first + t, m, self->padding), n, edge, &row);
+    const Vector *from = load_tile (x, bf16, self->ic / LANES, block, self->ih, self->iw,
+        tile_place (self, first + t, m, self->padding), n, tile, &row);
 
     for (gint j = 0; j < n; j++)
       transform_input (m, from + j, row, half + j, n);
@@ -77,18 +99,18 @@ transform_x_tiles (gint m, const GradWinograd * self, const gfloat * x, gint blo
 }
 
 GRAD_INLINE void
-transform_dy_tiles (gint m, const GradWinograd * self, const gfloat * dy, gint block, gint n_o,
-    gint o, gint first, gint count, Vector * v)
+transform_dy_tiles (gint m, gboolean bf16, const GradWinograd * self, gconstpointer dy, gint block,
+    gint n_o, gint o, gint first, gint count, Vector * v)
 {
   const gint n = m + 2;
   gsize step = (gsize) n_o * self->chunk;
-  Vector edge[MAX_TILE * MAX_TILE], half[MAX_TILE * MAX_TILE];
+  Vector tile[MAX_TILE * MAX_TILE], half[MAX_TILE * MAX_TILE];
 
   v += (gsize) o * self->chunk;
   for (gint t = 0; t < count; t++) {
     gint row;
-    const Vector *from = load_tile (dy, self->oc / LANES, block, self->oh, self->ow,
-        tile_place (self, first + t, m, 0), m, edge, &row);
+    const Vector *from = load_tile (dy, bf16, self->oc / LANES, block, self->oh, self->ow,
+        tile_place (self, first + t, m, 0), m, tile, &row);
 
     for (gint j = 0; j < m; j++)
       transform_output_gradient (m, from + j, row, half + j, m);
@@ -99,14 +121,14 @@ transform_dy_tiles (gint m, const GradWinograd * self, const gfloat * dy, gint b
 
 /* y = [relu] (A^T v A [+ b] [+ residual]) */
 GRAD_INLINE void
-transform_y_tiles (gint m, const GradWinograd * self, const Vector * v, gint block, gint first,
-    gint count, const gfloat * b, const gfloat * residual, gfloat * y)
+transform_y_tiles (gint m, gboolean bf16, const GradWinograd * self, const Vector * v, gint block,
+    gint first, gint count, const gfloat * b, gconstpointer residual, gpointer y)
 {
   const gint n = m + 2;
   gint n_blocks = self->oc / LANES;
   gsize step = (gsize) n_blocks * self->chunk;
   Vector half[MAX_TILE * MAX_TILE], out[MAX_TILE * MAX_TILE];
-  gboolean plain = !b && !residual && !self->relu;
+  gboolean plain = !bf16 && !b && !residual && !self->relu;
   Vector bias = { 0 };
 
   if (b)
@@ -129,13 +151,14 @@ transform_y_tiles (gint m, const GradWinograd * self, const Vector * v, gint blo
       transform_output (m, half + i * n, 1, out + i * m, 1);
     for (gint i = 0; i < rows; i++)
       for (gint j = 0; j < columns; j++) {
+        gsize at_y = (offset + i * self->ow + j) * LANES;
         Vector value = out[i * m + j] + bias;
 
         if (residual)
-          value += ((const Vector *) residual)[offset + i * self->ow + j];
+          value += load_pixel (grad_at (residual, at_y, bf16), bf16);
         if (self->relu)
-          value = (Vector) ((Mask) value & ~(value < 0));
-        ((Vector *) y)[offset + i * self->ow + j] = value;
+          value = (Vector) ((Bits) value & ~(Bits) (value < 0));
+        store_pixel (grad_at (y, at_y, bf16), value, bf16);
       }
   }
 }
@@ -197,8 +220,8 @@ multiply_panel (gint vectors, const GradWinograd * self, const gfloat * v, const
 }
 
 GRAD_INLINE void
-forward_chunk (gint m, const GradWinograd * self, const gfloat * x, const gfloat * u,
-    const gfloat * b, const gfloat * residual, gfloat * y, gint first, gfloat * buffer)
+forward_chunk (gint m, gboolean bf16, const GradWinograd * self, gconstpointer x, const gfloat * u,
+    const gfloat * b, gconstpointer residual, gpointer y, gint first, gfloat * buffer)
 {
   const gint n = m + 2;
   gint count = MIN (self->chunk, self->n_tiles - first), o_blocks = self->oc / LANES;
@@ -206,7 +229,7 @@ forward_chunk (gint m, const GradWinograd * self, const gfloat * x, const gfloat
   gfloat *v = buffer, *product = v + n * n * block * (self->ic / LANES);
 
   for (gint c = 0; c < self->ic / LANES; c++)
-    transform_x_tiles (m, self, x, c, first, count, (Vector *) v);
+    transform_x_tiles (m, bf16, self, x, c, first, count, (Vector *) v);
   for (gint position = 0; position < n * n; position++)
     for (gint o = 0; o < o_blocks; o += 2) {
       const gfloat *from = v + position * block * (self->ic / LANES);
@@ -219,7 +242,7 @@ forward_chunk (gint m, const GradWinograd * self, const gfloat * x, const gfloat
         multiply_panel (1, self, from, panel, count, to);
     }
   for (gint o = 0; o < o_blocks; o++)
-    transform_y_tiles (m, self, (const Vector *) product, o, first, count, b, residual, y);
+    transform_y_tiles (m, bf16, self, (const Vector *) product, o, first, count, b, residual, y);
 }
 
 /* w's taps for one input and a block of outputs, from (O/B, I/B, 3, 3, B of I, B of O) */
@@ -269,7 +292,7 @@ weights_block (gint m, const GradWinograd * self, const gfloat * w, gfloat * u, 
 
 /* du (n*n, O/P, I, P) of some panels: the sum over some tiles; u's other panels stay as they are */
 GRAD_INLINE void
-gradient_part (gint m, const GradWinograd * self, const gfloat * x, const gfloat * dy,
+gradient_part (gint m, gboolean bf16, const GradWinograd * self, gconstpointer x, gconstpointer dy,
     gint first, gint n_tiles, gint first_o, gint n_o, gfloat * du, gfloat * buffer)
 {
   const gint n = m + 2, rows = GRADIENT_ROWS;
@@ -281,9 +304,9 @@ gradient_part (gint m, const GradWinograd * self, const gfloat * x, const gfloat
     gint count = MIN (self->chunk, n_tiles - t);
 
     for (gint i = 0; i < i_blocks; i++)
-      transform_x_tiles (m, self, x, i, first + t, count, (Vector *) v);
+      transform_x_tiles (m, bf16, self, x, i, first + t, count, (Vector *) v);
     for (gint o = 0; o < n_o; o++)
-      transform_dy_tiles (m, self, dy, first_o + o, n_o, o, first + t, count, (Vector *) w);
+      transform_dy_tiles (m, bf16, self, dy, first_o + o, n_o, o, first + t, count, (Vector *) w);
     for (gint position = 0; position < n * n; position++)
       for (gint o = 0; o < n_o; o += 2)
         for (gint i = 0; i < self->ic; i += rows) {
@@ -334,37 +357,43 @@ weights_gradient_block (gint m, const GradWinograd * self, const gfloat * du, gf
   }
 }
 
-#define FOR_M(function, ...) \
+/* by size of tiles, and for those that read or write activations by their storage */
+#define CALL(function, ...) \
   if (self->m == 4) \
     function (4, __VA_ARGS__); \
   else \
     function (3, __VA_ARGS__)
+#define CALL_STORED(function, ...) \
+  if (self->bf16) \
+    CALL (function, TRUE, __VA_ARGS__); \
+  else \
+    CALL (function, FALSE, __VA_ARGS__)
 
 TARGET static void
 weights (const GradWinograd * self, const gfloat * w, gfloat * u, gint o)
 {
-  FOR_M (weights_block, self, w, u, o);
+  CALL (weights_block, self, w, u, o);
 }
 
 TARGET static void
-forward (const GradWinograd * self, const gfloat * x, const gfloat * u, const gfloat * b,
-    const gfloat * residual, gfloat * y, gint first, gfloat * buffer)
+forward (const GradWinograd * self, gconstpointer x, const gfloat * u, const gfloat * b,
+    gconstpointer residual, gpointer y, gint first, gfloat * buffer)
 {
-  FOR_M (forward_chunk, self, x, u, b, residual, y, first, buffer);
+  CALL_STORED (forward_chunk, self, x, u, b, residual, y, first, buffer);
 }
 
 TARGET static void
-gradient (const GradWinograd * self, const gfloat * x, const gfloat * dy, gint first, gint n_tiles,
+gradient (const GradWinograd * self, gconstpointer x, gconstpointer dy, gint first, gint n_tiles,
     gint first_o, gint n_o, gfloat * du, gfloat * buffer)
 {
-  FOR_M (gradient_part, self, x, dy, first, n_tiles, first_o, n_o, du, buffer);
+  CALL_STORED (gradient_part, self, x, dy, first, n_tiles, first_o, n_o, du, buffer);
 }
 
 TARGET static void
 weights_gradient (const GradWinograd * self, const gfloat * du, gfloat * dw, gint o,
     gboolean accumulate)
 {
-  FOR_M (weights_gradient_block, self, du, dw, o, accumulate);
+  CALL (weights_gradient_block, self, du, dw, o, accumulate);
 }
 
 const GradWinogradLoops LOOPS = { weights, forward, gradient, weights_gradient };

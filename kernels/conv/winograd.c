@@ -73,13 +73,14 @@ set_jobs (GradWinograd * self, gint threads)
 /* Of outputs up to 2x2, where a direct convolution multiplies few pixels but padding, nothing would be saved; and gradients that are
  * zero because nothing ever meets a tap would become 1e-8, which Adam makes steps of. */
 gboolean
-grad_winograd_supports (const GradConvDesc * d, GradConvDirection direction)
+grad_winograd_supports (GradDevice * device, const GradConvDesc * d, GradConvDirection direction)
 {
   gint block = grad_cpu_block ();
+  gboolean bf16 = grad_device_get_precision (device) == GRAD_PRECISION_BF16;
 
   return find_loops () != NULL && d->kernel == 3 && d->stride == 1 && d->padding <= 2
       && d->oh * d->ow > 4 && d->ih * d->iw > 4 && d->ic % block == 0 && d->oc % block == 0
-      && !(direction == GRAD_CONV_BACKWARD_WEIGHTS && d->bias);
+      && !(direction == GRAD_CONV_BACKWARD_WEIGHTS && d->bias) && !(bf16 && block != 16);
 }
 
 /* Scratch memory: weights, unless they are kept, and a buffer for each worker */
@@ -104,7 +105,8 @@ grad_winograd_new (GradDevice * device, const GradConvDesc * d, GradConvDirectio
     .device = device,.loops = find_loops (),.direction = direction,.n = d->n,
     .ic = data ? d->oc : d->ic,.ih = data ? d->oh : d->ih,.iw = data ? d->ow : d->iw,
     .oc = data ? d->ic : d->oc,.oh = data ? d->ih : d->oh,.ow = data ? d->iw : d->ow,
-    .padding = data ? 2 - d->padding : d->padding,.relu = d->relu
+    .padding = data ? 2 - d->padding : d->padding,.relu = d->relu,
+    .bf16 = grad_device_get_precision (device) == GRAD_PRECISION_BF16
   };
   set_tile (self, 3);
   if (36 * ceil_div (self->oh, 4) * ceil_div (self->ow, 4) < 25 * self->tiles_y * self->tiles_x)
@@ -134,8 +136,10 @@ grad_winograd_free (GradWinograd * self)
 typedef struct
 {
   GradWinograd *self;
-  const gfloat *x, *w, *b, *residual, *dy;
-  gfloat *y, *dw, *u;
+  gconstpointer x, dy, residual;
+  gpointer y;
+  const gfloat *w, *b;
+  gfloat *dw, *u;
   gfloat *buffers;              /* of buffer_size() for each worker */
   gboolean accumulate;
 } Call;

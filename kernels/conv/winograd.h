@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Tiles of m x m outputs, from (m + 2) x (m + 2) inputs, with 2.25 to 4 times fewer multiplications than a direct
- * convolution; winograd-transforms.h has the mathematics. Computes in float32. */
+ * convolution; winograd-transforms.h has the mathematics. Computes in float32, from and to float32 or bfloat16. */
 #pragma once
 
 #include "kernels/kernels.h"
@@ -29,7 +29,7 @@ typedef struct
   gint m;                       /* 3 or 4 */
   gint n, ic, ih, iw, oc, oh, ow;       /* x: (N, I, IH, IW), y: (N, O, OH, OW) */
   gint padding;
-  gboolean relu;
+  gboolean relu, bf16;          /* bf16: how activations are stored */
   gint tiles_y, tiles_x, n_tiles;       /* of a picture, of all */
   gint chunk;                   /* tiles that a thread transforms at a time */
   gint n_parts, n_groups;       /* backward weights: of the tiles, of the outputs; a job is one of each */
@@ -40,7 +40,8 @@ typedef struct
   guint64 u_version;            /* of the weights that u was made from */
 } GradWinograd;
 
-gboolean grad_winograd_supports (const GradConvDesc * desc, GradConvDirection direction);
+gboolean grad_winograd_supports (GradDevice * device, const GradConvDesc * desc,
+    GradConvDirection direction);
 /* of what is supported; to be called in the compute thread, as all that follows */
 GradWinograd *grad_winograd_new (GradDevice * device, const GradConvDesc * desc,
     GradConvDirection direction, GError ** error);
@@ -59,10 +60,10 @@ struct _GradWinogradLoops
   /* u from w, for block o of the outputs */
   void (*weights) (const GradWinograd * self, const gfloat * w, gfloat * u, gint o);
   /* y of a chunk of tiles; buffer: n*n (I + O) chunk floats */
-  void (*forward) (const GradWinograd * self, const gfloat * x, const gfloat * u,
-      const gfloat * b, const gfloat * residual, gfloat * y, gint first_tile, gfloat * buffer);
+  void (*forward) (const GradWinograd * self, gconstpointer x, const gfloat * u,
+      const gfloat * b, gconstpointer residual, gpointer y, gint first_tile, gfloat * buffer);
   /* du = sums over n_tiles tiles, for n_o blocks of outputs from an even one on: others stay; buffer as above */
-  void (*gradient) (const GradWinograd * self, const gfloat * x, const gfloat * dy,
+  void (*gradient) (const GradWinograd * self, gconstpointer x, gconstpointer dy,
       gint first_tile, gint n_tiles, gint first_o, gint n_o, gfloat * du, gfloat * buffer);
   /* dw = or += for block o of the outputs, from all parts of du */
   void (*weights_gradient) (const GradWinograd * self, const gfloat * du, gfloat * dw, gint o,

@@ -1,68 +1,82 @@
 /* GradStreamer kernels: element by element, cpu
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Tensors of any one shape and layout, float. All outputs =, in place or not; deterministic.
+ * Tensors of any one shape and layout, float or bfloat16. All outputs =, in place or not;
+ * deterministic.
  * Memory bound: every element is read and written once. */
 #define GRAD_REAL gfloat
 #include "elementwise-body.h"
 #include "kernels/kernels.h"
 #include "kernels/cpu.h"
+#include "lib/device/gradcpudevice-private.h"
 
 #include <string.h>
 
 #define CHUNK 16384             /* elements that one thread works on at a time */
 
-typedef void (*SpanFunc) (const gfloat * a, const gfloat * b, gfloat * y, gsize n);
+typedef enum
+{ ADD, RELU, RELU_BACKWARD } Op;
 
 typedef struct
 {
-  SpanFunc func;
-  const gfloat *a, *b;          /* b: NULL with one input */
-  gfloat *y;
+  Op op;
+  gboolean bf16;
+  gconstpointer a, b;           /* b is a with one input */
+  gpointer y;
   gsize n;
 } Job;
 
-GRAD_CLONES static void
-add_span (const gfloat * a, const gfloat * b, gfloat * y, gsize n)
+GRAD_INLINE void
+loop (const Job * job, gsize from, gsize to, Op op, gboolean bf16)
 {
+  gconstpointer as = job->a, bs = job->b;
+  gpointer y = job->y;
+
   GRAD_IVDEP
-  for (gsize i = 0; i < n; i++)
-    y[i] = a[i] + b[i];
+  for (gsize i = from; i < to; i++) {
+    gfloat a = grad_load (as, i, bf16), b = grad_load (bs, i, bf16);
+
+    grad_store (y, i, op == ADD ? a + b : op == RELU ? grad_relu (a) : grad_relu_backward (a, b),
+        bf16);
+  }
+}
+
+GRAD_INLINE void
+loops (const Job * job, gsize from, gsize to, gboolean bf16)
+{
+  if (job->op == ADD)
+    loop (job, from, to, ADD, bf16);
+  else if (job->op == RELU)
+    loop (job, from, to, RELU, bf16);
+  else
+    loop (job, from, to, RELU_BACKWARD, bf16);
 }
 
 GRAD_CLONES static void
-relu_span (const gfloat * x, const gfloat * unused, gfloat * y, gsize n)
+span (const Job * job, gsize from, gsize to)
 {
-  GRAD_IVDEP
-  for (gsize i = 0; i < n; i++)
-    y[i] = grad_relu (x[i]);
-}
-
-GRAD_CLONES static void
-relu_backward_span (const gfloat * y, const gfloat * dy, gfloat * dx, gsize n)
-{
-  GRAD_IVDEP
-  for (gsize i = 0; i < n; i++)
-    dx[i] = grad_relu_backward (y[i], dy[i]);
+  if (job->bf16)
+    loops (job, from, to, TRUE);
+  else
+    loops (job, from, to, FALSE);
 }
 
 static void
 run_chunk (gsize i, gpointer data)
 {
   const Job *job = data;
-  gsize from = i * CHUNK;
 
-  job->func (job->a + from, job->b ? job->b + from : NULL, job->y + from,
-      MIN (CHUNK, job->n - from));
+  span (job, i * CHUNK, MIN ((i + 1) * CHUNK, job->n));
 }
 
 static gboolean
-run (SpanFunc func, const GradTensor * a, const GradTensor * b, GradTensor * y)
+run (Op op, const GradTensor * a, const GradTensor * b, GradTensor * y)
 {
   Job job = {
-    .func = func,
+    .op = op,
+    .bf16 = grad_cpu_layout_is_bf16 (y->layout),
     .a = grad_tensor_data (a),
-    .b = b ? grad_tensor_data (b) : NULL,
+    .b = grad_tensor_data (b),
     .y = grad_tensor_data (y),
     .n = grad_shape_n_elements (&y->shape),
   };
@@ -75,20 +89,20 @@ static gboolean
 add (GradDevice * device, const GradTensor * a, const GradTensor * b, GradTensor * y,
     GError ** error)
 {
-  return run (add_span, a, b, y);
+  return run (ADD, a, b, y);
 }
 
 static gboolean
 relu (GradDevice * device, const GradTensor * x, GradTensor * y, GError ** error)
 {
-  return run (relu_span, x, NULL, y);
+  return run (RELU, x, x, y);
 }
 
 static gboolean
 relu_backward (GradDevice * device, const GradTensor * y, const GradTensor * dy, GradTensor * dx,
     GError ** error)
 {
-  return run (relu_backward_span, y, dy, dx);
+  return run (RELU_BACKWARD, y, dy, dx);
 }
 
 static gboolean

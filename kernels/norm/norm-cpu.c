@@ -1,7 +1,8 @@
 /* GradStreamer kernels: batch normalisation (+ add) (+ ReLU), cpu
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * x, residual, y and their gradients: (N, C, H, W) plain or (N, C/B, H, W, B), the rest (C); float.
+ * x, residual, y and their gradients: (N, C, H, W) plain or (N, C/B, H, W, B), the latter also in
+ * bfloat16; the rest (C) and what is computed: float.
  * dgamma and dbeta = or +=, all other outputs =; deterministic: sums are made per plane, in any
  * order, and planes are added in theirs, in double.
  *
@@ -13,6 +14,7 @@
 #include "norm-planes.h"
 #include "kernels/cpu.h"
 #include "kernels/kernels.h"
+#include "lib/device/gradcpudevice-private.h"
 
 #define LANES GRAD_NORM_LANES
 #define GROUP 64                /* channels that one thread adds up at a time */
@@ -32,8 +34,10 @@ typedef struct
 {
   CpuPlan *self;
   gsize block, n_planes, plane; /* B; N C/B; elements H W B */
-  const gfloat *x, *y_in, *residual, *dy, *mean;
-  gfloat *y, *dx, *dresidual;
+  gboolean bf16;
+  gconstpointer x, y_in, residual, dy;
+  gpointer y, dx, dresidual;
+  const gfloat *mean;
 } Job;
 
 static void
@@ -76,15 +80,23 @@ job_new (GradPlan * plan, const GradTensor * x)
 {
   CpuPlan *self = (CpuPlan *) plan;
   const GradNormDesc *d = &self->desc;
-  gsize block = x->layout == GRAD_LAYOUT_PLAIN ? 1 : x->layout;
+  gsize block = grad_cpu_layout_block (x->layout);
 
   return (Job) {
     .self = self,
     .block = block,
     .n_planes = (gsize) d->n * d->c / block,
     .plane = (gsize) d->h * d->w * block,
+    .bf16 = grad_cpu_layout_is_bf16 (x->layout),
     .x = grad_tensor_data (x),
   };
+}
+
+/* plane i of a tensor, NULL of NULL */
+static inline gpointer
+plane_at (const Job * job, gconstpointer data, gsize i)
+{
+  return data ? grad_at (data, i * job->plane, job->bf16) : NULL;
 }
 
 /* first channel of plane i */
@@ -109,7 +121,7 @@ moments_plane (gsize i, gpointer data)
   const Job *job = data;
   gsize at = i * job->block;
 
-  grad_norm_plane_moments (job->x + i * job->plane, job->plane, job->block,
+  grad_norm_plane_moments (plane_at (job, job->x, i), job->plane, job->bf16, job->block,
       job->self->partial[0] + at, job->self->partial[1] + at);
 }
 
@@ -171,14 +183,14 @@ static void
 forward_plane (gsize i, gpointer data)
 {
   const Job *job = data;
-  gsize plane = job->n_planes - 1 - i, at = plane * job->plane;
+  gsize plane = job->n_planes - 1 - i;
   GradNormAffine affine;
 
   to_lanes (job, plane, job->self->mean, affine.mean);
   to_lanes (job, plane, job->self->scale, affine.scale);
   to_lanes (job, plane, job->self->shift, affine.shift);
-  grad_norm_plane_forward (job->x + at, job->residual ? job->residual + at : NULL, job->y + at,
-      job->plane, &affine, job->self->desc.relu);
+  grad_norm_plane_forward (plane_at (job, job->x, plane), plane_at (job, job->residual, plane),
+      plane_at (job, job->y, plane), job->plane, job->bf16, &affine, job->self->desc.relu);
 }
 
 static gboolean
@@ -231,32 +243,31 @@ static void
 sums_plane (gsize i, gpointer data)
 {
   const Job *job = data;
-  gsize at = i * job->plane;
   gfloat mean[LANES];
 
   to_lanes (job, i, job->mean, mean);
-  grad_norm_plane_sums (job->x + at, job->y_in ? job->y_in + at : NULL, job->dy + at,
-      job->dresidual ? job->dresidual + at : NULL, job->plane, job->block, mean,
-      job->self->partial[0] + i * job->block, job->self->partial[1] + i * job->block);
+  grad_norm_plane_sums (plane_at (job, job->x, i), plane_at (job, job->y_in, i),
+      plane_at (job, job->dy, i), plane_at (job, job->dresidual, i), job->plane, job->bf16,
+      job->block, mean, job->self->partial[0] + i * job->block,
+      job->self->partial[1] + i * job->block);
 }
 
 static void
 backward_plane (gsize i, gpointer data)
 {
   const Job *job = data;
-  gsize plane = job->n_planes - 1 - i, at = plane * job->plane;
+  gsize plane = job->n_planes - 1 - i;
+  gboolean masked = job->dresidual != NULL;     /* it is dz already */
   GradNormGradient gradient;
 
   to_lanes (job, plane, job->mean, gradient.mean);
   to_lanes (job, plane, job->self->scale, gradient.scale);
   to_lanes (job, plane, job->self->slope, gradient.slope);
   to_lanes (job, plane, job->self->shift, gradient.shift);
-  if (job->dresidual != NULL)   /* is dz already */
-    grad_norm_plane_backward (job->x + at, NULL, job->dresidual + at, job->dx + at, job->plane,
-        &gradient);
-  else
-    grad_norm_plane_backward (job->x + at, job->y_in ? job->y_in + at : NULL, job->dy + at,
-        job->dx + at, job->plane, &gradient);
+  grad_norm_plane_backward (plane_at (job, job->x, plane),
+      masked ? NULL : plane_at (job, job->y_in, plane),
+      plane_at (job, masked ? job->dresidual : job->dy, plane), plane_at (job, job->dx, plane),
+      job->plane, job->bf16, &gradient);
 }
 
 static gboolean

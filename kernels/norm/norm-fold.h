@@ -12,7 +12,7 @@ static gboolean
 grad_norm_fold (GradDevice * device, const GradNormFold * f, GError ** error)
 {
   gsize c = f->gamma->shape.dims[0], size = grad_shape_n_elements (&f->weight->shape) / c;
-  gsize block = GRAD_LAYOUT_BLOCK (f->weight->layout);  /* so many outputs lie side by side */
+  gsize block = grad_cpu_layout_block (f->weight->layout);  /* so many outputs lie side by side */
   const GRAD_REAL *w = grad_tensor_data (f->weight), *b = f->bias ? grad_tensor_data (f->bias) : NULL;
   const GRAD_REAL *gamma = grad_tensor_data (f->gamma), *beta = grad_tensor_data (f->beta);
   const GRAD_REAL *mean = grad_tensor_data (f->mean), *var = grad_tensor_data (f->var);

@@ -7,6 +7,7 @@
  *   y =, dx =
  *
  * Deterministic, whatever the number of threads. */
+#include "kernels/cpu.h"
 #include "kernels/onednn.h"
 #include "lib/device/gradcpudevice-private.h"
 
@@ -59,6 +60,8 @@ pool_plan (GradDevice * device, const GradPoolDesc * d, GError ** error)
   if (plan->inference != NULL)
     plan->training = grad_onednn_new (device, &desc, NULL, error);
   desc.direction = dnnl_backward_data;
+  /* windows overlap, and oneDNN 2.6 would round each sum to bfloat16 */
+  desc.tensors[GRAD_ONEDNN_SRC].bf16 = desc.tensors[GRAD_ONEDNN_DST].bf16 = FALSE;
   if (plan->training != NULL)
     plan->backward = grad_onednn_new (device, &desc, plan->training, error);
   if (plan->backward == NULL) {
@@ -97,30 +100,47 @@ pool_backward (GradPlan * base, const GradTensor * dy, const GradTensor * worksp
   return grad_onednn_run (((Plan *) base)->backward, tensors, FALSE, error);
 }
 
-/* GCC makes no clones of what OpenMP outlines: parallel regions stay outside of these functions. */
-#ifdef __x86_64__
-#define CLONES __attribute__ ((target_clones ("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define CLONES
-#endif
-
 #define LANES 16                /* as many sums as the widest block, whatever the processor */
 
+/* Planes of a tensor: (N C/B, n, B) */
+typedef struct
+{
+  gpointer x;
+  gfloat *values;               /* (N C) */
+  gsize n, block, n_planes;
+  gboolean bf16;
+} Planes;
+
+static Planes
+planes_of (const GradTensor * x, const GradTensor * values)
+{
+  gsize block = grad_cpu_layout_block (x->layout);
+
+  return (Planes) {
+    .x = grad_tensor_data (x),
+    .values = grad_tensor_data (values),
+    .n = (gsize) x->shape.dims[2] * x->shape.dims[3],
+    .block = block,
+    .n_planes = (gsize) x->shape.dims[0] * x->shape.dims[1] / block,
+    .bf16 = grad_cpu_layout_is_bf16 (x->layout),
+  };
+}
+
 /* means of the columns of x: (n, block) */
-static void CLONES
-mean_of_columns (const gfloat * x, gsize n, gsize block, gfloat * mean)
+GRAD_INLINE void
+mean_of_columns (gconstpointer x, gsize n, gsize block, gboolean bf16, gfloat * mean)
 {
   gfloat sum[LANES] = { 0 };
 
   for (gsize i = 0; i < n; i++)
     for (gsize b = 0; b < block; b++)
-      sum[b] += x[i * block + b];
+      sum[b] += grad_load (x, i * block + b, bf16);
   for (gsize b = 0; b < block; b++)
     mean[b] = sum[b] / n;
 }
 
 /* mean of x: (n) */
-static void CLONES
+GRAD_INLINE void
 mean_of_row (const gfloat * x, gsize n, gfloat * mean)
 {
   gfloat sum[LANES] = { 0 }, total = 0;
@@ -136,9 +156,24 @@ mean_of_row (const gfloat * x, gsize n, gfloat * mean)
   *mean = total / n;
 }
 
+GRAD_CLONES static void
+mean_of_plane (gsize i, gpointer data)
+{
+  const Planes *p = data;
+  gconstpointer x = grad_at (p->x, i * p->n * p->block, p->bf16);
+  gfloat *mean = p->values + i * p->block;
+
+  if (p->bf16)
+    mean_of_columns (x, p->n, p->block, TRUE, mean);
+  else if (p->block > 1)
+    mean_of_columns (x, p->n, p->block, FALSE, mean);
+  else
+    mean_of_row (x, p->n, mean);
+}
+
 /* every row of x: (n, block) = value: (block) / n */
-static void CLONES
-fill_columns (gfloat * x, gsize n, gsize block, const gfloat * value)
+GRAD_INLINE void
+fill_columns (gpointer x, gsize n, gsize block, gboolean bf16, const gfloat * value)
 {
   gfloat part[LANES];
 
@@ -146,43 +181,37 @@ fill_columns (gfloat * x, gsize n, gsize block, const gfloat * value)
     part[b] = value[b] / n;
   for (gsize i = 0; i < n; i++)
     for (gsize b = 0; b < block; b++)
-      x[i * block + b] = part[b];
+      grad_store (x, i * block + b, part[b], bf16);
 }
 
-static gsize
-block_of (const GradTensor * x)
+GRAD_CLONES static void
+fill_plane (gsize i, gpointer data)
 {
-  return x->layout == GRAD_LAYOUT_PLAIN ? 1 : x->layout;
+  const Planes *p = data;
+  gpointer x = grad_at (p->x, i * p->n * p->block, p->bf16);
+  const gfloat *value = p->values + i * p->block;
+
+  if (p->bf16)
+    fill_columns (x, p->n, p->block, TRUE, value);
+  else
+    fill_columns (x, p->n, p->block, FALSE, value);
 }
 
 static gboolean
 global_forward (GradDevice * device, const GradTensor * x, GradTensor * y, GError ** error)
 {
-  gsize block = block_of (x), plane = (gsize) x->shape.dims[2] * x->shape.dims[3];
-  gsize n_groups = (gsize) x->shape.dims[0] * x->shape.dims[1] / block;
-  const gfloat *xp = grad_tensor_data (x);
-  gfloat *yp = grad_tensor_data (y);
+  Planes planes = planes_of (x, y);
 
-#pragma omp parallel for schedule(static)
-  for (gsize g = 0; g < n_groups; g++)
-    if (block == 1)
-      mean_of_row (xp + g * plane, plane, yp + g);
-    else
-      mean_of_columns (xp + g * plane * block, plane, block, yp + g * block);
+  grad_parallel_for (planes.n_planes, mean_of_plane, &planes);
   return TRUE;
 }
 
 static gboolean
 global_backward (GradDevice * device, const GradTensor * dy, GradTensor * dx, GError ** error)
 {
-  gsize block = block_of (dx), plane = (gsize) dx->shape.dims[2] * dx->shape.dims[3];
-  gsize n_groups = (gsize) dx->shape.dims[0] * dx->shape.dims[1] / block;
-  const gfloat *dyp = grad_tensor_data (dy);
-  gfloat *dxp = grad_tensor_data (dx);
+  Planes planes = planes_of (dx, dy);
 
-#pragma omp parallel for schedule(static)
-  for (gsize g = 0; g < n_groups; g++)
-    fill_columns (dxp + g * plane * block, plane, block, dyp + g * block);
+  grad_parallel_for (planes.n_planes, fill_plane, &planes);
   return TRUE;
 }
 

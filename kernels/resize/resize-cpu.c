@@ -1,10 +1,11 @@
 /* GradStreamer kernels: resize of uint8 pictures, cpu
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * x: (N, C, IH, IW) uint8, y: (N, C, OH, OW) float, plain or in channel blocks, =; deterministic.
+ * x: (N, C, IH, IW) uint8, y: (N, C, OH, OW) in the device's layout, =; deterministic.
  * Runs in its caller's thread alone; a plan serves one thread at a time. */
 #include "kernels/cpu.h"
 #include "kernels/kernels.h"
+#include "lib/device/gradcpudevice-private.h"
 #include "resize-body.h"
 
 typedef struct
@@ -91,9 +92,10 @@ mix_rows (const GradResizeTable * table, gint o, const guint8 * restrict rows, g
     y[i] = grad_resize_round (sums[i]);
 }
 
-/* One channel of one sample; y has `stride` floats from pixel to pixel. */
+/* One channel of one sample, from element `at` of y on; `stride` of them are from pixel to pixel. */
 static void
-resize_plane (CpuPlan * self, const guint8 * x, const gfloat * value, gfloat * y, gsize stride)
+resize_plane (CpuPlan * self, const guint8 * x, const gfloat * value, gpointer y, gsize at,
+    gsize stride, gboolean bf16)
 {
   const GradResizeDesc *d = &self->desc;
   const guint8 *rows = x;
@@ -111,8 +113,8 @@ resize_plane (CpuPlan * self, const guint8 * x, const gfloat * value, gfloat * y
       mix_rows (&self->down, o, rows, d->ow, self->line, self->sums);
       line = self->line;
     }
-    for (gint i = 0; i < d->ow; i++, y += stride)
-      *y = value[line[i]];
+    for (gint i = 0; i < d->ow; i++, at += stride)
+      grad_store (y, at, value[line[i]], bf16);
   }
 }
 
@@ -121,14 +123,14 @@ run (GradPlan * plan, const GradTensor * x, GradTensor * y, GError ** error)
 {
   CpuPlan *self = (CpuPlan *) plan;
   const GradResizeDesc *d = &self->desc;
-  gsize block = y->layout == GRAD_LAYOUT_PLAIN ? 1 : y->layout;
+  gsize block = grad_cpu_layout_block (y->layout);
   gsize in_plane = (gsize) d->ih * d->iw, out_plane = (gsize) d->oh * d->ow;
   const guint8 *in = grad_tensor_data (x);
-  gfloat *out = grad_tensor_data (y);
+  gpointer out = grad_tensor_data (y);
 
   for (gsize i = 0; i < (gsize) d->n * d->c; i++)
-    resize_plane (self, in + i * in_plane, self->value[MIN (i % d->c, 3)],
-        out + i / block * block * out_plane + i % block, block);
+    resize_plane (self, in + i * in_plane, self->value[MIN (i % d->c, 3)], out,
+        i / block * block * out_plane + i % block, block, grad_cpu_layout_is_bf16 (y->layout));
   return TRUE;
 }
 

@@ -316,8 +316,9 @@ grad_transform_class_init (GradTransformClass * klass)
       g_param_spec_string ("device", "Device", "Where to compute: auto, cpu, cuda, cuda:1 …, or ref (slow, in "
           "double precision); one for the whole pipeline", "auto", GRAD_PARAM_STATIC));
   g_object_class_install_property (object_class, PROP_PRECISION,
-      g_param_spec_enum ("precision", "Precision", "Number format to compute in; one for the "
-          "whole pipeline", GRAD_TYPE_PRECISION, GRAD_PRECISION_AUTO, GRAD_PARAM_STATIC));
+      g_param_spec_enum ("precision", "Precision", "Number format to compute in: f32, bf16 "
+          "(parameters and sums stay f32) or tf32 (GPUs alone); auto is f32 on a CPU, bf16 on a GPU; "
+          "one for the whole pipeline", GRAD_TYPE_PRECISION, GRAD_PRECISION_AUTO, GRAD_PARAM_STATIC));
   g_object_class_install_property (object_class, PROP_THREADS,
       g_param_spec_uint ("threads", "Threads", "Number of compute threads, 0 for one per "
           "processor; one for the whole pipeline", 0, 1024, 0, GRAD_PARAM_STATIC));

@@ -422,14 +422,11 @@ test_accumulate (void)
 }
 
 static void
-test_threads (void)
+test_threads (gconstpointer name)
 {
-  g_autoptr (GradDevice) one = device_with_threads (1), two = device_with_threads (2);
+  g_autoptr (GradDevice) one = test_device_with_threads (name, 1);
+  g_autoptr (GradDevice) two = test_device_with_threads (name, 2);
 
-  if (one == NULL) {
-    g_test_skip ("no cpu device");
-    return;
-  }
   for (guint i = 0; i < 2; i++) {
     GradNormDesc desc = {.n = 5,.c = i ? 80 : 7,.h = 11,.w = 6,.add = TRUE,.relu = TRUE,
       .eps = 1e-5f
@@ -459,6 +456,11 @@ main (int argc, char **argv)
   g_test_add_func ("/norm/single-value", test_single_value);
   g_test_add_func ("/norm/in-place", test_in_place);
   g_test_add_func ("/norm/accumulate", test_accumulate);
-  g_test_add_func ("/norm/threads", test_threads);
+  for (const gchar * const *name = test_devices (); *name; name++)
+    if (g_str_has_prefix (*name, "cpu")) {
+      g_autofree gchar *path = g_strdup_printf ("/norm/%s/threads", *name);
+
+      g_test_add_data_func (path, *name, test_threads);
+    }
   return g_test_run ();
 }

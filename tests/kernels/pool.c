@@ -278,8 +278,7 @@ test_threads (gconstpointer name)
     g_autoptr (GradTensor) y = NULL, dx = NULL;
 
     for (guint threads = 1; threads <= 3; threads++) {
-      GradDeviceSettings settings = {.name = name,.threads = threads };
-      g_autoptr (GradDevice) device = grad_device_open (&settings, NULL);
+      g_autoptr (GradDevice) device = test_device_with_threads (name, threads);
       Pool s;
 
       pool_open (&s, device, &c, 1, global, -1, 1, FALSE);
@@ -337,7 +336,7 @@ main (int argc, char **argv)
     g_autofree gchar *finite = g_strdup_printf ("/kernels/pool/%s/not-finite", *name);
 
     g_test_add_data_func (against, *name, test_device_against_ref);
-    if (g_str_equal (*name, "cpu"))
+    if (g_str_has_prefix (*name, "cpu"))
       g_test_add_data_func (threads, *name, test_threads);
     else
       g_test_add_data_func (finite, *name, test_not_finite);

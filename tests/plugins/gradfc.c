@@ -9,7 +9,7 @@ static const struct
 } shapes[] = {
   {"gradfc", "512:1", "10:1"},
   {"gradfc units=3 bias=false", "5:7", "3:7"},
-  {"gradfc units=3 device=ref", "5:7", "3:7"},
+  {"gradfc units=3 device=ref precision=f32", "5:7", "3:7"},
   {"gradfc units=3", "5", "3:1"},
   {"gradfc units=3", "1:1:5:7", "3:7"}, /* pictures of 1x1 */
   {"gradfc units=3", "5:7:1:1", "3:7"}, /* padded */

@@ -1,0 +1,144 @@
+/* Tests of the cpu device: what it refuses, and how tensors lie in its memory
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "kernels/cpu.h"
+#include "tests/testutil.h"
+
+#include <math.h>
+#include <string.h>
+
+static GradDevice *
+open_cpu (GradPrecision precision, GError ** error)
+{
+  return grad_device_open (&(GradDeviceSettings) {.name = "cpu",.precision = precision}, error);
+}
+
+static void
+test_precision (void)
+{
+  static const struct
+  {
+    GradPrecision asked, got;
+  } cases[] = {
+    {GRAD_PRECISION_AUTO, GRAD_PRECISION_F32}, {GRAD_PRECISION_F32, GRAD_PRECISION_F32},
+    {GRAD_PRECISION_BF16, GRAD_PRECISION_BF16}
+  };
+  g_autoptr (GError) refused = NULL;
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (GError) error = NULL;
+    g_autoptr (GradDevice) device = open_cpu (cases[i].asked, &error);
+
+    g_assert_no_error (error);
+    g_assert_cmpint (grad_device_get_precision (device), ==, cases[i].got);
+  }
+  g_assert_null (open_cpu (GRAD_PRECISION_TF32, &refused));
+  g_assert_error (refused, GRAD_ERROR, GRAD_ERROR_UNSUPPORTED);
+  g_assert_nonnull (strstr (refused->message, "use precision=f32, bf16 or auto"));
+}
+
+/* value n, c, h, w of (N, C, H, W) in blocks of B channels */
+static gfloat
+blocked (gconstpointer data, const GradShape * s, gsize block, gboolean bf16, gint n, gint c,
+    gint h, gint w)
+{
+  gsize at = (((n * s->dims[1] / block + c / block) * s->dims[2] + h) * s->dims[3] + w) * block
+      + c % block;
+  guint32 bits = bf16 ? (guint32) ((const guint16 *) data)[at] << 16
+      : ((const guint32 *) data)[at];
+  gfloat value;
+
+  memcpy (&value, &bits, sizeof value);
+  return value;
+}
+
+/* With bf16, blocks of 16 on every processor; otherwise as it likes. */
+static void
+test_layout (gconstpointer name)
+{
+  gboolean bf16 = g_str_equal (name, "cpu/bf16");
+  GradShape shape = GRAD_SHAPE (2, 48, 3, 5);
+  g_autoptr (GradDevice) device = test_device (name);
+  g_autoptr (GradTensor) t = test_random (device, shape, 1, -1, 1);
+  g_autofree gfloat *values = test_download (t);
+  const gchar *layout = grad_tensor_get_layout_name (t);
+  const gfloat *dense = values;
+  gsize block = g_str_equal (layout, "nChw8c") ? 8 : 16;
+  GstMapInfo map;
+
+  g_assert_true (gst_memory_map (GST_MEMORY_CAST (t), &map, GST_MAP_READ | GRAD_MAP_DEVICE));
+  if (bf16)
+    g_assert_cmpstr (layout, ==, "nChw16c-bf16");
+  else
+    g_assert_true (block == 8 || g_str_equal (layout, "nChw16c"));
+  for (gint n = 0; n < 2; n++)
+    for (gint c = 0; c < 48; c++)
+      for (gint h = 0; h < 3; h++)
+        for (gint w = 0; w < 5; w++)
+          g_assert_cmpfloat (blocked (map.data, &shape, block, bf16, n, c, h, w), ==, *dense++);
+  gst_memory_unmap (GST_MEMORY_CAST (t), &map);
+}
+
+/* What is no picture of 16, 32, … channels is plain floats; the others take half the bytes. */
+static void
+test_storage (void)
+{
+  g_autoptr (GradDevice) device = test_device ("cpu/bf16");
+  g_autoptr (GradTensor) vector = test_new (device, GRAD_SHAPE (7, 16));
+  g_autoptr (GradTensor) weights = test_new_parameter (device, GRAD_SHAPE (16, 16, 3, 3));
+  g_autoptr (GradTensor) narrow = test_new (device, GRAD_SHAPE (2, 24, 9, 11));
+  guint64 before = grad_device_get_bytes_allocated (device);
+  g_autoptr (GradTensor) pictures = NULL;
+
+  g_assert_cmpstr (grad_tensor_get_layout_name (vector), ==, "plain");
+  g_assert_true (g_str_has_prefix (grad_tensor_get_layout_name (weights), "OIhw"));
+  g_assert_cmpstr (grad_tensor_get_layout_name (narrow), ==, "plain");
+  pictures = test_new (device, GRAD_SHAPE (2, 32, 9, 11));
+  g_assert_cmpuint (grad_device_get_bytes_allocated (device) - before, ==, 2 * 2 * 32 * 9 * 11);
+}
+
+/* to nearest, to even of two; beyond the largest is infinity; what is not a number stays so */
+static void
+test_rounding (void)
+{
+  static const struct
+  {
+    guint32 value;
+    guint16 stored;
+  } cases[] = {
+    {0x3f800000, 0x3f80}, {0x3f807fff, 0x3f80}, {0x3f808000, 0x3f80}, {0x3f808001, 0x3f81},
+    {0x3f818000, 0x3f82}, {0x3f817fff, 0x3f81}, {0xbf818000, 0xbf82}, {0x3fffffff, 0x4000},
+    {0x00000000, 0x0000}, {0x80000000, 0x8000}, {0x00018000, 0x0002}, {0x7f7fffff, 0x7f80},
+    {0x7f800000, 0x7f80}, {0xff800000, 0xff80}, {0x7f800001, 0x7fc0}, {0x7fffffff, 0x7fff},
+    {0xffffffff, 0xffff},
+  };
+  GradShape shape = GRAD_SHAPE (1, 16, 1, G_N_ELEMENTS (cases));
+  g_autoptr (GradDevice) device = test_device ("cpu/bf16");
+  g_autoptr (GradTensor) t = test_new (device, shape);
+  gfloat values[16][G_N_ELEMENTS (cases)];
+  const guint16 *stored;
+
+  for (guint c = 0; c < 16; c++)
+    for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+      memcpy (&values[c][i], &cases[i].value, sizeof (gfloat));
+  g_assert_true (grad_tensor_upload (t, values, sizeof values, NULL));
+  stored = grad_tensor_data (t);
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    gfloat back = grad_load (stored, 16 * i, TRUE);
+
+    g_assert_cmphex (stored[16 * i], ==, cases[i].stored);
+    g_assert_true (isnan (back) || back == test_stored (t, values[0][i]));
+  }
+}
+
+int
+main (int argc, char **argv)
+{
+  gst_init (&argc, &argv);
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/cpu-device/precision", test_precision);
+  g_test_add_data_func ("/cpu-device/layout/f32", "cpu", test_layout);
+  g_test_add_data_func ("/cpu-device/layout/bf16", "cpu/bf16", test_layout);
+  g_test_add_func ("/cpu-device/storage", test_storage);
+  g_test_add_func ("/cpu-device/rounding", test_rounding);
+  return g_test_run ();
+}
