@@ -13,11 +13,16 @@ class Failed(Exception):
 
 def run(command, environment=None):
     """What a child writes, and its largest resident set in MB"""
-    with tempfile.TemporaryFile("w+") as errors, subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=errors, text=True, env={**os.environ, **(environment or {})}) as child:
-        output = child.stdout.read()
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
+    with tempfile.TemporaryFile("w+") as errors:
+        try:
+            child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True,
+                                     env={**os.environ, **(environment or {})})
+        except OSError as error:
+            raise Failed(str(error)) from error
+        with child:
+            output = child.stdout.read()
+            _, status, usage = os.wait4(child.pid, 0)
+            child.returncode = os.waitstatus_to_exitcode(status)
         errors.seek(0)
         lines = errors.read().strip().splitlines()
     if child.returncode != 0:
@@ -65,7 +70,7 @@ def compare(title, values, ours, **extra):
     figures for a file."""
     medians = {name: statistics.median(v) for name, v in values.items()}
     ours = [name for name in ours if name in values]
-    table(title, ["", "median", "min", "max", *extra, *(f"{o}: ratio" for o in ours)],
+    table(title, ["", "median", "min", "max", *extra, *(f"{o} / this" for o in ours)],
           [[name, medians[name], min(v), max(v), *(column.get(name) for column in extra.values()),
             *(medians[o] / medians[name] for o in ours)] for name, v in values.items()])
     return {"values": values, "median": medians, **extra}
