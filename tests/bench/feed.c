@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #define CLASSES 10
+#define EXIT_SKIPPED 77         /* for meson */
 
 typedef struct
 {
@@ -123,6 +124,7 @@ open_pipeline (Feed * self, const gchar * description, gint size)
 int
 main (int argc, char **argv)
 {
+  g_autoptr (GstElementFactory) appsrc = NULL;
   Feed self = { 0 };
   gint warmup, count;
   gint64 before = 0;
@@ -131,6 +133,11 @@ main (int argc, char **argv)
   gst_init (&argc, &argv);
   if (argc != 7)
     g_error ("usage: feed train|infer BATCH SIZE WARMUP COUNT DESCRIPTION");
+  appsrc = gst_element_factory_find ("appsrc");
+  if (appsrc == NULL) {
+    fprintf (stderr, "feed: there is no appsrc: install gstreamer1.0-plugins-base\n");
+    return EXIT_SKIPPED;
+  }
   self.train = g_str_equal (argv[1], "train");
   self.batch = atoi (argv[2]);
   warmup = atoi (argv[4]);
