@@ -1,9 +1,13 @@
 # GradStreamer benchmarks: the book's ResNet-18 in PyTorch
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""network() as in the book, and synthetic data sets of its pictures."""
+"""The book's network for PyTorch and as a launch string, its data set, and made-up ones."""
 import gzip
+import math
 import os
 import struct
+
+LAUNCH = ("gradconvstem channels=64 ! gradresstage channels=64 first-block=true ! gradresstage channels=128"
+          " ! gradresstage channels=256 ! gradresstage channels=512 ! gradglobalpool ! gradfc units=10")
 
 
 def network():
@@ -28,6 +32,16 @@ def network():
     return nn.Sequential(nn.Conv2d(1, 64, 7, 2, 3), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, 1),
                          stage(64, 64, True), stage(64, 128), stage(128, 256), stage(256, 512),
                          nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10))
+
+
+def read_idx(location, n=None):
+    """The first n pictures or labels, or all, as a numpy array"""
+    import numpy
+    with gzip.open(location) as file:
+        rank = file.read(4)[3]
+        shape = struct.unpack(f">{rank}I", file.read(4 * rank))
+        shape = (min(n or shape[0], shape[0]), *shape[1:])
+        return numpy.frombuffer(file.read(math.prod(shape)), numpy.uint8).reshape(shape)
 
 
 def write_data(folder, n_train, n_test):

@@ -1,0 +1,76 @@
+# GradStreamer benchmarks: child processes in alternating rounds, and tables of what they say
+# SPDX-License-Identifier: LGPL-2.1-or-later
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+
+
+class Failed(Exception):
+    """A child that failed; the text is the last line that it wrote"""
+
+
+def run(command, environment=None):
+    """What a child writes, and its largest resident set in MB"""
+    with tempfile.TemporaryFile("w+") as errors:
+        try:
+            child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True,
+                                     env={**os.environ, **(environment or {})})
+        except OSError as error:
+            raise Failed(str(error)) from error
+        with child:
+            output = child.stdout.read()
+            _, status, usage = os.wait4(child.pid, 0)
+            child.returncode = os.waitstatus_to_exitcode(status)
+        errors.seek(0)
+        lines = errors.read().strip().splitlines()
+    if child.returncode != 0:
+        raise Failed(lines[-1] if lines else f"{command[0]}: exit status {child.returncode}")
+    return output, usage.ru_maxrss / 1024
+
+
+def alternate(rounds, runners):
+    """All values of each runner (name: function that returns a list of values), called in turns, `rounds` times; one that
+    fails is left out with a line that says why."""
+    values = {name: [] for name in runners}
+    for i in range(rounds):
+        for name in list(values):
+            try:
+                values[name] += runners[name]()
+            except Failed as error:
+                print(f"# {name}: skipped: {error}", flush=True)
+                del values[name]
+        print(f"# round {i + 1} of {rounds}: " + ", ".join(
+            f"{name} {statistics.median(v):.1f}" for name, v in values.items()), flush=True)
+    return values
+
+
+def percentile(values, p):
+    return sorted(values)[min(len(values) - 1, int(len(values) * p / 100))]
+
+
+def table(title, header, rows):
+    """Cells are texts, numbers or None; the first column is left-aligned."""
+    def text(cell):
+        if cell is None or isinstance(cell, str):
+            return cell or "-"
+        return f"{cell:.{1 if abs(cell) >= 100 else 2 if abs(cell) >= 1 else 3}f}"
+
+    lines = [header, *([text(cell) for cell in row] for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    print(f"\n{title}")
+    for line in lines:
+        print("  " + "  ".join(cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(line, widths))))
+    print(flush=True)
+
+
+def compare(title, values, ours, **extra):
+    """A table of medians, and the ratio of ours (names) to each; extra: columns, cells by name. Returns all that as
+    figures for a file."""
+    medians = {name: statistics.median(v) for name, v in values.items()}
+    ours = [name for name in ours if name in values]
+    table(title, ["", "median", "min", "max", *extra, *(f"{o} / this" for o in ours)],
+          [[name, medians[name], min(v), max(v), *(column.get(name) for column in extra.values()),
+            *(medians[o] / medians[name] for o in ours)] for name, v in values.items()])
+    return {"values": values, "median": medians, **extra}
