@@ -30,7 +30,7 @@ input (BenchCall * s, const BenchCall * like, GradShape shape)
 static GradTensor *
 parameter (BenchCall * s, const BenchCall * like, GradShape shape)
 {
-  return take (s, like, test_random_plain (s->device, shape, s->inputs->len + 1, -1, 1));
+  return take (s, like, test_random_parameter (s->device, shape, s->inputs->len + 1, -1, 1));
 }
 
 static GradTensor *
@@ -42,7 +42,7 @@ output (BenchCall * s, GradShape shape)
 static GradTensor *
 plain_output (BenchCall * s, GradShape shape)
 {
-  return remember (s, s->outputs, test_new_plain (s->device, shape), 1);
+  return remember (s, s->outputs, test_new_parameter (s->device, shape), 1);
 }
 
 static gint
@@ -340,9 +340,9 @@ adam_open (BenchCall * s, const BenchCall * like, GError ** error)
   for (gint i = 0; i < s->c.n; i++) {
     GradAdamTensor t = {.grad = parameter (s, like, shape) };
 
-    t.value = remember (s, s->outputs, test_random_plain (s->device, shape, 1, -1, 1), 2);
-    t.m = remember (s, s->outputs, test_random_plain (s->device, shape, 2, -1, 1), 2);
-    t.v = remember (s, s->outputs, test_random_plain (s->device, shape, 3, 0, 1), 2);
+    t.value = remember (s, s->outputs, test_random_parameter (s->device, shape, 1, -1, 1), 2);
+    t.m = remember (s, s->outputs, test_random_parameter (s->device, shape, 2, -1, 1), 2);
+    t.v = remember (s, s->outputs, test_random_parameter (s->device, shape, 3, 0, 1), 2);
     g_array_append_val (s->adam, t);
   }
   return TRUE;

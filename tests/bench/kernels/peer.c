@@ -33,12 +33,7 @@ describe (GradOnednnMd * md, dnnl_data_type_t type, gint a, gint b, gint c, gint
 {
   const dnnl_dims_t dims = { a, b, c, d };
 
-#if DNNL_VERSION_MAJOR >= 3
-  return dnnl_memory_desc_create_with_tag (md, 4, dims, type, dnnl_format_tag_any);
-#else
-  *md = g_new0 (dnnl_memory_desc_t, 1);
-  return dnnl_memory_desc_init_by_tag (*md, 4, dims, type, dnnl_format_tag_any);
-#endif
+  return grad_onednn_memory_desc_new (4, dims, type, dnnl_format_tag_any, md);
 }
 
 /* `forward` is the hint that a backward one wants. */
