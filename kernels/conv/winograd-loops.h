@@ -233,7 +233,7 @@ forward_chunk (gint m, gboolean bf16, const GradWinograd * self, gconstpointer x
   for (gint position = 0; position < n * n; position++)
     for (gint o = 0; o < o_blocks; o += 2) {
       const gfloat *from = v + position * block * (self->ic / LANES);
-      const gfloat *panel = u + ((gsize) position * self->oc + o * LANES) * self->ic;
+      const gfloat *panel = u + position * self->u_step + (gsize) o * LANES * self->ic;
       gfloat *to = product + (position * o_blocks + o) * block;
 
       if (o + 1 < o_blocks)
@@ -273,7 +273,7 @@ weights_block (gint m, const GradWinograd * self, const gfloat * w, gfloat * u, 
 {
   const gint n = m + 2;
   gint o_blocks = self->oc / LANES, width = (o | 1) < o_blocks ? 2 : 1;
-  gsize step = (gsize) o_blocks * self->ic;     /* vectors from position to position */
+  gsize step = self->u_step / LANES;
   Vector *to = (Vector *) u + (gsize) (o & ~1) * self->ic + (o & 1);
 
   for (gint i = 0; i < self->ic; i++, to += width) {
@@ -312,7 +312,7 @@ gradient_part (gint m, gboolean bf16, const GradWinograd * self, gconstpointer x
         for (gint i = 0; i < self->ic; i += rows) {
           const gfloat *a = v + (position * i_blocks + i / LANES) * block + i % LANES;
           const gfloat *b = w + (position * n_o + o) * block;
-          gfloat *c = du + ((gsize) position * self->oc + (first_o + o) * LANES) * self->ic;
+          gfloat *c = du + position * self->u_step + (gsize) (first_o + o) * LANES * self->ic;
 
           if (o + 1 < n_o)
             multiply_tile (rows, 2, 1, count, a, 1, LANES, 0, b, LANES, block,
@@ -330,7 +330,7 @@ weights_gradient_block (gint m, const GradWinograd * self, const gfloat * du, gf
 {
   const gint n = m + 2;
   gint o_blocks = self->oc / LANES, width = (o | 1) < o_blocks ? 2 : 1;
-  gsize step = (gsize) o_blocks * self->ic;
+  gsize step = self->u_step / LANES;
 
   for (gint i = 0; i < self->ic; i++) {
     const Vector *from = (const Vector *) du + (gsize) (o & ~1) * self->ic + (o & 1)

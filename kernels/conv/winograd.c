@@ -9,6 +9,7 @@
 #include "lib/device/gradcpudevice-private.h"
 
 #define CHUNK 56                /* four register tiles; transformed, up to 128 channels fit in a second-level cache */
+#define U_PADDING 80            /* floats */
 #define MAX_PARTS_SIZE (24 << 20)       /* bytes of partial sums that are worth reading again */
 
 static gint
@@ -36,7 +37,7 @@ find_loops (void)
 static gsize
 u_size (const GradWinograd * self)
 {
-  return (gsize) (self->m + 2) * (self->m + 2) * self->ic * self->oc;
+  return (self->m + 2) * (self->m + 2) * self->u_step;
 }
 
 /* floats that a worker needs for a chunk */
@@ -111,6 +112,8 @@ grad_winograd_new (GradDevice * device, const GradConvDesc * d, GradConvDirectio
   set_tile (self, 3);
   if (36 * ceil_div (self->oh, 4) * ceil_div (self->ow, 4) < 25 * self->tiles_y * self->tiles_x)
     set_tile (self, 4);
+  /* not a power of two: so many lines would share a set of the cache */
+  self->u_step = (gsize) self->ic * self->oc + U_PADDING;
   self->chunk = MIN (CHUNK, ceil_div (self->n_tiles, threads));
   if (direction == GRAD_CONV_BACKWARD_WEIGHTS)
     set_jobs (self, threads);

@@ -31,6 +31,7 @@ typedef struct
   gint padding;
   gboolean relu, bf16;          /* bf16: how activations are stored */
   gint tiles_y, tiles_x, n_tiles;       /* of a picture, of all */
+  gsize u_step;                 /* floats of u from position to position */
   gint chunk;                   /* tiles that a thread transforms at a time */
   gint n_parts, n_groups;       /* backward weights: of the tiles, of the outputs; a job is one of each */
 

@@ -1,5 +1,6 @@
 /* GradStreamer: units wired together
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "../device/graddevice-private.h"
 #include "gradjob-private.h"
 
 typedef struct
@@ -254,6 +255,41 @@ needed_after (GradGraph * self, guint value, guint i)
   return FALSE;
 }
 
+typedef struct
+{
+  GradGraph *graph;
+  GradStep *step;
+  gboolean urgent;
+  const GradValue *input;
+  GradValue *output;
+} Forward;
+
+static gboolean
+forward (gpointer data, GError ** error)
+{
+  const Forward *f = data;
+  GradGraph *graph = f->graph;
+  guint n = graph->wires->len;
+  g_autofree GradValue *values = g_new0 (GradValue, n + 1);
+  gboolean ok = TRUE;
+
+  values[GRAD_GRAPH_INPUT] = *f->input;
+  for (guint i = 0; i < n && ok; i++) {
+    Wire *w = &g_array_index (graph->wires, Wire, i);
+    GradValue in[2] = { values[w->inputs[0]], values[w->inputs[1]] };
+
+    ok = grad_unit_forward (w->unit, f->step, f->urgent, in, w->n_inputs, &values[i + 1], error);
+    for (guint k = 0; k < w->n_inputs; k++)
+      if (w->inputs[k] != GRAD_GRAPH_INPUT && !needed_after (graph, w->inputs[k], i))
+        grad_value_clear (&values[w->inputs[k]]);
+  }
+  if (ok)
+    *f->output = values[n];
+  for (guint i = 1; i < n + (ok ? 0 : 1); i++)
+    grad_value_clear (&values[i]);
+  return ok;
+}
+
 /**
  * grad_graph_forward:
  * @graph: a prepared graph
@@ -263,7 +299,8 @@ needed_after (GradGraph * self, guint value, guint i)
  * @output: (out caller-allocates): where the output goes
  * @error: location of a #GError
  *
- * Runs all units, as grad_unit_forward(). Values are let go of as soon as no unit takes them any more.
+ * Runs all units, as grad_unit_forward(). Values are let go of as soon as no unit takes them any more. Urgent
+ * ones run in one go; between others somebody else's urgent ones get their turn.
  *
  * Returns: %FALSE with the error of the unit that failed
  */
@@ -271,25 +308,10 @@ gboolean
 grad_graph_forward (GradGraph * graph, GradStep * step, gboolean urgent, const GradValue * input,
     GradValue * output, GError ** error)
 {
-  guint n = graph->wires->len;
-  g_autofree GradValue *values = g_new0 (GradValue, n + 1);
-  gboolean ok = TRUE;
+  Forward f = { graph, step, urgent, input, output };
 
-  values[GRAD_GRAPH_INPUT] = *input;
-  for (guint i = 0; i < n && ok; i++) {
-    Wire *w = &g_array_index (graph->wires, Wire, i);
-    GradValue in[2] = { values[w->inputs[0]], values[w->inputs[1]] };
-
-    ok = grad_unit_forward (w->unit, step, urgent, in, w->n_inputs, &values[i + 1], error);
-    for (guint k = 0; k < w->n_inputs; k++)
-      if (w->inputs[k] != GRAD_GRAPH_INPUT && !needed_after (graph, w->inputs[k], i))
-        grad_value_clear (&values[w->inputs[k]]);
-  }
-  if (ok)
-    *output = values[n];
-  for (guint i = 1; i < n + (ok ? 0 : 1); i++)
-    grad_value_clear (&values[i]);
-  return ok;
+  return urgent ? grad_device_call (grad_tensor_get_device (input->tensor), TRUE, forward, &f, error)
+      : forward (&f, error);
 }
 
 static void
