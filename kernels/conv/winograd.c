@@ -166,7 +166,7 @@ chunk_job (gsize i, guint worker, gpointer data)
 
 gboolean
 grad_winograd_convolve (GradWinograd * self, const GradTensor * x, const GradTensor * w,
-    const GradTensor * b, const GradTensor * residual, GradTensor * y, GError ** error)
+    const GradTensor * b, const GradTensor * residual, const GradTensor * y, GError ** error)
 {
   gboolean ready = self->u != NULL && self->u_version == w->version;
   Call call = {
@@ -215,7 +215,7 @@ sum_job (gsize i, guint worker, gpointer data)
 
 gboolean
 grad_winograd_gradient (GradWinograd * self, const GradTensor * x, const GradTensor * dy,
-    GradTensor * dw, gboolean accumulate, GError ** error)
+    const GradTensor * dw, gboolean accumulate, GError ** error)
 {
   Call call = {
     .self = self,.x = grad_tensor_data (x),.dy = grad_tensor_data (dy),.dw = grad_tensor_data (dw),

@@ -50,10 +50,10 @@ void grad_winograd_free (GradWinograd * self);
 
 /* y = conv (x, w) [+ b] [+ residual] [, ReLU], or dx of dy in the same places; b and residual nullable */
 gboolean grad_winograd_convolve (GradWinograd * self, const GradTensor * x, const GradTensor * w,
-    const GradTensor * b, const GradTensor * residual, GradTensor * y, GError ** error);
+    const GradTensor * b, const GradTensor * residual, const GradTensor * y, GError ** error);
 /* dw = or += */
 gboolean grad_winograd_gradient (GradWinograd * self, const GradTensor * x, const GradTensor * dy,
-    GradTensor * dw, gboolean accumulate, GError ** error);
+    const GradTensor * dw, gboolean accumulate, GError ** error);
 
 /* Loops for blocks of 16 or 8 channels: winograd-loops.h, compiled twice. u: (n*n, O/P, I, P), P two blocks */
 struct _GradWinogradLoops

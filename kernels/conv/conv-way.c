@@ -1,0 +1,314 @@
+/* GradStreamer kernels: the ways to compute a convolution on the cpu device
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * With precision bf16 oneDNN multiplies bfloat16, as far as it can on this processor, or floats
+ * between reorders, and Winograd's algorithm floats. (Where oneDNN has no fast code for the device's
+ * layout, as from 24 channels to 32, it also reorders activations.) */
+#include "conv-way.h"
+#include "kernels/choices.h"
+#include "lib/device/gradcpudevice-private.h"
+
+#include <string.h>
+#if defined (__x86_64__)
+#include <cpuid.h>
+#endif
+
+GST_DEBUG_CATEGORY_STATIC (grad_conv_debug);
+#define GST_CAT_DEFAULT grad_conv_debug
+
+#define N_RUNS 3                /* that are timed, after one that is not */
+
+static const gchar *const way_names[] = { "direct", "direct-f32", "winograd" };
+
+void
+grad_conv_way_clear (GradConvWay * way)
+{
+  grad_onednn_free (way->direct);
+  grad_winograd_free (way->winograd);
+}
+
+static GradShape
+x_shape (const GradConvDesc * d)
+{
+  return GRAD_SHAPE (d->n, d->ic, d->ih, d->iw);
+}
+
+static GradShape
+y_shape (const GradConvDesc * d)
+{
+  return GRAD_SHAPE (d->n, d->oc, d->oh, d->ow);
+}
+
+static GradShape
+w_shape (const GradConvDesc * d)
+{
+  return GRAD_SHAPE (d->oc, d->ic, d->kernel, d->kernel);
+}
+
+/* In which type products are made; sums, biases and what becomes of weights are float anyway. */
+static void
+multiply_in (GradOnednnDesc * desc, gboolean bf16)
+{
+  desc->tensors[GRAD_ONEDNN_SRC].bf16 = desc->tensors[GRAD_ONEDNN_DST].bf16 = bf16;
+  desc->tensors[GRAD_ONEDNN_WEIGHTS].bf16 = bf16 && desc->direction != dnnl_backward_weights;
+}
+
+/* `forward` is the forward one of a backward one; with `native`, bfloat16 is multiplied as soon as one end is stored so */
+static GradOnednn *
+direct_new (GradDevice * device, const GradConvDesc * d, GradConvDirection direction,
+    gboolean native, const GradOnednn * forward, GError ** error)
+{
+  static const dnnl_prop_kind_t kinds[] = {
+    dnnl_forward_training, dnnl_backward_data, dnnl_backward_weights
+  };
+  GradOnednnDesc desc = {
+    .kind = dnnl_convolution,.direction = kinds[direction],.algorithm = dnnl_convolution_direct,
+    .tensors = {
+          [GRAD_ONEDNN_SRC] = grad_onednn_activation (device, x_shape (d)),
+          [GRAD_ONEDNN_WEIGHTS] = grad_onednn_parameter (device, w_shape (d)),
+          [GRAD_ONEDNN_DST] = grad_onednn_activation (device, y_shape (d)),
+        },
+    .kernel = d->kernel,.stride = d->stride,.padding = d->padding,.add = d->add,.relu = d->relu,
+  };
+
+  if (d->bias && direction != GRAD_CONV_BACKWARD_DATA)
+    desc.tensors[GRAD_ONEDNN_BIAS] = grad_onednn_parameter (device, GRAD_SHAPE (d->oc));
+  multiply_in (&desc, native
+      && (desc.tensors[GRAD_ONEDNN_SRC].bf16 || desc.tensors[GRAD_ONEDNN_DST].bf16));
+  return grad_onednn_new (device, &desc, forward, error);
+}
+
+static void
+copy (const GradTensor * to, const GradTensor * from)
+{
+  guint8 *out = grad_tensor_data (to), *in = grad_tensor_data (from);
+  const gsize piece = 64 << 10;
+  gsize size = GRAD_DEVICE_GET_CLASS (to->device)->storage_size (to->device, to->dtype, &to->shape,
+      to->layout);
+
+#pragma omp parallel for schedule(static)
+  for (gsize i = 0; i < size; i += piece)
+    memcpy (out + i, in + i, MIN (piece, size - i));
+}
+
+gboolean
+grad_conv_way_run (GradConvWay * way, GradConvDirection direction, const GradTensor * x,
+    const GradTensor * w, const GradTensor * b, const GradTensor * residual, const GradTensor * y,
+    gboolean accumulate, GError ** error)
+{
+  const GradTensor *tensors[GRAD_ONEDNN_N_SLOTS] = { x, w, b, y };
+
+  if (way->direct != NULL) {
+    if (residual != NULL && residual != y)      /* oneDNN adds to what is there */
+      copy (y, residual);
+    return grad_onednn_run (way->direct, tensors, accumulate, error);
+  }
+  if (direction == GRAD_CONV_FORWARD)
+    return grad_winograd_convolve (way->winograd, x, w, b, residual, y, error);
+  if (direction == GRAD_CONV_BACKWARD_DATA)
+    return grad_winograd_convolve (way->winograd, y, w, NULL, NULL, x, error);
+  return grad_winograd_gradient (way->winograd, x, y, w, accumulate, error);
+}
+
+/* what ways are timed with */
+typedef struct
+{
+  GradTensor *x, *w, *b, *y;
+} Scratch;
+
+static gboolean
+scratch_new (GradDevice * device, const GradConvDesc * d, gboolean has_bias, Scratch * s,
+    GError ** error)
+{
+  const GradElementwiseOps *ops = grad_device_kernels (device)->elementwise;
+  GradShape x = x_shape (d), w = w_shape (d), b = GRAD_SHAPE (d->oc), y = y_shape (d);
+
+  return (s->x = grad_tensor_new (device, GRAD_DTYPE_FLOAT32, &x, error))
+      && (s->w = grad_tensor_new_parameter (device, &w, error))
+      && (!has_bias || (s->b = grad_tensor_new_parameter (device, &b, error)))
+      && (s->y = grad_tensor_new (device, GRAD_DTYPE_FLOAT32, &y, error))
+      && ops->zero (device, s->x, error) && ops->zero (device, s->w, error)
+      && (!has_bias || ops->zero (device, s->b, error)) && ops->zero (device, s->y, error);
+}
+
+static void
+scratch_clear (Scratch * s)
+{
+  GradTensor *tensors[] = { s->x, s->w, s->b, s->y };
+
+  for (guint i = 0; i < G_N_ELEMENTS (tensors); i++)
+    if (tensors[i] != NULL)
+      grad_tensor_unref (tensors[i]);
+}
+
+/* The fastest of the ways that are there: the shortest of some runs counts, and they take turns. -1: an error */
+static gint
+find_fastest (GradDevice * device, const GradConvDesc * d, GradConvDirection direction,
+    GradConvWay * ways, GError ** error)
+{
+  gint64 best[GRAD_CONV_N_WAYS] = { G_MAXINT64, G_MAXINT64, G_MAXINT64 };
+  Scratch s = { NULL };
+  gboolean ok = scratch_new (device, d,
+      d->bias && direction != GRAD_CONV_BACKWARD_DATA, &s, error);
+  gint fastest = 0;
+
+  for (gint i = 0; i < GRAD_CONV_N_WAYS * (1 + N_RUNS) && ok; i++) {
+    GradConvWay *way = &ways[i % GRAD_CONV_N_WAYS];
+    gint64 start = g_get_monotonic_time ();
+
+    if (!grad_conv_way_is_set (way))
+      continue;
+    ok = grad_conv_way_run (way, direction, s.x, s.w, s.b, d->add ? s.y : NULL, s.y, FALSE, error);
+    if (i >= GRAD_CONV_N_WAYS)
+      best[i % GRAD_CONV_N_WAYS] = MIN (best[i % GRAD_CONV_N_WAYS], g_get_monotonic_time () - start);
+  }
+  scratch_clear (&s);
+  for (gint i = 0; i < GRAD_CONV_N_WAYS; i++) {
+    if (best[i] < G_MAXINT64)
+      GST_INFO ("%s takes %" G_GINT64_FORMAT " us", way_names[i], best[i]);
+    if (best[i] < best[fastest])
+      fastest = i;
+  }
+  return ok ? fastest : -1;
+}
+
+static const gchar *
+processor_name (void)
+{
+  static gchar name[49];
+  static gsize once;
+
+  if (g_once_init_enter (&once)) {
+#if defined (__x86_64__)
+    guint r[12] = { 0 };
+
+    for (guint i = 0; i < 3; i++)
+      __get_cpuid (0x80000002 + i, &r[4 * i], &r[4 * i + 1], &r[4 * i + 2], &r[4 * i + 3]);
+    memcpy (name, r, sizeof r);
+    for (gchar * c = name; *c != '\0'; c++)
+      if (!g_ascii_isprint (*c))
+        *c = '?';
+    g_strstrip (name);
+#endif
+    g_once_init_leave (&once, 1);
+  }
+  return name;
+}
+
+static gchar *
+choice_key (GradDevice * device, const GradConvDesc * d, GradConvDirection direction)
+{
+  static const gchar *const names[] = { "forward", "data", "weights" };
+  const dnnl_version_t *v = dnnl_version ();
+
+  return g_strdup_printf ("cpu %s, blocks of %u, oneDNN %d.%d.%d, %u threads|%s%s%s%s%s %d %d %dx%d "
+      "%d %dx%d k%d s%d p%d", processor_name (), grad_cpu_block (), v->major, v->minor, v->patch,
+      grad_device_get_threads (device), names[direction],
+      grad_device_get_precision (device) == GRAD_PRECISION_BF16 ? " bf16" : "",
+      d->training ? "" : " inference", d->add ? " add" : "", d->relu ? " relu" : "", d->n, d->ic,
+      d->ih, d->iw, d->oc, d->oh, d->ow, d->kernel, d->stride, d->padding);
+}
+
+static gboolean
+way_supported (GradDevice * device, const GradConvDesc * d, GradConvDirection direction,
+    GradConvWayKind kind)
+{
+  switch (kind) {
+    case GRAD_CONV_DIRECT:
+      return TRUE;
+    case GRAD_CONV_DIRECT_F32:
+      return grad_onednn_activation (device, x_shape (d)).bf16
+          || grad_onednn_activation (device, y_shape (d)).bf16;
+    default:
+      return grad_winograd_supports (device, d, direction);
+  }
+}
+
+/* without timing: Winograd transforms the weights for each batch, which pays with many pixels */
+static GradConvWayKind
+rule (GradDevice * device, const GradConvDesc * d, GradConvDirection direction)
+{
+  gboolean many = (gint64) d->n * d->oh * d->ow >= (d->training ? 2048 : 512);
+
+  return many && way_supported (device, d, direction, GRAD_CONV_WINOGRAD) ? GRAD_CONV_WINOGRAD
+      : GRAD_CONV_DIRECT;
+}
+
+static gboolean
+way_new (GradDevice * device, const GradConvDesc * d, GradConvDirection direction,
+    GradConvWayKind kind, const GradOnednn * forward, GradConvWay * way, GError ** error)
+{
+  if (kind == GRAD_CONV_WINOGRAD)
+    return (way->winograd = grad_winograd_new (device, d, direction, error)) != NULL;
+  way->direct = direct_new (device, d, direction, kind == GRAD_CONV_DIRECT, forward, error);
+  return way->direct != NULL;
+}
+
+/* Makes all ways, keeps the fastest, and remembers it. */
+static gboolean
+measure (GradDevice * device, const GradConvDesc * d, GradConvDirection direction,
+    const GradConvHints hints, const gchar * key, const gchar * known, GradConvWay * way,
+    GError ** error)
+{
+  GradConvWay ways[GRAD_CONV_N_WAYS] = { {NULL} };
+  gint fastest = -1;
+  gboolean ok = TRUE;
+
+  for (gint i = 0; i < GRAD_CONV_N_WAYS && ok; i++)
+    if (way_supported (device, d, direction, i))
+      ok = way_new (device, d, direction, i, hints[i], &ways[i], error);
+  if (ok)
+    fastest = find_fastest (device, d, direction, ways, error);
+  if (fastest >= 0) {
+    g_autofree gchar *kept = grad_choice_keep (key, known, way_names[fastest]);
+
+    for (gint i = 0; i < GRAD_CONV_N_WAYS; i++)
+      if (g_str_equal (kept, way_names[i]) && way_supported (device, d, direction, i))
+        fastest = i;
+    *way = ways[fastest];
+    ways[fastest] = (GradConvWay) { NULL };
+  }
+  for (gint i = 0; i < GRAD_CONV_N_WAYS; i++)
+    grad_conv_way_clear (&ways[i]);
+  return fastest >= 0;
+}
+
+gboolean
+grad_conv_way_choose (GradDevice * device, const GradConvDesc * d, GradConvDirection direction,
+    const GradConvHints hints, GradConvWay * way, GError ** error)
+{
+  GradConvWayKind kind = rule (device, d, direction);
+  gint n_ways = 0;
+
+  GST_DEBUG_CATEGORY_INIT (grad_conv_debug, "gradconv", 0, "GradStreamer's convolutions");
+  for (gint i = 0; i < GRAD_CONV_N_WAYS; i++)
+    n_ways += way_supported (device, d, direction, i);
+  if (n_ways > 1 && !grad_device_settings (device)->deterministic) {
+    g_autofree gchar *key = choice_key (device, d, direction), *choice = grad_choice_find (key);
+
+    for (kind = 0; kind < GRAD_CONV_N_WAYS; kind++)
+      if (g_strcmp0 (choice, way_names[kind]) == 0 && way_supported (device, d, direction, kind))
+        break;
+    if (kind == GRAD_CONV_N_WAYS)
+      return measure (device, d, direction, hints, key, choice, way, error);
+  }
+  return way_new (device, d, direction, kind, hints[kind], way, error);
+}
+
+gboolean
+grad_conv_hints_init (GradDevice * device, const GradConvDesc * d, GradConvHints hints,
+    GError ** error)
+{
+  for (gint i = GRAD_CONV_DIRECT; i <= GRAD_CONV_DIRECT_F32; i++)
+    if (way_supported (device, d, GRAD_CONV_FORWARD, i)
+        && !(hints[i] = direct_new (device, d, GRAD_CONV_FORWARD, i == GRAD_CONV_DIRECT, NULL, error)))
+      return FALSE;
+  return TRUE;
+}
+
+void
+grad_conv_hints_clear (GradConvHints hints)
+{
+  for (gint i = 0; i < GRAD_CONV_N_WAYS; i++)
+    grad_onednn_free (hints[i]);
+}

@@ -1,0 +1,47 @@
+/* GradStreamer kernels: the ways to compute a convolution on the cpu device
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "winograd.h"
+#include "kernels/onednn.h"
+
+G_BEGIN_DECLS
+
+typedef enum
+{
+  GRAD_CONV_DIRECT,             /* by oneDNN, as activations are stored */
+  GRAD_CONV_DIRECT_F32,         /* by oneDNN in floats, though they are stored as bfloat16 */
+  GRAD_CONV_WINOGRAD,
+  GRAD_CONV_N_WAYS
+} GradConvWayKind;
+
+/* How one direction is computed: one of them, or neither */
+typedef struct
+{
+  GradOnednn *direct;
+  GradWinograd *winograd;
+} GradConvWay;
+
+/* oneDNN's forward primitives, of which backward ones want to be told, of each kind that there is */
+typedef GradOnednn *GradConvHints[GRAD_CONV_N_WAYS];
+
+/* The fastest way: timed once and remembered, or with `deterministic` by a rule. hints: for backward ones */
+gboolean grad_conv_way_choose (GradDevice * device, const GradConvDesc * desc,
+    GradConvDirection direction, const GradConvHints hints, GradConvWay * way, GError ** error);
+gboolean grad_conv_hints_init (GradDevice * device, const GradConvDesc * desc, GradConvHints hints,
+    GError ** error);
+void grad_conv_hints_clear (GradConvHints hints);
+void grad_conv_way_clear (GradConvWay * way);
+static inline gboolean
+grad_conv_way_is_set (const GradConvWay * way)
+{
+  return way->direct != NULL || way->winograd != NULL;
+}
+
+/* x, w, b, y or their gradients: what `direction` computes is written, the rest is read. residual: forward with `add`, may be y;
+ * accumulate: backward weights */
+gboolean grad_conv_way_run (GradConvWay * way, GradConvDirection direction, const GradTensor * x,
+    const GradTensor * w, const GradTensor * b, const GradTensor * residual, const GradTensor * y,
+    gboolean accumulate, GError ** error);
+
+G_END_DECLS
