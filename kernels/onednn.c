@@ -33,7 +33,12 @@ struct _GradOnednn
   Step step;
   gsize scratchpad_size, scratch_size;
   Slot slots[GRAD_ONEDNN_N_SLOTS];
+  guint8 *kept;                 /* reordered WEIGHTS; NULL: they are reordered each time */
+  gsize kept_capacity;
+  guint64 kept_version;         /* of the tensor that they were reordered from */
 };
+
+GradOnednnReorders grad_onednn_reorders;
 
 /* what belongs to a compute thread */
 typedef struct
@@ -331,10 +336,14 @@ grad_onednn_new (GradDevice * device, const GradOnednnDesc * desc, const GradOne
         reorder_attr, error);
     if (desc->tensors[i].shape.rank > 0)
       slot->n_elements = grad_shape_n_elements (&desc->tensors[i].shape);
-    if (slot->outside != NULL)
-      slot->inside_offset = scratch_add (self, size);
     if (gradients && slot->output)
       slot->sum_offset = scratch_add (self, slot->n_elements * sizeof (gfloat));
+    if (slot->outside == NULL)
+      continue;
+    if (i != GRAD_ONEDNN_WEIGHTS || !desc->keep)
+      slot->inside_offset = scratch_add (self, size);
+    else
+      ok = ok && (self->kept = grad_device_pool_get (device, size, &self->kept_capacity, error));
   }
   self->scratchpad_size = (self->scratchpad_size + ALIGN - 1) / ALIGN * ALIGN;
   ok = ok && thread_get (device, self->scratchpad_size + self->scratch_size, error) != NULL;
@@ -375,6 +384,8 @@ grad_onednn_free (GradOnednn * self)
   }
   step_clear (&self->step);
   dnnl_primitive_desc_destroy (self->pd);
+  if (self->kept != NULL)
+    grad_device_pool_put (self->device, self->kept, self->kept_capacity);
   g_free (self);
 }
 
@@ -390,14 +401,20 @@ static gboolean
 step_run (const Step * step, Thread * thread, dnnl_exec_arg_t * args, gint n, GError ** error)
 {
   args[n] = (dnnl_exec_arg_t) {DNNL_ARG_SCRATCHPAD, step->scratchpad};
-  return step->primitive == NULL
-      || (CHECK (dnnl_memory_set_data_handle (step->scratchpad, thread->scratch))
-      && CHECK (dnnl_primitive_execute (step->primitive, thread->stream, n + 1, args)));
+  return CHECK (dnnl_memory_set_data_handle (step->scratchpad, thread->scratch))
+      && CHECK (dnnl_primitive_execute (step->primitive, thread->stream, n + 1, args));
 }
 
 static gboolean
-reorder (const Step * step, Thread * thread, dnnl_memory_t from, dnnl_memory_t to, GError ** error)
+reorder (const Step * step, GradOnednnSlot slot, Thread * thread, dnnl_memory_t from,
+    dnnl_memory_t to, GError ** error)
 {
+  if (step->primitive == NULL)
+    return TRUE;
+  if (slot == GRAD_ONEDNN_WEIGHTS || slot == GRAD_ONEDNN_BIAS)
+    grad_onednn_reorders.parameters++;
+  else
+    grad_onednn_reorders.activations++;
   return step_run (step, thread, (dnnl_exec_arg_t[3]) { {DNNL_ARG_FROM, from},
       {DNNL_ARG_TO, to} }, 2, error);
 }
@@ -425,17 +442,21 @@ grad_onednn_run (GradOnednn * self, const GradTensor * const tensors[GRAD_ONEDNN
 
   for (gint i = 0; i < GRAD_ONEDNN_N_SLOTS; i++) {
     Slot *slot = &self->slots[i];
+    gboolean kept = i == GRAD_ONEDNN_WEIGHTS && self->kept;
     gpointer outside, inside;
 
     if (slot->arg == 0)
       continue;
     outside = slot->output && accumulate ? buffers + slot->sum_offset
         : grad_tensor_data (tensors[i]);
-    inside = slot->outside ? buffers + slot->inside_offset : outside;
+    inside = kept ? self->kept : slot->outside ? buffers + slot->inside_offset : outside;
     if (!CHECK (dnnl_memory_set_data_handle (slot->inside, inside))
         || (slot->outside && !CHECK (dnnl_memory_set_data_handle (slot->outside, outside)))
-        || !reorder (&slot->load, thread, slot->outside, slot->inside, error))
+        || (!(kept && self->kept_version == tensors[i]->version)
+            && !reorder (&slot->load, i, thread, slot->outside, slot->inside, error)))
       return FALSE;
+    if (kept)
+      self->kept_version = tensors[i]->version;
     args[n_args++] = (dnnl_exec_arg_t) {slot->arg, slot->inside};
   }
   if (!step_run (&self->step, thread, args, n_args, error))
@@ -444,7 +465,7 @@ grad_onednn_run (GradOnednn * self, const GradTensor * const tensors[GRAD_ONEDNN
   for (gint i = 0; i < GRAD_ONEDNN_N_SLOTS; i++) {
     Slot *slot = &self->slots[i];
 
-    if (!reorder (&slot->store, thread, slot->inside, slot->outside, error))
+    if (!reorder (&slot->store, i, thread, slot->inside, slot->outside, error))
       return FALSE;
     if (slot->output && accumulate)
       add (grad_tensor_data (tensors[i]), (gfloat *) (buffers + slot->sum_offset),

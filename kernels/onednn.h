@@ -35,6 +35,7 @@ typedef struct
   GradOnednnTensor tensors[GRAD_ONEDNN_N_SLOTS];        /* WORKSPACE comes from oneDNN */
   gint kernel, stride, padding;
   gboolean add, relu;           /* forward: DST += result, then DST = max (DST, 0) */
+  gboolean keep;                /* WEIGHTS, where they are reordered, are so only when they have changed */
 } GradOnednnDesc;
 
 /* A primitive with all that it needs: memory objects, and reorders for the tensors that it wants
@@ -52,6 +53,15 @@ GradOnednn *grad_onednn_new (GradDevice * device, const GradOnednnDesc * desc,
     const GradOnednn * forward, GError ** error);
 void grad_onednn_free (GradOnednn * self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (GradOnednn, grad_onednn_free)
+
+/* How often, in this process, activations and parameters were brought into another layout or type than they have on the device;
+ * Winograd's transforms of weights count, too. For tests. */
+typedef struct
+{
+  guint activations, parameters;
+} GradOnednnReorders;
+
+extern GradOnednnReorders grad_onednn_reorders;
 
 /* Scratch memory of the calling compute thread, at least that many bytes; what is in it lasts until the next primitive
  * runs. Whoever plans asks for as much as will be needed, so that running allocates nothing. */

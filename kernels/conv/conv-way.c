@@ -69,6 +69,7 @@ direct_new (GradDevice * device, const GradConvDesc * d, GradConvDirection direc
           [GRAD_ONEDNN_DST] = grad_onednn_activation (device, y_shape (d)),
         },
     .kernel = d->kernel,.stride = d->stride,.padding = d->padding,.add = d->add,.relu = d->relu,
+    .keep = !d->training
   };
 
   if (d->bias && direction != GRAD_CONV_BACKWARD_DATA)

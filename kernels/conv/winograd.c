@@ -182,8 +182,10 @@ grad_winograd_convolve (GradWinograd * self, const GradTensor * x, const GradTen
     call.u = call.buffers;
     call.buffers += u_size (self);
   }
-  if (!ready)
+  if (!ready) {
     grad_parallel_work (self->oc / grad_cpu_block (), weights_job, &call);
+    grad_onednn_reorders.parameters++;
+  }
   self->u_version = w->version;
   grad_parallel_work (ceil_div (self->n_tiles, self->chunk), chunk_job, &call);
   return TRUE;

@@ -1,0 +1,90 @@
+/* Tests of what a training step and an inference do once they are in the swing: nothing is allocated, no activation changes its
+ * layout, and weights at most twice per convolution
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "model.h"
+#include "kernels/onednn.h"
+
+#define N_CONVOLUTIONS 20
+#define N_LINEAR 3              /* the last layer's weights, forward, for its input, and as a gradient */
+
+static const gint channels[4] = { 16, 32, 48, 64 };
+
+static void
+count (gpointer data, GFunc call, GradOnednnReorders * reorders, guint64 * allocations)
+{
+  Model *m = data;
+
+  *reorders = grad_onednn_reorders;
+  *allocations = grad_device_get_n_allocations (m->device);
+  call (m, NULL);
+  reorders->activations = grad_onednn_reorders.activations - reorders->activations;
+  reorders->parameters = grad_onednn_reorders.parameters - reorders->parameters;
+  *allocations = grad_device_get_n_allocations (m->device) - *allocations;
+}
+
+static void
+train (gpointer m, gpointer number)
+{
+  model_train (m, GPOINTER_TO_UINT (number), 1e-3);
+}
+
+static void
+evaluate (gpointer m, gpointer number)
+{
+  model_forward (m, GPOINTER_TO_UINT (number), NULL);
+}
+
+static void
+test_training (gconstpointer name)
+{
+  GradOnednnReorders reorders;
+  guint64 allocations;
+  Model m;
+
+  model_init (&m, name, channels, 96);
+  train (&m, NULL);
+  train (&m, NULL);
+  count (&m, train, &reorders, &allocations);
+  g_test_message ("%u reorders of activations, %u of parameters", reorders.activations,
+      reorders.parameters);
+  g_assert_cmpuint (allocations, ==, 0);
+  if (g_str_equal (name, "cpu"))
+    g_assert_cmpuint (reorders.activations, ==, 0);
+  g_assert_cmpuint (reorders.parameters, >, 0);
+  g_assert_cmpuint (reorders.parameters, <=, 2 * N_CONVOLUTIONS + N_LINEAR);
+  model_clear (&m);
+}
+
+/* Weights stay as they are, also in the layout that convolutions want. */
+static void
+test_inference (gconstpointer name)
+{
+  GradOnednnReorders reorders;
+  guint64 allocations;
+  Model m;
+
+  model_init (&m, name, channels, 96);
+  evaluate (&m, NULL);
+  evaluate (&m, NULL);
+  count (&m, evaluate, &reorders, &allocations);
+  g_assert_cmpuint (allocations, ==, 0);
+  if (g_str_equal (name, "cpu"))
+    g_assert_cmpuint (reorders.activations, ==, 0);
+  g_assert_cmpuint (reorders.parameters, <=, 1);        /* the last layer's */
+  /* until they change */
+  train (&m, NULL);
+  count (&m, evaluate, &reorders, &allocations);
+  g_assert_cmpuint (reorders.parameters, >, 1);
+  model_clear (&m);
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_data_func ("/network/steady/training", "cpu", test_training);
+  g_test_add_data_func ("/network/steady/training/bf16", "cpu/bf16", test_training);
+  g_test_add_data_func ("/network/steady/inference", "cpu", test_inference);
+  g_test_add_data_func ("/network/steady/inference/bf16", "cpu/bf16", test_inference);
+  return g_test_run ();
+}
