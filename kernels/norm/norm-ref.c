@@ -24,7 +24,7 @@ ref_free (GradPlan * plan)
 static gboolean
 supports (GradDevice * device, const GradNormDesc * desc)
 {
-  return TRUE;
+  return desc->pool.kernel == 0;
 }
 
 static GradPlan *

@@ -299,7 +299,7 @@ fold (GradDevice * device, const GradNormFold * f, GError ** error)
 static gboolean
 supports (GradDevice * device, const GradNormDesc * desc)
 {
-  return TRUE;
+  return desc->pool.kernel == 0;
 }
 
 static void

@@ -14,6 +14,10 @@ typedef struct
   gint n, c, h, w;
   gboolean add, relu;
   gfloat eps;
+  struct
+  {
+    gint kernel, stride, padding;
+  } pool;                       /* of the max pooling behind it, see forward_pool; 0: none */
 } GradNormDesc;
 
 /* A norm with running statistics, folded into the convolution in front of it:
@@ -28,6 +32,7 @@ typedef struct
 
 typedef struct
 {
+  /* TRUE without pooling; with it, where forward_pool and backward_pool can do it */
   gboolean (*supports) (GradDevice * device, const GradNormDesc * desc);
   GradPlan *(*plan) (GradDevice * device, const GradNormDesc * desc, GError ** error);
   /* Batch statistics: mean and var (biased) are outputs, kept for backward and update_running.
@@ -50,6 +55,18 @@ typedef struct
       const GradTensor * dy, const GradTensor * gamma, const GradTensor * mean,
       const GradTensor * var, GradTensor * dx, GradTensor * dresidual, GradTensor * dgamma,
       GradTensor * dbeta, gboolean accumulate, GError ** error);
+  /* (optional) Norm, ReLU and max pooling (pool.h) in one, with batch statistics: the same as one
+   * after the other, but the pooling's input and the gradient there are never stored.
+   * y: (N, C, OH, OW); places: of the largest values, for backward_pool, plain uint8, as many as
+   * y has values. */
+  gboolean (*forward_pool) (GradPlan * plan, const GradTensor * x, const GradTensor * gamma,
+      const GradTensor * beta, GradTensor * mean, GradTensor * var, GradTensor * y,
+      GradTensor * places, GError ** error);
+  /* dy: (N, C, OH, OW); the rest as in backward */
+  gboolean (*backward_pool) (GradPlan * plan, const GradTensor * x, const GradTensor * places,
+      const GradTensor * dy, const GradTensor * gamma, const GradTensor * mean,
+      const GradTensor * var, GradTensor * dx, GradTensor * dgamma, GradTensor * dbeta,
+      gboolean accumulate, GError ** error);
   /* running_mean += momentum (mean + offset - running_mean)
    * running_var  += momentum (var n/(n-1) - running_var), n = N H W; offset nullable */
   gboolean (*update_running) (GradPlan * plan, const GradTensor * mean, const GradTensor * var,
