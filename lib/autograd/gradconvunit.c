@@ -1,18 +1,20 @@
-/* GradStreamer: convolution (+ batch norm) (+ residual add) (+ ReLU): the unit of residual networks
+/* GradStreamer: convolution (+ batch norm) (+ residual add) (+ ReLU) (+ max pooling): the unit of residual networks
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- *   z = conv (x, w) [+ b];  y = [relu] ([norm] (z) [+ residual])
+ *   z = conv (x, w) [+ b];  y = [pool] ([relu] ([norm] (z) [+ residual]))
  *
- * x: (N, I, IH, IW), residual, z, y: (N, O, OH, OW). In front of a norm the bias is dead: batch statistics
+ * x: (N, I, IH, IW), residual, z: (N, O, OH, OW), y: the same, or pooled. The norm does the pooling where the device can; then
+ * y has no values before that. In front of a norm the bias is dead: batch statistics
  * cancel it and its gradient is zero. It is not added, but enters the running mean, as in PyTorch. */
-#include "gradunit-private.h"
+#include "gradconvfold-private.h"
+#include "gradpooling-private.h"
 #include "../tensor/gradtensor-private.h"
 
 #define BN_EPS 1e-5f
 #define BN_MOMENTUM 0.1f
 
 enum
-{ SAVED_X, SAVED_Z, SAVED_Y, SAVED_MEAN, SAVED_VAR };
+{ SAVED_X, SAVED_Z, SAVED_Y /* not yet pooled */ , SAVED_MEAN, SAVED_VAR, SAVED_PLACES };
 
 #define GRAD_TYPE_CONV_UNIT (grad_conv_unit_get_type ())
 G_DECLARE_FINAL_TYPE (GradConvUnit, grad_conv_unit, GRAD, CONV_UNIT, GradUnit)
@@ -24,26 +26,36 @@ struct _GradConvUnit
   gchar *name, *norm_name;
   gint channels, kernel, stride, padding;
   gboolean has_bias, add, relu;
+  gboolean has_pool;
+  GradPooling pool;
 
   GradParameter *weight, *bias;
   GradParameter *gamma, *beta, *running_mean, *running_var, *n_batches;
 
-  /* without batch statistics, the norm is in the convolution: made anew when one of these has changed */
-  GradTensor *folded_weight, *folded_bias;
-  guint64 folded_versions[6];
+  GradConvFold folded;
 };
 
 G_DEFINE_FINAL_TYPE (GradConvUnit, grad_conv_unit, GRAD_TYPE_UNIT);
 
 typedef struct
 {
-  GradPlan *conv, *norm;
+  GradPlan *conv, *norm, *pool;
+  gboolean fused;               /* norm does the pooling */
+  GradShape shape;              /* of z */
 } ConvUnitPlan;
 
 static inline GradTensor *
 value_of (GradParameter * parameter)
 {
   return parameter ? parameter->value : NULL;
+}
+
+static GradShape
+conv_shape (GradConvUnit * self, const GradShape * in)
+{
+  return GRAD_SHAPE (in->dims[0], self->channels,
+      (in->dims[2] + 2 * self->padding - self->kernel) / self->stride + 1,
+      (in->dims[3] + 2 * self->padding - self->kernel) / self->stride + 1);
 }
 
 static gboolean
@@ -60,9 +72,7 @@ grad_conv_unit_infer_shape (GradUnit * unit, const GradShape * in, GradShape * o
         MAX (1, self->kernel - 2 * self->padding));
     return FALSE;
   }
-  *out = GRAD_SHAPE (in->dims[0], self->channels,
-      (in->dims[2] + 2 * self->padding - self->kernel) / self->stride + 1,
-      (in->dims[3] + 2 * self->padding - self->kernel) / self->stride + 1);
+  *out = conv_shape (self, in);
   if (self->add && !grad_shape_equal (&in[1], out)) {
     g_autofree gchar *got = grad_shape_to_string (&in[1]);
     g_autofree gchar *expected = grad_shape_to_string (out);
@@ -70,6 +80,11 @@ grad_conv_unit_infer_shape (GradUnit * unit, const GradShape * in, GradShape * o
         "%s: the shortcut has %d channels (%s), the convolution makes %d (%s)", self->name,
         in[1].dims[1], got, out->dims[1], expected);
     return FALSE;
+  }
+  if (self->has_pool) {
+    GradShape z = *out;
+
+    return grad_pooling_infer_shape (&self->pool, &z, out, error);
   }
   return TRUE;
 }
@@ -108,6 +123,7 @@ grad_conv_unit_free_plan (gpointer data)
 
   grad_plan_free (plan->conv);
   grad_plan_free (plan->norm);
+  grad_plan_free (plan->pool);
   g_free (plan);
 }
 
@@ -118,27 +134,40 @@ grad_conv_unit_plan (GradUnit * unit, const GradShape * in, const GradShape * ou
   GradConvUnit *self = GRAD_CONV_UNIT (unit);
   GradDevice *device = grad_unit_get_device (unit);
   const GradKernels *kernels = grad_device_kernels (device);
+  GradShape z = conv_shape (self, in);
   GradConvDesc conv = {
     .n = in->dims[0],.ic = in->dims[1],.ih = in->dims[2],.iw = in->dims[3],
-    .oc = out->dims[1],.oh = out->dims[2],.ow = out->dims[3],
+    .oc = z.dims[1],.oh = z.dims[2],.ow = z.dims[3],
     .kernel = self->kernel,.stride = self->stride,.padding = self->padding,
     .bias = self->norm_name ? !training : self->bias != NULL,
     .add = !training && self->add,.relu = !training && self->relu,.training = training
   };
   GradNormDesc norm = {
-    .n = out->dims[0],.c = out->dims[1],.h = out->dims[2],.w = out->dims[3],
-    .add = self->add,.relu = self->relu,.eps = BN_EPS
+    .n = z.dims[0],.c = z.dims[1],.h = z.dims[2],.w = z.dims[3],
+    .add = self->add,.relu = self->relu,.eps = BN_EPS,
+    .pool = {self->pool.kernel, self->pool.stride, self->pool.padding}
   };
+  gboolean has_norm = self->norm_name && training;
   ConvUnitPlan *plan = g_new0 (ConvUnitPlan, 1);
 
-  plan->conv = kernels->conv->plan (device, &conv, error);
-  if (plan->conv != NULL && self->norm_name && training)
-    plan->norm = kernels->norm->plan (device, &norm, error);
-  if (plan->conv == NULL || (self->norm_name && training && plan->norm == NULL)) {
+  plan->shape = z;
+  plan->fused = self->has_pool && has_norm && kernels->norm->supports (device, &norm);
+  if (!plan->fused)
+    norm.pool.kernel = 0;
+  if (!(plan->conv = kernels->conv->plan (device, &conv, error))
+      || (has_norm && !(plan->norm = kernels->norm->plan (device, &norm, error)))
+      || (self->has_pool && !plan->fused
+          && !(plan->pool = grad_pooling_plan (&self->pool, device, &z, out, error)))) {
     grad_conv_unit_free_plan (plan);
     return NULL;
   }
   return plan;
+}
+
+static const GradShape *
+grad_conv_unit_get_product_shape (gpointer plan)
+{
+  return &((ConvUnitPlan *) plan)->shape;
 }
 
 /* y = [relu] (z [+ residual]) in place, where no norm does it */
@@ -152,80 +181,85 @@ add_and_relu (GradConvUnit * self, GradDevice * device, GradTensor * residual, G
       && (!self->relu || ops->relu (device, y, y, error));
 }
 
-/* Folds the norm into weights and bias, unless they are as they were. */
+/* Without batch statistics the norm is in the convolution. */
 static gboolean
 fold (GradConvUnit * self, GradDevice * device, GError ** error)
 {
-  GradTensor *const parts[G_N_ELEMENTS (self->folded_versions)] = {
-    self->weight->value, value_of (self->bias), self->gamma->value, self->beta->value,
-    self->running_mean->value, self->running_var->value
-  };
-  gboolean good = self->folded_weight != NULL;
+  return grad_conv_fold_update (&self->folded, device, &(GradNormFold) {
+        .weight = self->weight->value,.bias = value_of (self->bias),
+        .gamma = self->gamma->value,.beta = self->beta->value,
+        .mean = self->running_mean->value,.var = self->running_var->value,.eps = BN_EPS
+      }, error);
+}
 
-  for (guint i = 0; i < G_N_ELEMENTS (parts); i++) {
-    guint64 version = parts[i] ? parts[i]->version : 0;
+/* Convolution and norm, with batch statistics; the pooling, too, if the norm's plan has it. */
+static gboolean
+conv_and_norm (GradConvUnit * self, GradDevice * device, const ConvUnitPlan * plan,
+    GradTensor * x, GradTensor * residual, GradTensor * y, GradNode * node, GError ** error)
+{
+  const GradKernels *kernels = grad_device_kernels (device);
+  GradTensor *gamma = self->gamma->value, *beta = self->beta->value;
+  g_autoptr (GradTensor) z = grad_tensor_new (device, GRAD_DTYPE_FLOAT32, &plan->shape, error);
+  g_autoptr (GradTensor) mean = NULL, var = NULL, places = NULL;
 
-    good = good && self->folded_versions[i] == version;
-    self->folded_versions[i] = version;
-  }
-  if (good)
-    return TRUE;
-  if ((self->folded_weight == NULL && !(self->folded_weight =
-              grad_tensor_new_parameter (device, &self->weight->shape, error)))
-      || (self->folded_bias == NULL && !(self->folded_bias = grad_tensor_new_plain (device,
-                  GRAD_DTYPE_FLOAT32, &self->gamma->shape, error)))
-      || !grad_device_kernels (device)->norm->fold (device, &(GradNormFold) {
-          parts[0], parts[1], parts[2], parts[3], parts[4], parts[5], self->folded_weight,
-          self->folded_bias, BN_EPS}, error)) {
-    g_clear_pointer (&self->folded_weight, grad_tensor_unref);
+  if (z == NULL
+      || !(mean = grad_tensor_new_plain (device, GRAD_DTYPE_FLOAT32, &gamma->shape, error))
+      || !(var = grad_tensor_new_plain (device, GRAD_DTYPE_FLOAT32, &gamma->shape, error))
+      || !kernels->conv->forward (plan->conv, x, self->weight->value, NULL, NULL, z, error))
     return FALSE;
+  if (!plan->fused) {
+    if (!kernels->norm->forward_train (plan->norm, z, residual, gamma, beta, mean, var, y, error))
+      return FALSE;
+  } else {
+    places = grad_tensor_new_plain (device, GRAD_DTYPE_UINT8,
+        &GRAD_SHAPE (grad_shape_n_elements (&y->shape)), error);
+    if (places == NULL || !kernels->norm->forward_pool (plan->norm, z, gamma, beta, mean, var, y,
+            places, error))
+      return FALSE;
+    grad_node_save (node, SAVED_PLACES, places);
   }
-  grad_tensor_touch (self->folded_weight);
-  grad_tensor_touch (self->folded_bias);
+  grad_node_save (node, SAVED_Z, z);
+  grad_node_save (node, SAVED_MEAN, mean);
+  grad_node_save (node, SAVED_VAR, var);
   return TRUE;
 }
 
 static gboolean
-grad_conv_unit_forward (GradUnit * unit, gpointer data, GradTensor ** in, GradTensor * y,
+grad_conv_unit_forward (GradUnit * unit, gpointer data, GradTensor ** in, GradTensor * output,
     GradNode * node, GError ** error)
 {
   GradConvUnit *self = GRAD_CONV_UNIT (unit);
   GradDevice *device = grad_unit_get_device (unit);
-  const GradKernels *kernels = grad_device_kernels (device);
+  const GradConvOps *conv = grad_device_kernels (device)->conv;
   const ConvUnitPlan *plan = data;
   GradTensor *x = in[0], *residual = self->add ? in[1] : NULL;
   GradTensor *bias = value_of (self->bias), *w = self->weight->value;
-  g_autoptr (GradTensor) z = NULL, mean = NULL, var = NULL;
+  g_autoptr (GradTensor) y = plan->pool
+      ? grad_tensor_new (device, GRAD_DTYPE_FLOAT32, &plan->shape, error) : grad_tensor_ref (output);
 
+  if (y == NULL)
+    return FALSE;
   if (!self->norm_name) {
-    if (!kernels->conv->forward (plan->conv, x, w, bias, node ? NULL : residual, y, error)
+    if (!conv->forward (plan->conv, x, w, bias, node ? NULL : residual, y, error)
         || (node && !add_and_relu (self, device, residual, y, error)))
       return FALSE;
   } else if (node == NULL) {
-    return fold (self, device, error)
-        && kernels->conv->forward (plan->conv, x, self->folded_weight, self->folded_bias, residual, y,
-        error);
-  } else {
-    if (!(z = grad_tensor_new (device, GRAD_DTYPE_FLOAT32, grad_tensor_get_shape (y), error))
-        || !(mean = grad_tensor_new_plain (device, GRAD_DTYPE_FLOAT32, &self->gamma->shape, error))
-        || !(var = grad_tensor_new_plain (device, GRAD_DTYPE_FLOAT32, &self->gamma->shape, error))
-        || !kernels->conv->forward (plan->conv, x, w, NULL, NULL, z, error)
-        || !kernels->norm->forward_train (plan->norm, z, residual, self->gamma->value,
-            self->beta->value, mean, var, y, error))
+    if (!fold (self, device, error)
+        || !conv->forward (plan->conv, x, self->folded.weight, self->folded.bias, residual, y,
+            error))
       return FALSE;
-    grad_node_save (node, SAVED_Z, z);
-    grad_node_save (node, SAVED_MEAN, mean);
-    grad_node_save (node, SAVED_VAR, var);
-  }
+  } else if (!conv_and_norm (self, device, plan, x, residual, y, node, error))
+    return FALSE;
   if (node) {
     grad_node_save (node, SAVED_X, x);
-    if (self->relu)
+    if (self->relu && !plan->fused)
       grad_node_save (node, SAVED_Y, y);
   }
-  return TRUE;
+  return plan->pool == NULL
+      || grad_pooling_forward (plan->pool, y, output, node, SAVED_PLACES, error);
 }
 
-/* Gradient at z from the one at y, and the residual's: dz may be y's own storage. */
+/* Gradient at z from the one at what is not pooled yet, and the residual's: dz may be its storage. */
 static GradTensor *
 backward_to_z (GradConvUnit * self, GradDevice * device, GradNode * node, GradTensor * dy,
     GradTensor ** dresidual, gboolean accumulate, GError ** error)
@@ -234,7 +268,8 @@ backward_to_z (GradConvUnit * self, GradDevice * device, GradNode * node, GradTe
   const ConvUnitPlan *plan = grad_node_get_plan (node);
   gboolean own = grad_tensor_is_exclusive (dy);
   g_autoptr (GradTensor) masked = NULL;
-  GradTensor *z = node->saved[SAVED_Z];
+  GradTensor *z = node->saved[SAVED_Z], *mean = node->saved[SAVED_MEAN];
+  GradTensor *var = node->saved[SAVED_VAR];
 
   if (self->relu && (dresidual || !self->norm_name)) {  /* somewhere to put dy where y > 0 */
     masked = own ? grad_tensor_ref (dy)
@@ -245,9 +280,13 @@ backward_to_z (GradConvUnit * self, GradDevice * device, GradNode * node, GradTe
   if (self->norm_name) {
     if (!grad_unit_ensure_grad (GRAD_UNIT (self), self->gamma, error)
         || !grad_unit_ensure_grad (GRAD_UNIT (self), self->beta, error)
-        || !kernels->norm->backward (plan->norm, z, node->saved[SAVED_Y], dy,
-            self->gamma->value, node->saved[SAVED_MEAN], node->saved[SAVED_VAR], z, masked,
-            self->gamma->grad, self->beta->grad, accumulate, error))
+        || !(plan->fused
+            ? kernels->norm->backward_pool (plan->norm, z, node->saved[SAVED_PLACES], dy,
+                self->gamma->value, mean, var, z, self->gamma->grad, self->beta->grad, accumulate,
+                error)
+            : kernels->norm->backward (plan->norm, z, node->saved[SAVED_Y], dy,
+                self->gamma->value, mean, var, z, masked, self->gamma->grad, self->beta->grad,
+                accumulate, error)))
       return NULL;
     if (dresidual)
       *dresidual = grad_tensor_ref (masked ? masked : dy);
@@ -271,11 +310,18 @@ grad_conv_unit_backward (GradUnit * unit, GradNode * node, GradTensor * dy, Grad
   const ConvUnitPlan *plan = grad_node_get_plan (node);
   GradParameter *bias = self->norm_name ? NULL : self->bias;
   GradTensor *x = node->saved[SAVED_X];
-  g_autoptr (GradTensor) dz = backward_to_z (self, device, node, dy,
-      self->add && wanted[1] ? &dx[1] : NULL, accumulate, error);
+  g_autoptr (GradTensor) whole = NULL, dz = NULL;
 
+  if (plan->pool != NULL) {
+    whole = grad_pooling_backward (plan->pool, &plan->shape, dy, node, SAVED_PLACES, error);
+    if (whole == NULL)
+      return FALSE;
+  }
+  dz = backward_to_z (self, device, node, whole ? whole : dy,
+      self->add && wanted[1] ? &dx[1] : NULL, accumulate, error);
   grad_node_drop_saved (node, SAVED_Y);
   grad_node_drop_saved (node, SAVED_Z);
+  grad_node_drop_saved (node, SAVED_PLACES);
   if (dz == NULL || !grad_unit_ensure_grad (unit, self->weight, error)
       || (bias && !grad_unit_ensure_grad (unit, bias, error))
       || !conv->backward_weights (plan->conv, x, dz, self->weight->grad,
@@ -314,8 +360,7 @@ grad_conv_unit_finalize (GObject * object)
 
   g_free (self->name);
   g_free (self->norm_name);
-  g_clear_pointer (&self->folded_weight, grad_tensor_unref);
-  g_clear_pointer (&self->folded_bias, grad_tensor_unref);
+  grad_conv_fold_clear (&self->folded);
   G_OBJECT_CLASS (grad_conv_unit_parent_class)->finalize (object);
 }
 
@@ -328,6 +373,7 @@ grad_conv_unit_class_init (GradConvUnitClass * klass)
   unit_class->infer_shape = grad_conv_unit_infer_shape;
   unit_class->create_parameters = grad_conv_unit_create_parameters;
   unit_class->plan = grad_conv_unit_plan;
+  unit_class->get_product_shape = grad_conv_unit_get_product_shape;
   unit_class->free_plan = grad_conv_unit_free_plan;
   unit_class->forward = grad_conv_unit_forward;
   unit_class->backward = grad_conv_unit_backward;
@@ -371,4 +417,23 @@ grad_conv_unit_new (const gchar * name, const gchar * norm_name, gint channels, 
   self->add = add;
   self->relu = relu;
   return GRAD_UNIT (self);
+}
+
+/**
+ * grad_conv_unit_set_pool:
+ * @unit: a new convolution unit
+ * @kernel: rows and columns of the window
+ * @stride: stride in both directions
+ * @padding: padding on each side, never the maximum
+ *
+ * Lets it end with a max pooling. A device may do norm, ReLU and pooling in one, and then keeps less
+ * for backward than with grad_max_pool_unit_new() behind it.
+ */
+void
+grad_conv_unit_set_pool (GradUnit * unit, gint kernel, gint stride, gint padding)
+{
+  GradConvUnit *self = GRAD_CONV_UNIT (unit);
+
+  self->has_pool = TRUE;
+  self->pool = (GradPooling) { kernel, stride, padding };
 }

@@ -138,10 +138,11 @@ guint
 grad_graph_add_stem (GradGraph * graph, guint input, const gchar * prefix, gint channels,
     gint kernel, gint stride, gboolean bias, gboolean pool)
 {
-  guint x = grad_graph_add (graph,
-      conv_norm_relu (prefix, 1, channels, kernel, stride, bias, FALSE), input);
+  GradUnit *unit = conv_norm_relu (prefix, 1, channels, kernel, stride, bias, FALSE);
 
-  return pool ? grad_graph_add (graph, grad_max_pool_unit_new (3, 2, 1), x) : x;
+  if (pool)
+    grad_conv_unit_set_pool (unit, 3, 2, 1);
+  return grad_graph_add (graph, unit, input);
 }
 
 /**

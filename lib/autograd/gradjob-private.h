@@ -57,7 +57,7 @@ void grad_graph_set_owner (GradGraph * graph, gpointer owner);
 void grad_job_begin (GradJob * job, GradJobKind kind, GradUnit * unit);
 gboolean grad_job_end (GradJob * job, GError ** error);
 gboolean grad_job_end_forward (GradJob * job, GradTensor * const *inputs, guint n_inputs,
-    GradTensor * output, GradNode * node, GError ** error);
+    GradTensor * output, gpointer plan, GradNode * node, GError ** error);
 void grad_job_begin_backward (GradJob * job, GradNode * node, GradTensor * dy, gboolean dx_wanted);
 /* bytes of the tensor, nullable, so many times */
 void grad_job_add (GradJob * job, const GradTensor * tensor, guint times);

@@ -1,6 +1,6 @@
 /* GradStreamer: max pooling and global average pooling
  * SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "gradunit-private.h"
+#include "gradpooling-private.h"
 
 /* ---- max pooling: (N, C, IH, IW) to (N, C, OH, OW); saved: what forward noted for backward */
 
@@ -10,7 +10,7 @@ G_DECLARE_FINAL_TYPE (GradMaxPoolUnit, grad_max_pool_unit, GRAD, MAX_POOL_UNIT, 
 struct _GradMaxPoolUnit
 {
   GradUnit parent;
-  gint kernel, stride, padding;
+  GradPooling pool;
 };
 
 G_DEFINE_FINAL_TYPE (GradMaxPoolUnit, grad_max_pool_unit, GRAD_TYPE_UNIT);
@@ -25,33 +25,15 @@ static gboolean
 grad_max_pool_unit_infer_shape (GradUnit * unit, const GradShape * in, GradShape * out,
     GError ** error)
 {
-  GradMaxPoolUnit *self = GRAD_MAX_POOL_UNIT (unit);
-
-  if (in->rank != 4 || MIN (in->dims[2], in->dims[3]) + 2 * self->padding < self->kernel) {
-    g_autofree gchar *text = grad_shape_to_string (in);
-    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE, "max pooling: got %s, expected pictures "
-        "(N, C, H, W) of at least %d rows and columns", text,
-        MAX (1, self->kernel - 2 * self->padding));
-    return FALSE;
-  }
-  *out = GRAD_SHAPE (in->dims[0], in->dims[1],
-      (in->dims[2] + 2 * self->padding - self->kernel) / self->stride + 1,
-      (in->dims[3] + 2 * self->padding - self->kernel) / self->stride + 1);
-  return TRUE;
+  return grad_pooling_infer_shape (&GRAD_MAX_POOL_UNIT (unit)->pool, in, out, error);
 }
 
 static gpointer
 grad_max_pool_unit_plan (GradUnit * unit, const GradShape * in, const GradShape * out,
     gboolean training, GError ** error)
 {
-  GradMaxPoolUnit *self = GRAD_MAX_POOL_UNIT (unit);
-  GradDevice *device = grad_unit_get_device (unit);
-  GradPoolDesc desc = {
-    .n = in->dims[0],.c = in->dims[1],.ih = in->dims[2],.iw = in->dims[3],
-    .oh = out->dims[2],.ow = out->dims[3],
-    .kernel = self->kernel,.stride = self->stride,.padding = self->padding
-  };
-  GradPlan *pool = grad_device_kernels (device)->pool->plan (device, &desc, error);
+  GradPlan *pool = grad_pooling_plan (&GRAD_MAX_POOL_UNIT (unit)->pool,
+      grad_unit_get_device (unit), in, out, error);
   MaxPoolPlan *plan;
 
   if (pool == NULL)
@@ -73,36 +55,19 @@ static gboolean
 grad_max_pool_unit_forward (GradUnit * unit, gpointer data, GradTensor ** in, GradTensor * y,
     GradNode * node, GError ** error)
 {
-  GradDevice *device = grad_unit_get_device (unit);
-  const GradPoolOps *ops = grad_device_kernels (device)->pool;
-  MaxPoolPlan *plan = data;
-  g_autoptr (GradTensor) workspace = NULL;
-
-  if (node != NULL) {
-    workspace = grad_tensor_new_plain (device, GRAD_DTYPE_UINT8,
-        &GRAD_SHAPE (ops->workspace_size (plan->pool)), error);
-    if (workspace == NULL)
-      return FALSE;
-    grad_node_save (node, 0, workspace);
-  }
-  return ops->forward (plan->pool, in[0], y, workspace, error);
+  return grad_pooling_forward (((MaxPoolPlan *) data)->pool, in[0], y, node, 0, error);
 }
 
 static gboolean
 grad_max_pool_unit_backward (GradUnit * unit, GradNode * node, GradTensor * dy, GradTensor ** dx,
     const gboolean * wanted, gboolean accumulate, GError ** error)
 {
-  GradDevice *device = grad_unit_get_device (unit);
   MaxPoolPlan *plan = grad_node_get_plan (node);
-  gboolean ok = TRUE;
 
-  if (wanted[0]) {
-    dx[0] = grad_tensor_new (device, GRAD_DTYPE_FLOAT32, &plan->input, error);
-    ok = dx[0] && grad_device_kernels (device)->pool->backward (plan->pool, dy, node->saved[0],
-        dx[0], error);
-  }
+  if (wanted[0])
+    dx[0] = grad_pooling_backward (plan->pool, &plan->input, dy, node, 0, error);
   grad_node_drop_saved (node, 0);
-  return ok;
+  return !wanted[0] || dx[0] != NULL;
 }
 
 static void
@@ -136,9 +101,7 @@ grad_max_pool_unit_new (gint kernel, gint stride, gint padding)
 {
   GradMaxPoolUnit *self = g_object_new (GRAD_TYPE_MAX_POOL_UNIT, NULL);
 
-  self->kernel = kernel;
-  self->stride = stride;
-  self->padding = padding;
+  self->pool = (GradPooling) { kernel, stride, padding };
   return GRAD_UNIT (self);
 }
 

@@ -26,6 +26,8 @@ struct _GradUnitClass
   gpointer (*plan) (GradUnit * unit, const GradShape * inputs, const GradShape * output,
       gboolean training, GError ** error);
   void (*free_plan) (gpointer plan);
+  /* Shape of what the products with the weights are summed up to, if that is not the output; (optional). */
+  const GradShape *(*get_product_shape) (gpointer plan);
   /* Runs in the compute thread. output is allocated. With a node (training), what backward needs is
    * kept in it by grad_node_save(); without, running statistics are used. */
   gboolean (*forward) (GradUnit * unit, gpointer plan, GradTensor ** inputs,

@@ -278,7 +278,8 @@ forward_job (gpointer data, GError ** error)
   grad_job_begin (&job, f->step ? GRAD_JOB_FORWARD : f->urgent ? GRAD_JOB_INFER
       : GRAD_JOB_EVALUATE, f->unit);
   if (!klass->forward (f->unit, entry->plan, tensors, output.tensor, output.node, error)
-      || !grad_job_end_forward (&job, tensors, f->n_inputs, output.tensor, output.node, error)) {
+      || !grad_job_end_forward (&job, tensors, f->n_inputs, output.tensor, entry->plan, output.node,
+          error)) {
     grad_value_clear (&output);
     return FALSE;
   }

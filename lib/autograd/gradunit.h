@@ -29,6 +29,7 @@ GRAD_API void grad_value_clear (GradValue * value);
 GRAD_API GradUnit *grad_conv_unit_new (const gchar * name, const gchar * norm_name,
     gint channels, gint kernel, gint stride, gint padding, gboolean bias, gboolean add,
     gboolean relu);
+GRAD_API void grad_conv_unit_set_pool (GradUnit * unit, gint kernel, gint stride, gint padding);
 GRAD_API GradUnit *grad_max_pool_unit_new (gint kernel, gint stride, gint padding);
 GRAD_API GradUnit *grad_global_pool_unit_new (void);
 GRAD_API GradUnit *grad_linear_unit_new (const gchar * name, gint units, gboolean bias);

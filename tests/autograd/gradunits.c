@@ -12,7 +12,7 @@ typedef struct
   Kind kind;
   GradShape input;
   gint channels, kernel, stride, padding;
-  gboolean norm, bias, add, relu;
+  gboolean norm, bias, add, relu, pool;
   gdouble label_smoothing;
   gboolean large;               /* too large for differences */
 } Case;
@@ -30,6 +30,12 @@ static const Case cases[] = {
   {"conv-norm/add", CONV, X (2, 3, 4, 4), 3, 3, 1, 1,.norm = TRUE,.add = TRUE},
   {"conv-norm/add-relu", CONV, X (3, 3, 5, 5), 4, 3, 2, 1,.norm = TRUE,.bias = TRUE,.add = TRUE,
       .relu = TRUE},
+  {"conv/pool", CONV, X (2, 2, 7, 6), 3, 3, 1, 1,.bias = TRUE,.pool = TRUE},
+  {"conv/add-relu-pool", CONV, X (2, 3, 6, 5), 3, 3, 1, 1,.bias = TRUE,.add = TRUE,.relu = TRUE,
+      .pool = TRUE},
+  {"conv-norm/pool", CONV, X (2, 2, 7, 6), 3, 3, 1, 1,.norm = TRUE,.pool = TRUE},
+  {"conv-norm/relu-pool", CONV, X (2, 1, 9, 9), 3, 3, 1, 1,.norm = TRUE,.bias = TRUE,.relu = TRUE,
+      .pool = TRUE},
   {"max-pool", MAX_POOL, X (2, 3, 7, 6), 0, 3, 2, 1},
   {"global-pool", GLOBAL_POOL, X (3, 4, 3, 5)},
   {"linear", LINEAR, X (3, 6), 4,.bias = TRUE},
@@ -44,6 +50,8 @@ static const Case cases[] = {
   {"large/shortcut", CONV, X (4, 64, 8, 8), 128, 1, 2, 0,.bias = TRUE,.large = TRUE},
   {"large/stem", CONV, X (4, 1, 28, 28), 64, 7, 2, 3,.norm = TRUE,.bias = TRUE,.relu = TRUE,
       .large = TRUE},
+  {"large/stem-pool", CONV, X (4, 1, 28, 28), 64, 7, 2, 3,.norm = TRUE,.bias = TRUE,.relu = TRUE,
+      .pool = TRUE,.large = TRUE},
   {"large/max-pool", MAX_POOL, X (3, 64, 14, 14), 0, 3, 2, 1,.large = TRUE},
   {"large/global-pool", GLOBAL_POOL, X (5, 64, 3, 3),.large = TRUE},
   {"large/linear", LINEAR, X (33, 512), 10,.bias = TRUE,.large = TRUE},
@@ -61,6 +69,8 @@ open_case (TestModel * m, const gchar * device, const Case * c)
       : c->kind == ADD ? grad_add_unit_new () : grad_loss_unit_new (c->label_smoothing);
   GradShape shapes[2] = { c->input, c->input };
 
+  if (c->pool)
+    grad_conv_unit_set_pool (unit, 3, 2, 1);
   if (c->add)
     shapes[1] = GRAD_SHAPE (c->input.dims[0], c->channels,
         (c->input.dims[2] + 2 * c->padding - c->kernel) / c->stride + 1,
@@ -197,6 +207,40 @@ test_not_wanted (void)
     }
 }
 
+/* As one unit, norm, ReLU and pooling give what they give as two, and the cpu device keeps neither what is pooled
+ * nor its gradient. */
+static void
+test_pool_memory (void)
+{
+  GradShape shape = GRAD_SHAPE (4, 1, 96, 96);
+  gsize full = 4 * 64 * 48 * 48 * sizeof (gfloat);
+
+  for (const gchar * const *device = test_devices (); *device; device++) {
+    GradGraph *separate = grad_graph_new (), *fused = grad_graph_new ();
+    guint64 bytes[2];
+    TestModel two, one;
+
+    grad_graph_add (separate, grad_max_pool_unit_new (3, 2, 1),
+        grad_graph_add_stem (separate, GRAD_GRAPH_INPUT, "", 64, 7, 2, TRUE, FALSE));
+    grad_graph_add_stem (fused, GRAD_GRAPH_INPUT, "", 64, 7, 2, TRUE, TRUE);
+    test_model_init (&two, test_device (*device), NULL, separate, 1, &shape, 7);
+    test_model_init (&one, test_device (*device), NULL, fused, 1, &shape, 7);
+    test_model_backward (&two, FALSE, FALSE);
+    test_model_backward (&one, FALSE, FALSE);
+    test_assert_close (one.output, two.output, 2e-6);
+    test_assert_close (test_model_input_gradient (&one, 0), test_model_input_gradient (&two, 0),
+        5e-6);
+    bytes[0] = grad_device_get_bytes_allocated (two.device);
+    bytes[1] = grad_device_get_bytes_allocated (one.device);
+    g_test_message ("%s: %" G_GUINT64_FORMAT " bytes, %" G_GUINT64_FORMAT " in one", *device,
+        bytes[0], bytes[1]);
+    if (g_str_equal (*device, "cpu"))
+      g_assert_cmpuint (bytes[1] + 2 * full, <=, bytes[0]);
+    test_model_clear (&two);
+    test_model_clear (&one);
+  }
+}
+
 int
 main (int argc, char **argv)
 {
@@ -214,5 +258,6 @@ main (int argc, char **argv)
     g_test_add_data_func (evaluation, c, test_evaluation);
   }
   g_test_add_func ("/gradunits/not-wanted", test_not_wanted);
+  g_test_add_func ("/gradunits/pool-memory", test_pool_memory);
   return g_test_run ();
 }

@@ -18,7 +18,6 @@ static const struct
   gdouble flops;
 } units[] = {
   {"stem", "conv1+bn1", 2 * 24 * 24 * 4 * 9},
-  {"stem", "max pooling", 0},
   {"stage1", "layer1.0.conv1+bn1", 2 * 12 * 12 * 4 * 4 * 9},
   {"stage1", "layer1.0.conv2+bn2", 2 * 12 * 12 * 4 * 4 * 9},
   {"stage2", "layer2.0.downsample.0", 2 * 6 * 6 * 8 * 4},
