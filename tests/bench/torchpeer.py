@@ -84,10 +84,13 @@ def forward_of(c, dtype, kind):
         return layout(torch.rand(c["n"], k or c["c"], h or c["h"], w or c["w"]), kind).to(dtype)
 
     name, k = c["kind"].rsplit("-", 1)[0], c["c"]
+    statistics_ = torch.zeros(k), torch.ones(k)
     if name == "norm":
-        statistics_ = torch.zeros(k), torch.ones(k)
         return (lambda x, w, b, *add: F.relu(sum(add, F.batch_norm(x, *statistics_, w, b, True))),
                 [pictures(), torch.rand(k), torch.rand(k)] + c["add"] * [pictures()])
+    if name == "norm-pool":
+        return (lambda x, w, b: F.max_pool2d(F.relu(F.batch_norm(x, *statistics_, w, b, True)), c["kernel"], c["stride"],
+                                             c["padding"]), [pictures(), torch.rand(k), torch.rand(k)])
     if name == "max-pool":
         return lambda x: F.max_pool2d(x, c["kernel"], c["stride"], c["padding"]), [pictures()]
     if name == "global-pool":

@@ -160,6 +160,15 @@ norm_open (BenchCall * s, const BenchCall * like, GError ** error)
 
 /* ---- pooling */
 
+static GradPoolDesc
+max_pool_desc (const BenchCase * c)
+{
+  return (GradPoolDesc) {
+    .n = c->n,.c = c->c,.ih = c->h,.iw = c->w,.oh = out (c, c->h),.ow = out (c, c->w),
+    .kernel = c->kernel,.stride = c->stride,.padding = c->padding
+  };
+}
+
 static gboolean
 max_pool_forward (BenchCall * s, GError ** error)
 {
@@ -178,9 +187,7 @@ max_pool_open (BenchCall * s, const BenchCall * like, GError ** error)
 {
   const GradPoolOps *ops = grad_device_kernels (s->device)->pool;
   const BenchCase *c = &s->c;
-  GradPoolDesc d = {.n = c->n,.c = c->c,.ih = c->h,.iw = c->w,.oh = out (c, c->h),
-    .ow = out (c, c->w),.kernel = c->kernel,.stride = c->stride,.padding = c->padding
-  };
+  GradPoolDesc d = max_pool_desc (c);
   GradShape x = GRAD_SHAPE (d.n, d.c, d.ih, d.iw), y = GRAD_SHAPE (d.n, d.c, d.oh, d.ow);
   gsize size;
 
@@ -204,6 +211,93 @@ max_pool_open (BenchCall * s, const BenchCall * like, GError ** error)
     s->dx = output (s, x);
   }
   s->bytes += size;
+  return TRUE;
+}
+
+/* ---- norm, ReLU and max pooling: in one, or one after the other */
+
+static gboolean
+norm_pool_forward (BenchCall * s, GError ** error)
+{
+  const GradKernels *k = grad_device_kernels (s->device);
+
+  if (s->pool == NULL)
+    return k->norm->forward_pool (s->plan, s->x, s->w, s->b, s->mean, s->var, s->y, s->workspace,
+        error);
+  return k->norm->forward_train (s->plan, s->x, NULL, s->w, s->b, s->mean, s->var, s->unpooled,
+      error) && k->pool->forward (s->pool, s->unpooled, s->y, s->workspace, error);
+}
+
+static gboolean
+norm_pool_backward (BenchCall * s, GError ** error)
+{
+  const GradKernels *k = grad_device_kernels (s->device);
+
+  if (s->pool == NULL)
+    return k->norm->backward_pool (s->plan, s->x, s->workspace, s->dy, s->w, s->mean, s->var,
+        s->dx, s->dw, s->db, FALSE, error);
+  return k->pool->backward (s->pool, s->dy, s->workspace, s->dx, error)
+      && k->norm->backward (s->plan, s->x, s->unpooled, s->dx, s->w, s->mean, s->var, s->dx, NULL,
+      s->dw, s->db, FALSE, error);
+}
+
+/* Values that are equal or differ by more than rounding: the same ones win on every device. */
+static void
+make_coarse (GradTensor * x)
+{
+  g_autofree gfloat *values = test_download (x);
+  gsize n = grad_shape_n_elements (&x->shape);
+
+  for (gsize i = 0; i < n; i++)
+    values[i] = roundf (8 * values[i]) / 8;
+  g_assert_true (grad_tensor_upload (x, values, n * sizeof (gfloat), NULL));
+}
+
+static gboolean
+norm_pool_open (BenchCall * s, const BenchCall * like, GError ** error)
+{
+  const GradKernels *k = grad_device_kernels (s->device);
+  const BenchCase *c = &s->c;
+  GradPoolDesc p = max_pool_desc (c);
+  GradNormDesc d = {.n = c->n,.c = c->c,.h = c->h,.w = c->w,.relu = TRUE,.eps = 1e-5f,
+    .pool = {c->kernel, c->stride, c->padding}
+  };
+  GradShape x = GRAD_SHAPE (d.n, d.c, d.h, d.w), y = GRAD_SHAPE (p.n, p.c, p.oh, p.ow);
+  GradShape channels = GRAD_SHAPE (d.c);
+  gboolean fused = k->norm->supports (s->device, &d);
+  gsize size = grad_shape_n_elements (&y);
+
+  if (!fused) {
+    d.pool.kernel = 0;
+    s->pool = k->pool->plan (s->device, &p, error);
+    if (s->pool == NULL)
+      return FALSE;
+    size = k->pool->workspace_size (s->pool);
+    s->unpooled = test_new (s->device, x);
+  }
+  s->plan = k->norm->plan (s->device, &d, error);
+  s->workspace = grad_tensor_new_plain (s->device, GRAD_DTYPE_UINT8, &GRAD_SHAPE (size), error);
+  if (s->plan == NULL || s->workspace == NULL)
+    return FALSE;
+  s->x = input (s, like, x);
+  make_coarse (s->x);
+  s->w = take (s, like, test_random_parameter (s->device, channels, 2, 0.5, 1));
+  s->b = parameter (s, like, channels);
+  s->mean = plain_output (s, channels);
+  s->var = plain_output (s, channels);
+  s->bytes += size;
+  if (c->kind == BENCH_NORM_POOL_FORWARD) {
+    s->y = output (s, y);
+    return TRUE;
+  }
+  s->y = test_new (s->device, y);
+  if (!norm_pool_forward (s, error))
+    return FALSE;
+  g_clear_pointer (&s->y, grad_tensor_unref);
+  s->dy = input (s, like, y);
+  s->dx = output (s, x);
+  s->dw = plain_output (s, channels);
+  s->db = plain_output (s, channels);
   return TRUE;
 }
 
@@ -403,6 +497,8 @@ static const struct
   [BENCH_CONV_INFER] = {conv_open, conv_run},
   [BENCH_NORM_FORWARD] = {norm_open, norm_forward},
   [BENCH_NORM_BACKWARD] = {norm_open, norm_backward},
+  [BENCH_NORM_POOL_FORWARD] = {norm_pool_open, norm_pool_forward},
+  [BENCH_NORM_POOL_BACKWARD] = {norm_pool_open, norm_pool_backward},
   [BENCH_MAX_POOL_FORWARD] = {max_pool_open, max_pool_forward},
   [BENCH_MAX_POOL_BACKWARD] = {max_pool_open, max_pool_backward},
   [BENCH_GLOBAL_POOL_FORWARD] = {global_pool_open, global_pool_run},
@@ -435,6 +531,8 @@ void
 bench_call_free (BenchCall * self)
 {
   grad_plan_free (self->plan);
+  grad_plan_free (self->pool);
+  g_clear_pointer (&self->unpooled, grad_tensor_unref);
   g_clear_pointer (&self->workspace, grad_tensor_unref);
   g_clear_pointer (&self->adam, g_array_unref);
   g_ptr_array_unref (self->inputs);

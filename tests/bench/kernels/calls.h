@@ -11,8 +11,9 @@ typedef struct
 {
   GradDevice *device;           /* not owned */
   BenchCase c;
-  GradPlan *plan;
+  GradPlan *plan, *pool;        /* the latter where a norm does not pool */
   GradTensor *x, *w, *b, *residual, *y, *dy, *dx, *dresidual, *dw, *db, *mean, *var, *workspace;
+  GradTensor *unpooled;         /* and then its gradient */
   gint32 *labels;
   GArray *adam;                 /* of GradAdamTensor */
   GPtrArray *inputs, *outputs;  /* of all of the above: owned */

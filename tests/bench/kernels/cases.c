@@ -9,6 +9,8 @@ static const gchar *const names[BENCH_N_KINDS] = {
   [BENCH_CONV_INFER] = "conv-infer",
   [BENCH_NORM_FORWARD] = "norm-forward",
   [BENCH_NORM_BACKWARD] = "norm-backward",
+  [BENCH_NORM_POOL_FORWARD] = "norm-pool-forward",
+  [BENCH_NORM_POOL_BACKWARD] = "norm-pool-backward",
   [BENCH_MAX_POOL_FORWARD] = "max-pool-forward",
   [BENCH_MAX_POOL_BACKWARD] = "max-pool-backward",
   [BENCH_GLOBAL_POOL_FORWARD] = "global-pool-forward",
@@ -58,7 +60,6 @@ static const struct
 {
   gint n, c, h, w, alone, add;
 } norms[] = {
-  {0, 64, 48, 48, 1, 0},
   {0, 64, 24, 24, 2, 2},
   {0, 128, 12, 12, 2, 2},
   {0, 256, 6, 6, 2, 2},
@@ -68,8 +69,15 @@ static const struct
 };
 
 static const BenchCase others[] = {
+  /* behind the stem: in one, and what they were apart; inference pools alone */
+  {BENCH_NORM_POOL_FORWARD, 0, 64, 48, 48,.kernel = 3,.stride = 2,.padding = 1,.times = 1},
+  {BENCH_NORM_POOL_BACKWARD, 0, 64, 48, 48,.kernel = 3,.stride = 2,.padding = 1,.times = 1},
+  {BENCH_NORM_POOL_FORWARD, 3, 7, 13, 11,.kernel = 5,.stride = 3,.padding = 2},
+  {BENCH_NORM_POOL_BACKWARD, 3, 7, 13, 11,.kernel = 5,.stride = 3,.padding = 2},
+  {BENCH_NORM_FORWARD, 0, 64, 48, 48,.relu = TRUE},
+  {BENCH_NORM_BACKWARD, 0, 64, 48, 48,.relu = TRUE},
   {BENCH_MAX_POOL_FORWARD, 0, 64, 48, 48,.kernel = 3,.stride = 2,.padding = 1,.times = 1},
-  {BENCH_MAX_POOL_BACKWARD, 0, 64, 48, 48,.kernel = 3,.stride = 2,.padding = 1,.times = 1},
+  {BENCH_MAX_POOL_BACKWARD, 0, 64, 48, 48,.kernel = 3,.stride = 2,.padding = 1},
   {BENCH_MAX_POOL_FORWARD, 3, 24, 13, 11,.kernel = 2,.stride = 3},
   {BENCH_MAX_POOL_BACKWARD, 3, 24, 13, 11,.kernel = 2,.stride = 3},
   {BENCH_GLOBAL_POOL_FORWARD, 0, 512, 3, 3,.times = 1},
