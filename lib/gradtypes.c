@@ -16,6 +16,7 @@ static const GEnumValue precisions[] = {
   {GRAD_PRECISION_F32, "32-bit floating point", "f32"},
   {GRAD_PRECISION_BF16, "bfloat16 with 32-bit master weights", "bf16"},
   {GRAD_PRECISION_TF32, "32-bit floating point, coarser products (GPUs)", "tf32"},
+  {GRAD_PRECISION_INT8, "8-bit integer convolutions, inference only (CPUs)", "int8"},
   {0, NULL, NULL}
 };
 

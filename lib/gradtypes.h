@@ -97,6 +97,7 @@ GRAD_API const gchar *grad_phase_to_string (GradPhase phase);
  * @GRAD_PRECISION_F32: 32-bit floating point throughout
  * @GRAD_PRECISION_BF16: bfloat16 activations, 32-bit master weights
  * @GRAD_PRECISION_TF32: 32-bit floating point, products with 10 bits of mantissa (GPUs)
+ * @GRAD_PRECISION_INT8: convolutions of 8-bit integers, for inference (CPUs)
  *
  * Precision that a device computes in.
  */
@@ -105,7 +106,8 @@ typedef enum
   GRAD_PRECISION_AUTO,
   GRAD_PRECISION_F32,
   GRAD_PRECISION_BF16,
-  GRAD_PRECISION_TF32
+  GRAD_PRECISION_TF32,
+  GRAD_PRECISION_INT8
 } GradPrecision;
 
 #define GRAD_TYPE_PHASE (grad_phase_get_type ())

@@ -5,13 +5,17 @@
  *   w, dw: (O, I, kernel, kernel), b, db: (O)
  *   y =, dx =, dw = or +=, db = or +=
  *
+ * With precision int8 convolutions are for inference, and multiply 8-bit integers where the device has the outputs in channel blocks.
+ *
  * Results are the same each time for a given number of threads: on it depends the order in which
  * gradients of weights and biases are summed. */
+#include "conv-int8.h"
 #include "conv-way.h"
 
 typedef struct
 {
   GradPlan base;
+  GradConvInt8 *int8;           /* forward, with that precision; then there are no ways */
   GradConvWay ways[GRAD_CONV_N_DIRECTIONS];     /* backward ones may be empty */
 } Plan;
 
@@ -20,36 +24,64 @@ conv_free (GradPlan * base)
 {
   Plan *plan = (Plan *) base;
 
+  grad_conv_int8_free (plan->int8);
   for (gint i = 0; i < GRAD_CONV_N_DIRECTIONS; i++)
     grad_conv_way_clear (&plan->ways[i]);
   g_free (plan);
 }
 
+/* With precision int8 there is no training. */
+static gboolean
+check (GradDevice * device, const GradConvDesc * d, GError ** error)
+{
+  if (!grad_conv_desc_check (d, error))
+    return FALSE;
+  if (d->training && grad_device_get_precision (device) == GRAD_PRECISION_INT8) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_UNSUPPORTED,
+        "precision=int8 is for inference alone: train with f32, bf16 or auto");
+    return FALSE;
+  }
+  return TRUE;
+}
+
 static gboolean
 conv_supports (GradDevice * device, const GradConvDesc * d)
 {
-  return grad_conv_desc_check (d, NULL);
+  return check (device, d, NULL);
+}
+
+/* The ways of all directions that the plan is for */
+static gboolean
+choose_ways (Plan * plan, GradDevice * device, const GradConvDesc * d, GError ** error)
+{
+  GradConvHints hints = { NULL };
+  gboolean ok = grad_conv_way_choose (device, d, GRAD_CONV_FORWARD, hints,
+      &plan->ways[GRAD_CONV_FORWARD], error);
+
+  if (!ok || !grad_conv_desc_has_backward (d))
+    return ok;
+  ok = grad_conv_hints_init (device, d, hints, error);
+  for (gint i = GRAD_CONV_BACKWARD_DATA; i < GRAD_CONV_N_DIRECTIONS && ok; i++)
+    ok = grad_conv_way_choose (device, d, i, hints, &plan->ways[i], error);
+  grad_conv_hints_clear (hints);
+  return ok;
 }
 
 static GradPlan *
 conv_plan (GradDevice * device, const GradConvDesc * d, GError ** error)
 {
-  GradConvHints hints = { NULL };
   gboolean ok;
   Plan *plan;
 
-  if (!grad_conv_desc_check (d, error))
+  if (!check (device, d, error))
     return NULL;
   plan = g_new0 (Plan, 1);
   plan->base = (GradPlan) {.device = device,.free = conv_free };
-  ok = grad_conv_way_choose (device, d, GRAD_CONV_FORWARD, hints, &plan->ways[GRAD_CONV_FORWARD],
-      error);
-  if (ok && grad_conv_desc_has_backward (d)) {
-    ok = grad_conv_hints_init (device, d, hints, error);
-    for (gint i = GRAD_CONV_BACKWARD_DATA; i < GRAD_CONV_N_DIRECTIONS && ok; i++)
-      ok = grad_conv_way_choose (device, d, i, hints, &plan->ways[i], error);
-    grad_conv_hints_clear (hints);
-  }
+  if (grad_device_get_precision (device) == GRAD_PRECISION_INT8
+      && grad_conv_int8_supports (device, d))
+    ok = (plan->int8 = grad_conv_int8_new (device, d, error)) != NULL;
+  else
+    ok = choose_ways (plan, device, d, error);
   if (!ok) {
     conv_free (&plan->base);
     return NULL;
@@ -61,8 +93,12 @@ static gboolean
 conv_forward (GradPlan * base, const GradTensor * x, const GradTensor * w, const GradTensor * b,
     const GradTensor * residual, GradTensor * y, GError ** error)
 {
-  return grad_conv_way_run (&((Plan *) base)->ways[GRAD_CONV_FORWARD], GRAD_CONV_FORWARD, x, w, b,
-      residual, y, FALSE, error);
+  Plan *plan = (Plan *) base;
+
+  if (plan->int8 != NULL)
+    return grad_conv_int8_run (plan->int8, x, w, b, residual, y, error);
+  return grad_conv_way_run (&plan->ways[GRAD_CONV_FORWARD], GRAD_CONV_FORWARD, x, w, b, residual, y,
+      FALSE, error);
 }
 
 static gboolean

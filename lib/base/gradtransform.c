@@ -317,7 +317,7 @@ grad_transform_class_init (GradTransformClass * klass)
           "double precision); one for the whole pipeline", "auto", GRAD_PARAM_STATIC));
   g_object_class_install_property (object_class, PROP_PRECISION,
       g_param_spec_enum ("precision", "Precision", "Number format to compute in: f32, bf16 "
-          "(parameters and sums stay f32) or tf32 (GPUs alone); auto is f32 on a CPU, bf16 on a GPU; "
+          "(parameters and sums stay f32), tf32 (GPUs alone) or int8 (CPUs, for inference alone); auto is f32 on a CPU, bf16 on a GPU; "
           "one for the whole pipeline", GRAD_TYPE_PRECISION, GRAD_PRECISION_AUTO, GRAD_PARAM_STATIC));
   g_object_class_install_property (object_class, PROP_THREADS,
       g_param_spec_uint ("threads", "Threads", "Number of compute threads, 0 for one per "

@@ -1,6 +1,7 @@
 /* GradStreamer: the cpu device: floats or bfloat16 in channel blocks, computed by oneDNN and by loops of our own
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gradcpudevice-private.h"
+#include "kernels/conv/conv-int8.h"
 #include "kernels/cpu.h"
 #include "kernels/kernels.h"
 
@@ -84,6 +85,11 @@ grad_cpu_device_open (GradDevice * device, GError ** error)
   if (precision == GRAD_PRECISION_TF32) {
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_UNSUPPORTED,
         "the cpu device has no tf32, which is for GPUs: use precision=f32, bf16 or auto");
+    return FALSE;
+  }
+  if (precision == GRAD_PRECISION_INT8 && !grad_conv_int8_available ()) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_UNSUPPORTED,
+        "precision=int8 needs a processor with VNNI instructions: use f32, bf16 or auto");
     return FALSE;
   }
   if (precision == GRAD_PRECISION_AUTO)

@@ -148,6 +148,11 @@ grad_cuda_device_open (GradDevice * device, GError ** error)
         prop.minor);
     return FALSE;
   }
+  if (settings->precision == GRAD_PRECISION_INT8) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_UNSUPPORTED,
+        "precision=int8 is for device=cpu: use bf16, tf32, f32 or auto with %s", settings->name);
+    return FALSE;
+  }
   if (settings->precision == GRAD_PRECISION_AUTO)
     grad_device_set_precision (device, GRAD_PRECISION_BF16);
   self->n_multiprocessors = prop.multiProcessorCount;

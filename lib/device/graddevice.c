@@ -128,7 +128,7 @@ env_precision (GradPrecision * precision, GError ** error)
   value = g_enum_get_value_by_nick (klass, env);
   if (value == NULL) {
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS,
-        "GRAD_PRECISION=%s: use auto, f32, tf32 or bf16", env);
+        "GRAD_PRECISION=%s: use auto, f32, tf32, bf16 or int8", env);
     return FALSE;
   }
   *precision = value->value;

@@ -60,6 +60,36 @@ test_logits (void)
   test_assert_files ("model.safetensors", NULL);
 }
 
+#define BLOCKS \
+  "! gradresize ! gradconvstem channels=16 kernel-size=3 stride=1 param-prefix=\"\" " \
+  "! gradresstage channels=32 blocks=1 param-prefix=layer1 ! gradglobalpool " \
+  "! gradfc units=5 param-prefix=fc "
+
+/* A network that was trained in floats classifies in bytes: nearly the same logits, but not the same. */
+static void
+test_int8 (void)
+{
+  g_autoptr (TestResult) trained = NULL;
+  g_autoptr (TestTap) f32 = NULL, int8 = NULL;
+  g_autoptr (GradDevice) device = NULL;
+  g_autoptr (GError) error = NULL;
+
+  device = grad_device_open (&(GradDeviceSettings) {.name = "cpu",.precision = GRAD_PRECISION_INT8}, &error);
+  if (device == NULL) {
+    g_test_skip (error->message);
+    return;
+  }
+  trained = test_train ("idxsrc " TEST_DATA BLOCKS "! gradloss ! gradadamsink location=model.safetensors");
+  f32 = run ("idxsrc phase=infer " TEST_DATA BLOCKS MODEL " device=cpu precision=f32 ! fakesink name=tap", 0);
+  int8 = run ("idxsrc phase=infer " TEST_DATA BLOCKS MODEL " device=cpu precision=int8 ! fakesink name=tap", 0);
+  g_assert_cmpfloat (distance (f32, int8), >, 0);
+  g_assert_cmpfloat (distance (f32, int8), <, 0.05);
+
+  test_assert_error ("idxsrc " TEST_DATA "! gradresize ! gradconvstem name=stem channels=16 device=cpu precision=int8 "
+      "! gradglobalpool ! gradfc units=5 ! gradloss ! gradadamsink", "stem", "int8", "inference", "bf16", NULL);
+  test_assert_files ("model.safetensors", NULL);
+}
+
 static void
 test_random_weights (void)
 {
@@ -308,6 +338,7 @@ main (int argc, char **argv)
 {
   test_init (&argc, &argv);
   g_test_add_func ("/inference/logits", test_logits);
+  g_test_add_func ("/inference/int8", test_int8);
   g_test_add_func ("/inference/random-weights", test_random_weights);
   g_test_add_func ("/inference/filesink", test_filesink);
   g_test_add_func ("/inference/appsink", test_appsink);

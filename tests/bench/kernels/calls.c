@@ -555,5 +555,6 @@ bench_call_tolerance (const BenchCall * self)
   gdouble tolerance = c->kind <= BENCH_CONV_INFER && c->kernel == 3 && c->stride == 1 ? 2e-4 : 1e-5;
 
   return grad_device_get_precision (self->device) == GRAD_PRECISION_BF16
+      || grad_device_get_precision (self->device) == GRAD_PRECISION_INT8
       ? MAX (tolerance, TEST_BF16_TOLERANCE) : tolerance;
 }

@@ -304,7 +304,8 @@ main (int argc, char **argv)
 {
   const GOptionEntry entries[] = {
     {"device", 0, 0, G_OPTION_ARG_STRING, &device_name, "cpu (default), cuda, ref", "NAME"},
-    {"precision", 0, 0, G_OPTION_ARG_STRING, &precision_name, "auto, f32, bf16, tf32", "NAME"},
+    {"precision", 0, 0, G_OPTION_ARG_STRING, &precision_name, "auto, f32, bf16, tf32, or int8 with "
+          "--filter=conv-infer", "NAME"},
     {"filter", 0, 0, G_OPTION_ARG_STRING, &filter, "Cases whose name contains this; * and ? match "
           "anything", "TEXT"},
     {"batch", 0, 0, G_OPTION_ARG_INT, &batch, "Batch of the network (check: 8, perf: 256)", "N"},
