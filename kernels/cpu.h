@@ -2,8 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * A kernel is a driver, which calls grad_parallel_for(), and inner loops in functions of their
- * own, which are marked GRAD_CLONES. The two are kept apart because no clone is made of the part
- * of a function that OpenMP moves into its threads. */
+ * own, which are marked GRAD_CLONES. */
 #pragma once
 
 #include <glib.h>
@@ -65,9 +64,9 @@ grad_at (gconstpointer data, gsize i, gboolean bf16)
 
 typedef void (*GradParallelFunc) (gsize i, gpointer data);
 
-/* func (i, data) for each i below n, in all threads of the compute thread's team. What one call
- * computes must depend on i alone, not on where or when it runs: then results don't depend on the
- * number of threads. */
+/* func (i, data) for each i below n, in all threads of the device's team (kernels/team.h). What one
+ * call computes must depend on i alone, not on where or when it runs: then results don't depend on
+ * the number of threads. */
 void grad_parallel_for (gsize n, GradParallelFunc func, gpointer data);
 
 /* The same for long pieces: whoever is free takes the next. worker: below grad_parallel_n_workers(), has scratch memory
@@ -75,3 +74,5 @@ void grad_parallel_for (gsize n, GradParallelFunc func, gpointer data);
 typedef void (*GradWorkerFunc) (gsize i, guint worker, gpointer data);
 void grad_parallel_work (gsize n, GradWorkerFunc func, gpointer data);
 guint grad_parallel_n_workers (void);
+/* Other threads are about to compute, oneDNN's: the team is not to spin on their processors. */
+void grad_parallel_rest (void);

@@ -1,6 +1,7 @@
 /* GradStreamer kernels: oneDNN primitives with all that they need
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "kernels/onednn-versions.h"
+#include "kernels/cpu.h"
 #include "lib/device/gradcpudevice-private.h"
 
 GST_DEBUG_CATEGORY_STATIC (grad_onednn_debug);
@@ -419,12 +420,24 @@ reorder (const Step * step, GradOnednnSlot slot, Thread * thread, dnnl_memory_t 
       {DNNL_ARG_TO, to} }, 2, error);
 }
 
-static void
-add (gfloat * to, const gfloat * from, gsize n)
+#define CHUNK 16384             /* elements that one thread adds at a time */
+
+typedef struct
 {
-#pragma omp parallel for simd schedule(static)
-  for (gsize i = 0; i < n; i++)
-    to[i] += from[i];
+  gfloat *to;
+  const gfloat *from;
+  gsize n;
+} Sum;
+
+GRAD_CLONES static void
+add_chunk (gsize i, gpointer data)
+{
+  const Sum *sum = data;
+  gsize end = MIN ((i + 1) * CHUNK, sum->n);
+
+  GRAD_IVDEP
+  for (i *= CHUNK; i < end; i++)
+    sum->to[i] += sum->from[i];
 }
 
 gboolean
@@ -439,6 +452,7 @@ grad_onednn_run (GradOnednn * self, const GradTensor * const tensors[GRAD_ONEDNN
   if (thread == NULL)
     return FALSE;
   buffers = thread->scratch + self->scratchpad_size;
+  grad_parallel_rest ();
 
   for (gint i = 0; i < GRAD_ONEDNN_N_SLOTS; i++) {
     Slot *slot = &self->slots[i];
@@ -468,8 +482,9 @@ grad_onednn_run (GradOnednn * self, const GradTensor * const tensors[GRAD_ONEDNN
     if (!reorder (&slot->store, i, thread, slot->inside, slot->outside, error))
       return FALSE;
     if (slot->output && accumulate)
-      add (grad_tensor_data (tensors[i]), (gfloat *) (buffers + slot->sum_offset),
-          slot->n_elements);
+      grad_parallel_for ((slot->n_elements + CHUNK - 1) / CHUNK, add_chunk, &(Sum) {
+            grad_tensor_data (tensors[i]), (gfloat *) (buffers + slot->sum_offset),
+            slot->n_elements});
   }
   return CHECK (dnnl_stream_wait (thread->stream));
 }

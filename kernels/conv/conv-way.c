@@ -6,6 +6,7 @@
  * layout, as from 24 channels to 32, it also reorders activations.) */
 #include "conv-way.h"
 #include "kernels/choices.h"
+#include "kernels/cpu.h"
 #include "lib/device/gradcpudevice-private.h"
 
 #include <string.h>
@@ -79,17 +80,31 @@ direct_new (GradDevice * device, const GradConvDesc * d, GradConvDirection direc
   return grad_onednn_new (device, &desc, forward, error);
 }
 
+#define PIECE (64 << 10)        /* bytes that one thread copies at a time */
+
+typedef struct
+{
+  guint8 *to;
+  const guint8 *from;
+  gsize size;
+} Copy;
+
+static void
+copy_piece (gsize i, gpointer data)
+{
+  const Copy *c = data;
+
+  memcpy (c->to + i * PIECE, c->from + i * PIECE, MIN (PIECE, c->size - i * PIECE));
+}
+
 static void
 copy (const GradTensor * to, const GradTensor * from)
 {
-  guint8 *out = grad_tensor_data (to), *in = grad_tensor_data (from);
-  const gsize piece = 64 << 10;
-  gsize size = GRAD_DEVICE_GET_CLASS (to->device)->storage_size (to->device, to->dtype, &to->shape,
-      to->layout);
+  Copy c = { grad_tensor_data (to), grad_tensor_data (from),
+    GRAD_DEVICE_GET_CLASS (to->device)->storage_size (to->device, to->dtype, &to->shape, to->layout)
+  };
 
-#pragma omp parallel for schedule(static)
-  for (gsize i = 0; i < size; i += piece)
-    memcpy (out + i, in + i, MIN (piece, size - i));
+  grad_parallel_for ((c.size + PIECE - 1) / PIECE, copy_piece, &c);
 }
 
 gboolean

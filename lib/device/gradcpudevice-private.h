@@ -3,6 +3,7 @@
 #pragma once
 
 #include "graddevice-private.h"
+#include "kernels/team.h"
 
 G_BEGIN_DECLS
 
@@ -34,5 +35,8 @@ grad_cpu_layout_is_bf16 (guint layout)
 {
   return layout == GRAD_LAYOUT_NCHW16C_BF16;
 }
+
+/* Threads of our own loops (kernels/cpu.h), for the compute thread */
+GradTeam *grad_cpu_device_peek_team (GradDevice * device);
 
 G_END_DECLS

@@ -17,6 +17,7 @@ struct _GradCpuDevice
 {
   GradDevice parent;
 
+  GradTeam *team;
   GThread *crowd;
   GMutex crowded;               /* held as long as the device lives */
 };
@@ -50,8 +51,8 @@ grad_cpu_block (void)
   return block;
 }
 
-/* libgomp lets a thread that waits for its team spin for many milliseconds, on a processor that somebody else may
- * need: the rest of the pipeline, or the very thread that it waits for. With two threads and one busy
+/* oneDNN's threads are libgomp's, which lets a thread that waits for its team spin for many milliseconds, on a processor that
+ * somebody else may need: the rest of the pipeline, or the very thread that it waits for. With two threads and one busy
  * neighbour a step then takes ten times as long. It spins only for some ten microseconds when it has more threads
  * than there are processors. So here are some: a team that sleeps until the device goes. OMP_WAIT_POLICY and
  * GOMP_SPINCOUNT in the environment overrule this. */
@@ -80,6 +81,7 @@ default_precision (void)
 static gboolean
 grad_cpu_device_open (GradDevice * device, GError ** error)
 {
+  GradCpuDevice *self = GRAD_CPU_DEVICE (device);
   GradPrecision precision = grad_device_settings (device)->precision;
 
   if (precision == GRAD_PRECISION_TF32) {
@@ -94,8 +96,15 @@ grad_cpu_device_open (GradDevice * device, GError ** error)
   }
   if (precision == GRAD_PRECISION_AUTO)
     grad_device_set_precision (device, default_precision ());
-  GRAD_CPU_DEVICE (device)->crowd = g_thread_new ("grad-crowd", crowd_thread, device);
+  self->team = grad_team_new (grad_device_get_threads (device));
+  self->crowd = g_thread_new ("grad-crowd", crowd_thread, device);
   return TRUE;
+}
+
+GradTeam *
+grad_cpu_device_peek_team (GradDevice * device)
+{
+  return GRAD_CPU_DEVICE (device)->team;
 }
 
 static void
@@ -248,6 +257,7 @@ grad_cpu_device_finalize (GObject * object)
   if (self->crowd != NULL)
     g_thread_join (self->crowd);
   g_mutex_clear (&self->crowded);
+  g_clear_pointer (&self->team, grad_team_free);
   G_OBJECT_CLASS (grad_cpu_device_parent_class)->finalize (object);
 }
 

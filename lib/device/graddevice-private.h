@@ -74,6 +74,9 @@ typedef gboolean (*GradDeviceFunc) (gpointer data, GError ** error);
 gboolean grad_device_call (GradDevice * device, gboolean urgent, GradDeviceFunc func,
     gpointer data, GError ** error);
 
+/* The device whose compute thread this is, or NULL */
+GradDevice *grad_device_peek_current (void);
+
 /* Backends: the type of a device of that name, and what to try when none was asked for. */
 GType grad_backend_find (const gchar * name, GError ** error);
 const gchar *const *grad_backend_candidates (void);

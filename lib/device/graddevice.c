@@ -34,6 +34,14 @@ typedef struct
 G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (GradDevice, grad_device, G_TYPE_OBJECT);
 #define PRIV(d) ((GradDevicePrivate *) grad_device_get_instance_private (d))
 
+static _Thread_local GradDevice *current;
+
+GradDevice *
+grad_device_peek_current (void)
+{
+  return current;
+}
+
 static gpointer
 compute_thread (gpointer data)
 {
@@ -41,6 +49,7 @@ compute_thread (gpointer data)
   GradDevicePrivate *priv = PRIV (device);
   GradDeviceClass *klass = GRAD_DEVICE_GET_CLASS (device);
 
+  current = device;
   if (klass->enter_thread)
     klass->enter_thread (device);
   g_mutex_lock (&priv->lock);
