@@ -12,7 +12,7 @@ typedef struct
   gpointer data;
 } Loop;
 
-/* NULL but in the compute thread of a cpu device */
+/* NULL in a thread that has no cpu device's turn, as the members of a team */
 static GradTeam *
 peek_team (void)
 {

@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Conventions of every table:
- *   - functions run in the device's compute thread, except resize and video, which run in their caller's;
+ *   - functions run in jobs of the device (grad_device_call()), except resize and video, which run in any thread;
  *   - tensors are allocated by the caller, on the device, in the device's layout for activations;
  *     parameters, their gradients and moments in its layout for parameters; statistics are plain;
  *   - activation gradients are assigned (=), parameter gradients are assigned or, with

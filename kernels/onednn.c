@@ -41,15 +41,6 @@ struct _GradOnednn
 
 GradOnednnReorders grad_onednn_reorders;
 
-/* what belongs to a compute thread */
-typedef struct
-{
-  GradDevice *device;           /* not owned: it joins the thread */
-  dnnl_stream_t stream;
-  guint8 *scratch;              /* only grows, when a primitive is made */
-  gsize capacity;
-} Thread;
-
 static dnnl_engine_t engine;    /* of the process */
 
 static gboolean
@@ -65,17 +56,6 @@ check (dnnl_status_t status, const gchar * call, gint line, GError ** error)
 
 #define CHECK(call) check (call, #call, __LINE__, error)
 
-static void
-thread_free (gpointer data)
-{
-  Thread *self = data;
-
-  dnnl_stream_destroy (self->stream);
-  if (self->scratch != NULL)
-    grad_device_pool_put (self->device, self->scratch, self->capacity);
-  g_free (self);
-}
-
 static gboolean
 open_engine (GError ** error)
 {
@@ -90,41 +70,37 @@ open_engine (GError ** error)
   return ok;
 }
 
-/* The calling thread, with scratch memory of at least that size. */
-static Thread *
-thread_get (GradDevice * device, gsize scratch_size, GError ** error)
+static void
+stream_free (gpointer stream)
 {
-  static GPrivate key = G_PRIVATE_INIT (thread_free);
-  Thread *self = g_private_get (&key);
+  dnnl_stream_destroy (stream);
+}
 
-  if (self == NULL) {
-    dnnl_stream_t stream;
+/* of the compute thread */
+static dnnl_stream_t
+get_stream (GError ** error)
+{
+  static GPrivate key = G_PRIVATE_INIT (stream_free);
+  dnnl_stream_t stream = g_private_get (&key);
 
-    if (!CHECK (dnnl_stream_create (&stream, engine, dnnl_stream_default_flags)))
-      return NULL;
-    self = g_new0 (Thread, 1);
-    self->device = device;
-    self->stream = stream;
-    g_private_set (&key, self);
-  }
-  g_assert (self->device == device);
-  if (self->capacity < scratch_size) {
-    if (self->scratch != NULL)
-      grad_device_pool_put (device, self->scratch, self->capacity);
-    self->capacity = 0;
-    self->scratch = grad_device_pool_get (device, scratch_size, &self->capacity, error);
-    if (self->scratch == NULL)
-      return NULL;
-  }
-  return self;
+  if (stream == NULL && CHECK (dnnl_stream_create (&stream, engine, dnnl_stream_default_flags)))
+    g_private_set (&key, stream);
+  return stream;
 }
 
 gpointer
 grad_onednn_scratch (GradDevice * device, gsize size, GError ** error)
 {
-  Thread *thread = open_engine (error) ? thread_get (device, size, error) : NULL;
+  GradCpuScratch *scratch = grad_cpu_device_peek_scratch (device);
 
-  return thread ? thread->scratch : NULL;
+  g_assert (grad_device_peek_current () == device);
+  if (scratch->capacity < size) {
+    if (scratch->data != NULL)
+      grad_device_pool_put (device, scratch->data, scratch->capacity);
+    scratch->capacity = 0;
+    scratch->data = grad_device_pool_get (device, size, &scratch->capacity, error);
+  }
+  return scratch->data;
 }
 
 /* of the tensor, or as the primitive takes it */
@@ -290,9 +266,24 @@ grad_onednn_parameter (GradDevice * device, GradShape shape)
         GRAD_DEVICE_GET_CLASS (device)->parameter_layout (device, &shape),.any = shape.rank > 1};
 }
 
-GradOnednn *
-grad_onednn_new (GradDevice * device, const GradOnednnDesc * desc, const GradOnednn * forward,
-    GError ** error)
+/* for all that it runs */
+static guint8 *
+scratch (const GradOnednn * self, GError ** error)
+{
+  return grad_onednn_scratch (self->device, MAX (1, self->scratchpad_size + self->scratch_size),
+      error);
+}
+
+typedef struct
+{
+  GradDevice *device;
+  const GradOnednnDesc *desc;
+  const GradOnednn *forward;
+  GradOnednn *made;
+} Making;
+
+static gboolean
+make (gpointer making, GError ** error)
 {
   static const gint forward_args[] =
       { DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST, DNNL_ARG_WORKSPACE };
@@ -300,6 +291,9 @@ grad_onednn_new (GradDevice * device, const GradOnednnDesc * desc, const GradOne
       { DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, 0, DNNL_ARG_DIFF_DST, DNNL_ARG_WORKSPACE };
   static const gint weights_args[] =
       { DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_BIAS, DNNL_ARG_DIFF_DST, 0 };
+  GradDevice *device = ((Making *) making)->device;
+  const GradOnednnDesc *desc = ((Making *) making)->desc;
+  const GradOnednn *forward = ((Making *) making)->forward;
   gboolean data = desc->direction == dnnl_backward_data;
   gboolean gradients = desc->direction == dnnl_backward_weights;
   const gint *args = data ? data_args : gradients ? weights_args : forward_args;
@@ -309,7 +303,7 @@ grad_onednn_new (GradDevice * device, const GradOnednnDesc * desc, const GradOne
   gboolean ok;
 
   if (!open_engine (error))
-    return NULL;
+    return FALSE;
   self = g_new0 (GradOnednn, 1);
   self->device = device;
   ok = attributes_new (desc->add, desc->relu, &attr, error)
@@ -347,7 +341,7 @@ grad_onednn_new (GradDevice * device, const GradOnednnDesc * desc, const GradOne
       ok = ok && (self->kept = grad_device_pool_get (device, size, &self->kept_capacity, error));
   }
   self->scratchpad_size = (self->scratchpad_size + ALIGN - 1) / ALIGN * ALIGN;
-  ok = ok && thread_get (device, self->scratchpad_size + self->scratch_size, error) != NULL;
+  ok = ok && scratch (self, error) != NULL;
 
   if (attr != NULL)
     dnnl_primitive_attr_destroy (attr);
@@ -355,11 +349,22 @@ grad_onednn_new (GradDevice * device, const GradOnednnDesc * desc, const GradOne
     dnnl_primitive_attr_destroy (reorder_attr);
   if (!ok) {
     grad_onednn_free (self);
-    return NULL;
+    return FALSE;
   }
   GST_DEBUG ("%s: %" G_GSIZE_FORMAT " + %" G_GSIZE_FORMAT " bytes of scratch memory",
       implementation (self), self->scratchpad_size, self->scratch_size);
-  return self;
+  ((Making *) making)->made = self;
+  return TRUE;
+}
+
+GradOnednn *
+grad_onednn_new (GradDevice * device, const GradOnednnDesc * desc, const GradOnednn * forward,
+    GError ** error)
+{
+  Making making = { device, desc, forward, NULL };
+
+  grad_device_call_compute_thread (device, make, &making, error);
+  return making.made;
 }
 
 /* both may be NULL */
@@ -397,17 +402,24 @@ grad_onednn_workspace_size (const GradOnednn * self)
           dnnl_query_workspace_md, 0));
 }
 
+/* what a primitive runs with */
+typedef struct
+{
+  dnnl_stream_t stream;
+  guint8 *scratch;
+} Place;
+
 /* args: n of them, and room for one more */
 static gboolean
-step_run (const Step * step, Thread * thread, dnnl_exec_arg_t * args, gint n, GError ** error)
+step_run (const Step * step, const Place * place, dnnl_exec_arg_t * args, gint n, GError ** error)
 {
   args[n] = (dnnl_exec_arg_t) {DNNL_ARG_SCRATCHPAD, step->scratchpad};
-  return CHECK (dnnl_memory_set_data_handle (step->scratchpad, thread->scratch))
-      && CHECK (dnnl_primitive_execute (step->primitive, thread->stream, n + 1, args));
+  return CHECK (dnnl_memory_set_data_handle (step->scratchpad, place->scratch))
+      && CHECK (dnnl_primitive_execute (step->primitive, place->stream, n + 1, args));
 }
 
 static gboolean
-reorder (const Step * step, GradOnednnSlot slot, Thread * thread, dnnl_memory_t from,
+reorder (const Step * step, GradOnednnSlot slot, const Place * place, dnnl_memory_t from,
     dnnl_memory_t to, GError ** error)
 {
   if (step->primitive == NULL)
@@ -416,7 +428,7 @@ reorder (const Step * step, GradOnednnSlot slot, Thread * thread, dnnl_memory_t 
     grad_onednn_reorders.parameters++;
   else
     grad_onednn_reorders.activations++;
-  return step_run (step, thread, (dnnl_exec_arg_t[3]) { {DNNL_ARG_FROM, from},
+  return step_run (step, place, (dnnl_exec_arg_t[3]) { {DNNL_ARG_FROM, from},
       {DNNL_ARG_TO, to} }, 2, error);
 }
 
@@ -440,18 +452,28 @@ add_chunk (gsize i, gpointer data)
     sum->to[i] += sum->from[i];
 }
 
-gboolean
-grad_onednn_run (GradOnednn * self, const GradTensor * const tensors[GRAD_ONEDNN_N_SLOTS],
-    gboolean accumulate, GError ** error)
+typedef struct
 {
-  Thread *thread = thread_get (self->device, self->scratchpad_size + self->scratch_size, error);
+  GradOnednn *self;
+  const GradTensor *const *tensors;
+  gboolean accumulate;
+} Running;
+
+static gboolean
+run (gpointer data, GError ** error)
+{
+  const Running *running = data;
+  GradOnednn *self = running->self;
+  const GradTensor *const *tensors = running->tensors;
+  gboolean accumulate = running->accumulate;
+  Place place = { get_stream (error), scratch (self, error) };
   dnnl_exec_arg_t args[GRAD_ONEDNN_N_SLOTS + 1];
   gint n_args = 0;
   guint8 *buffers;
 
-  if (thread == NULL)
+  if (place.stream == NULL || place.scratch == NULL)
     return FALSE;
-  buffers = thread->scratch + self->scratchpad_size;
+  buffers = place.scratch + self->scratchpad_size;
   grad_parallel_rest ();
 
   for (gint i = 0; i < GRAD_ONEDNN_N_SLOTS; i++) {
@@ -467,24 +489,32 @@ grad_onednn_run (GradOnednn * self, const GradTensor * const tensors[GRAD_ONEDNN
     if (!CHECK (dnnl_memory_set_data_handle (slot->inside, inside))
         || (slot->outside && !CHECK (dnnl_memory_set_data_handle (slot->outside, outside)))
         || (!(kept && self->kept_version == tensors[i]->version)
-            && !reorder (&slot->load, i, thread, slot->outside, slot->inside, error)))
+            && !reorder (&slot->load, i, &place, slot->outside, slot->inside, error)))
       return FALSE;
     if (kept)
       self->kept_version = tensors[i]->version;
     args[n_args++] = (dnnl_exec_arg_t) {slot->arg, slot->inside};
   }
-  if (!step_run (&self->step, thread, args, n_args, error))
+  if (!step_run (&self->step, &place, args, n_args, error))
     return FALSE;
 
   for (gint i = 0; i < GRAD_ONEDNN_N_SLOTS; i++) {
     Slot *slot = &self->slots[i];
 
-    if (!reorder (&slot->store, i, thread, slot->inside, slot->outside, error))
+    if (!reorder (&slot->store, i, &place, slot->inside, slot->outside, error))
       return FALSE;
     if (slot->output && accumulate)
       grad_parallel_for ((slot->n_elements + CHUNK - 1) / CHUNK, add_chunk, &(Sum) {
             grad_tensor_data (tensors[i]), (gfloat *) (buffers + slot->sum_offset),
             slot->n_elements});
   }
-  return CHECK (dnnl_stream_wait (thread->stream));
+  return CHECK (dnnl_stream_wait (place.stream));
+}
+
+gboolean
+grad_onednn_run (GradOnednn * self, const GradTensor * const tensors[GRAD_ONEDNN_N_SLOTS],
+    gboolean accumulate, GError ** error)
+{
+  return grad_device_call_compute_thread (self->device, run, &(Running) {self, tensors, accumulate},
+      error);
 }

@@ -39,7 +39,8 @@ typedef struct
 } GradOnednnDesc;
 
 /* A primitive with all that it needs: memory objects, and reorders for the tensors that it wants
- * in another layout or type. Buffers lie in scratch memory that all primitives of a thread share. */
+ * in another layout or type. Buffers lie in scratch memory that all primitives of a device share.
+ * It is made and runs in the device's compute thread, wherever these functions are called in a job. */
 typedef struct _GradOnednn GradOnednn;
 
 /* An activation lies as the device says, and is bfloat16 to the primitive where it is stored so and
@@ -48,7 +49,7 @@ typedef struct _GradOnednn GradOnednn;
 GradOnednnTensor grad_onednn_activation (GradDevice * device, GradShape shape);
 GradOnednnTensor grad_onednn_parameter (GradDevice * device, GradShape shape);
 
-/* `forward` is the forward primitive of a backward one. To be called in the compute thread. */
+/* `forward` is the forward primitive of a backward one. */
 GradOnednn *grad_onednn_new (GradDevice * device, const GradOnednnDesc * desc,
     const GradOnednn * forward, GError ** error);
 void grad_onednn_free (GradOnednn * self);
@@ -63,14 +64,14 @@ typedef struct
 
 extern GradOnednnReorders grad_onednn_reorders;
 
-/* Scratch memory of the calling compute thread, at least that many bytes; what is in it lasts until the next primitive
+/* Scratch memory of the device's jobs, at least that many bytes; what is in it lasts until the next primitive
  * runs. Whoever plans asks for as much as will be needed, so that running allocates nothing. */
 gpointer grad_onednn_scratch (GradDevice * device, gsize size, GError ** error);
 
 gsize grad_onednn_workspace_size (const GradOnednn * self);
 
 /* Computes outputs = … from the storage of the tensors; with `accumulate`, gradients of WEIGHTS
- * and BIAS += …. To be called in the compute thread. */
+ * and BIAS += …. */
 gboolean grad_onednn_run (GradOnednn * self, const GradTensor * const tensors[GRAD_ONEDNN_N_SLOTS],
     gboolean accumulate, GError ** error);
 

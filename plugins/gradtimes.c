@@ -11,9 +11,9 @@
  * signal `get-table` returns the table up to now; gst_tracing_get_active_tracers() finds the
  * tracer.
  *
- * Times are those of the device's compute thread. A device that computes on its own (cuda) is
- * waited for before and after each unit: times are those of the units, but nothing overlaps any
- * more, so that the run takes longer than without the tracer.
+ * Times do not include what a unit waits for its turn on the device. A device that computes on its
+ * own (cuda) is waited for before and after each unit: times are those of the units, but nothing
+ * overlaps any more, so that the run takes longer than without the tracer.
  *
  * FLOPs are counted for convolutions and fully connected layers, as if computed directly: 2 for
  * each weight and place that it is used at. Winograd's algorithm does fewer, so that the rate may

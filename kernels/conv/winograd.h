@@ -43,7 +43,7 @@ typedef struct
 
 gboolean grad_winograd_supports (GradDevice * device, const GradConvDesc * desc,
     GradConvDirection direction);
-/* of what is supported; to be called in the compute thread, as all that follows */
+/* of what is supported; to be called in a job of the device, as all that follows */
 GradWinograd *grad_winograd_new (GradDevice * device, const GradConvDesc * desc,
     GradConvDirection direction, GError ** error);
 void grad_winograd_free (GradWinograd * self);

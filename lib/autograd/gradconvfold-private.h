@@ -14,7 +14,7 @@ typedef struct
 } GradConvFold;
 
 /* Makes weight and bias anew if something in `parts` has changed; what is folded there is not looked
- * at. In the compute thread. */
+ * at. In a job of the device. */
 gboolean grad_conv_fold_update (GradConvFold * self, GradDevice * device,
     const GradNormFold * parts, GError ** error);
 void grad_conv_fold_clear (GradConvFold * self);

@@ -19,7 +19,7 @@ typedef enum
   GRAD_N_JOBS
 } GradJobKind;
 
-/* One job in the device's compute thread.
+/* One job of a unit, in a job of the device.
  *
  * FLOPs are those of convolutions and fully connected layers, as if computed directly: a
  * multiplication and an addition for each weight and each place that it is used at, padding
@@ -35,7 +35,7 @@ typedef struct
   gdouble flops, bytes;
 } GradJob;
 
-/* Called in the compute thread, after the job. */
+/* Called at the end of the job, in its thread. */
 typedef void (*GradJobFunc) (const GradJob * job, gpointer data);
 
 /* There is at most one listener: FALSE when there is another. NULL ends the one with that data,

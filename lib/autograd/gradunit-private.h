@@ -22,17 +22,17 @@ struct _GradUnitClass
       GError ** error);
   /* Creates the parameters with grad_unit_add_parameter(), once; (optional). */
   gboolean (*create_parameters) (GradUnit * unit, const GradShape * inputs, GError ** error);
-  /* Size and functions of what is kept per shape; (optional). Runs in the compute thread. */
+  /* Size and functions of what is kept per shape; (optional). Runs in a job of the device. */
   gpointer (*plan) (GradUnit * unit, const GradShape * inputs, const GradShape * output,
       gboolean training, GError ** error);
   void (*free_plan) (gpointer plan);
   /* Shape of what the products with the weights are summed up to, if that is not the output; (optional). */
   const GradShape *(*get_product_shape) (gpointer plan);
-  /* Runs in the compute thread. output is allocated. With a node (training), what backward needs is
+  /* Runs in a job of the device. output is allocated. With a node (training), what backward needs is
    * kept in it by grad_node_save(); without, running statistics are used. */
   gboolean (*forward) (GradUnit * unit, gpointer plan, GradTensor ** inputs,
       GradTensor * output, GradNode * node, GError ** error);
-  /* Runs in the compute thread. dy is NULL for a root that makes its own gradient (the loss), else the
+  /* Runs in a job of the device. dy is NULL for a root that makes its own gradient (the loss), else the
    * unit may overwrite it. dx[i] is set to a new reference where wanted[i]. */
   gboolean (*backward) (GradUnit * unit, GradNode * node, GradTensor * dy, GradTensor ** dx,
       const gboolean * wanted, gboolean accumulate, GError ** error);

@@ -297,7 +297,7 @@ forward_job (gpointer data, GError ** error)
  * @output: (out caller-allocates): where the output goes
  * @error: location of a #GError
  *
- * Computes on the device's compute thread and waits. With a step, batch statistics are used and a tape node
+ * Computes in a job of the device and waits. With a step, batch statistics are used and a tape node
  * is recorded; without, running statistics.
  *
  * Returns: %FALSE with %GRAD_ERROR_NO_MEMORY or the device's error

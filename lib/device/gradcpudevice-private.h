@@ -36,7 +36,18 @@ grad_cpu_layout_is_bf16 (guint layout)
   return layout == GRAD_LAYOUT_NCHW16C_BF16;
 }
 
-/* Threads of our own loops (kernels/cpu.h), for the compute thread */
+/* What follows is for who has the device's turn. */
+
+/* threads of our own loops (kernels/cpu.h) */
 GradTeam *grad_cpu_device_peek_team (GradDevice * device);
+
+/* Memory that kernels use while they run; from the device's pool */
+typedef struct
+{
+  guint8 *data;
+  gsize capacity;
+} GradCpuScratch;
+
+GradCpuScratch *grad_cpu_device_peek_scratch (GradDevice * device);
 
 G_END_DECLS

@@ -18,6 +18,7 @@ struct _GradCpuDevice
   GradDevice parent;
 
   GradTeam *team;
+  GradCpuScratch scratch;
   GThread *crowd;
   GMutex crowded;               /* held as long as the device lives */
 };
@@ -105,6 +106,12 @@ GradTeam *
 grad_cpu_device_peek_team (GradDevice * device)
 {
   return GRAD_CPU_DEVICE (device)->team;
+}
+
+GradCpuScratch *
+grad_cpu_device_peek_scratch (GradDevice * device)
+{
+  return &GRAD_CPU_DEVICE (device)->scratch;
 }
 
 static void
@@ -249,6 +256,17 @@ grad_cpu_device_layout_name (GradDType dtype, guint layout)
 }
 
 static void
+grad_cpu_device_dispose (GObject * object)
+{
+  GradCpuScratch *scratch = &GRAD_CPU_DEVICE (object)->scratch;
+
+  if (scratch->data != NULL)
+    grad_device_pool_put (GRAD_DEVICE (object), g_steal_pointer (&scratch->data),
+        scratch->capacity);
+  G_OBJECT_CLASS (grad_cpu_device_parent_class)->dispose (object);
+}
+
+static void
 grad_cpu_device_finalize (GObject * object)
 {
   GradCpuDevice *self = GRAD_CPU_DEVICE (object);
@@ -266,6 +284,7 @@ grad_cpu_device_class_init (GradCpuDeviceClass * klass)
 {
   GradDeviceClass *device_class = GRAD_DEVICE_CLASS (klass);
 
+  G_OBJECT_CLASS (klass)->dispose = grad_cpu_device_dispose;
   G_OBJECT_CLASS (klass)->finalize = grad_cpu_device_finalize;
   device_class->kernels = &cpu_kernels;
   device_class->open = grad_cpu_device_open;
@@ -279,6 +298,7 @@ grad_cpu_device_class_init (GradCpuDeviceClass * klass)
   device_class->download = grad_cpu_device_download;
   device_class->layout_name = grad_cpu_device_layout_name;
   device_class->enter_thread = grad_cpu_device_enter_thread;
+  device_class->any_thread = TRUE;
 }
 
 static void

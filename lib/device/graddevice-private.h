@@ -44,6 +44,8 @@ struct _GradDeviceClass
   gboolean (*finish) (GradDevice * device, GError ** error);
   /* called first in the compute thread; (optional) */
   void (*enter_thread) (GradDevice * device);
+  /* urgent jobs run in the thread that asks for them, instead of being handed to the compute thread and back */
+  gboolean any_thread;
   /* what elements of others need to share this device, as a GstContext of that type; (optional): %NULL, as when there is
    * nothing of that type to share */
   GstContext *(*share_context) (GradDevice * device, const gchar * type);
@@ -68,13 +70,15 @@ GRAD_API void grad_device_pool_put (GradDevice * device, gpointer data, gsize ca
 
 typedef gboolean (*GradDeviceFunc) (gpointer data, GError ** error);
 
-/* Runs func in the device's one compute thread and waits for it; inline when called from there.
- * Urgent jobs (inference) go before the others. All planning and computing happens here, since
- * OpenMP teams belong to a thread. */
+/* All planning and computing happens in jobs, which take turns: urgent ones (inference) go before the
+ * others. Runs one and waits for it: in the device's one compute thread, or in the calling one if it
+ * is urgent and the device allows that, or if the caller is a job already. */
 gboolean grad_device_call (GradDevice * device, gboolean urgent, GradDeviceFunc func,
     gpointer data, GError ** error);
-
-/* The device whose compute thread this is, or NULL */
+/* From within a job: runs a part of it in the compute thread. OpenMP teams belong to a thread. */
+gboolean grad_device_call_compute_thread (GradDevice * device, GradDeviceFunc func, gpointer data,
+    GError ** error);
+/* The device whose turn the calling thread has, or NULL */
 GradDevice *grad_device_peek_current (void);
 
 /* Backends: the type of a device of that name, and what to try when none was asked for. */

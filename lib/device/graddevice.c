@@ -1,4 +1,4 @@
-/* GradStreamer: the device that tensors live on: opening, compute thread
+/* GradStreamer: the device that tensors live on: opening, turns, compute thread
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 #include "graddevicepool-private.h"
@@ -14,7 +14,9 @@ typedef struct
   GradDeviceFunc func;
   gpointer data;
   GError **error;
-  gboolean result, done;
+  gboolean here;                /* it runs in the thread that asked for it, else in the compute thread */
+  gboolean part;                /* of another one, which has the turn */
+  gboolean result, turn, done;
 } Job;
 
 typedef struct
@@ -26,8 +28,10 @@ typedef struct
 
   GThread *thread;
   GMutex lock;                  /* guards the rest */
-  GCond work, done;
-  GQueue jobs[2];               /* normal, urgent */
+  GCond work, progress;
+  GQueue jobs[2];               /* normal, urgent; that wait for their turn */
+  gboolean busy;                /* some job has the turn */
+  Job *job;                     /* for the compute thread */
   gboolean quit;
 } GradDevicePrivate;
 
@@ -42,6 +46,44 @@ grad_device_peek_current (void)
   return current;
 }
 
+static void
+run (GradDevice * device, Job * job)
+{
+  GradDevice *outer = current;
+
+  current = device;
+  job->result = job->func (job->data, job->error);
+  current = outer;
+}
+
+/* with the lock held */
+static void
+give_turn (GradDevicePrivate * priv, Job * job)
+{
+  priv->busy = TRUE;
+  job->turn = TRUE;
+  if (!job->here) {
+    priv->job = job;
+    g_cond_signal (&priv->work);
+  }
+}
+
+/* with the lock held */
+static void
+end_turn (GradDevicePrivate * priv)
+{
+  Job *next = g_queue_pop_head (&priv->jobs[1]);
+
+  if (next == NULL)
+    next = g_queue_pop_head (&priv->jobs[0]);
+  priv->busy = FALSE;
+  if (next == NULL)
+    return;
+  give_turn (priv, next);
+  if (next->here)
+    g_cond_broadcast (&priv->progress);
+}
+
 static gpointer
 compute_thread (gpointer data)
 {
@@ -49,15 +91,12 @@ compute_thread (gpointer data)
   GradDevicePrivate *priv = PRIV (device);
   GradDeviceClass *klass = GRAD_DEVICE_GET_CLASS (device);
 
-  current = device;
   if (klass->enter_thread)
     klass->enter_thread (device);
   g_mutex_lock (&priv->lock);
   while (TRUE) {
-    Job *job = g_queue_pop_head (&priv->jobs[1]);
+    Job *job = g_steal_pointer (&priv->job);
 
-    if (job == NULL)
-      job = g_queue_pop_head (&priv->jobs[0]);
     if (job == NULL) {
       if (priv->quit)
         break;
@@ -65,10 +104,12 @@ compute_thread (gpointer data)
       continue;
     }
     g_mutex_unlock (&priv->lock);
-    job->result = job->func (job->data, job->error);
+    run (device, job);
     g_mutex_lock (&priv->lock);
     job->done = TRUE;
-    g_cond_broadcast (&priv->done);
+    g_cond_broadcast (&priv->progress);
+    if (!job->part)
+      end_turn (priv);
   }
   g_mutex_unlock (&priv->lock);
   return NULL;
@@ -79,19 +120,48 @@ grad_device_call (GradDevice * device, gboolean urgent, GradDeviceFunc func, gpo
     GError ** error)
 {
   GradDevicePrivate *priv = PRIV (device);
-  Job job = {.func = func,.data = data,.error = error };
+  Job job = {.func = func,.data = data,.error = error,
+    .here = urgent && GRAD_DEVICE_GET_CLASS (device)->any_thread
+  };
 
-  if (g_thread_self () == priv->thread)
+  if (current == device)
     return func (data, error);
 
   g_object_ref (device);        /* the job must not be what drops the last reference */
   g_mutex_lock (&priv->lock);
-  g_queue_push_tail (&priv->jobs[urgent ? 1 : 0], &job);
-  g_cond_signal (&priv->work);
-  while (!job.done)
-    g_cond_wait (&priv->done, &priv->lock);
+  if (priv->busy)
+    g_queue_push_tail (&priv->jobs[urgent ? 1 : 0], &job);
+  else
+    give_turn (priv, &job);
+  while (!(job.here ? job.turn : job.done))
+    g_cond_wait (&priv->progress, &priv->lock);
+  if (job.here) {
+    g_mutex_unlock (&priv->lock);
+    run (device, &job);
+    g_mutex_lock (&priv->lock);
+    end_turn (priv);
+  }
   g_mutex_unlock (&priv->lock);
   g_object_unref (device);
+  return job.result;
+}
+
+gboolean
+grad_device_call_compute_thread (GradDevice * device, GradDeviceFunc func, gpointer data,
+    GError ** error)
+{
+  GradDevicePrivate *priv = PRIV (device);
+  Job job = {.func = func,.data = data,.error = error,.part = TRUE };
+
+  g_assert (current == device);
+  if (g_thread_self () == priv->thread)
+    return func (data, error);
+
+  g_mutex_lock (&priv->lock);
+  give_turn (priv, &job);
+  while (!job.done)
+    g_cond_wait (&priv->progress, &priv->lock);
+  g_mutex_unlock (&priv->lock);
   return job.result;
 }
 
@@ -286,7 +356,7 @@ grad_device_finalize (GObject * object)
   grad_device_pool_free (priv->pool);
   g_mutex_clear (&priv->lock);
   g_cond_clear (&priv->work);
-  g_cond_clear (&priv->done);
+  g_cond_clear (&priv->progress);
   g_free (priv->name);
   G_OBJECT_CLASS (grad_device_parent_class)->finalize (object);
 }
@@ -309,7 +379,7 @@ grad_device_init (GradDevice * self)
   priv->pool = grad_device_pool_new ();
   g_mutex_init (&priv->lock);
   g_cond_init (&priv->work);
-  g_cond_init (&priv->done);
+  g_cond_init (&priv->progress);
   g_queue_init (&priv->jobs[0]);
   g_queue_init (&priv->jobs[1]);
 }

@@ -1,4 +1,4 @@
-/* Tests of the cpu device: what it refuses, and how tensors lie in its memory
+/* Tests of the cpu device: what it refuses, how tensors lie in its memory, and whose turn it is
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "kernels/cpu.h"
 #include "tests/testutil.h"
@@ -130,6 +130,135 @@ test_rounding (void)
   }
 }
 
+/* ---- turns */
+
+typedef struct
+{
+  GradDevice *device;
+  GThread *thread, *part, *nested;      /* that it ran in */
+} Whereabouts;
+
+static gboolean
+note_thread (gpointer thread, GError ** error)
+{
+  *(GThread **) thread = g_thread_self ();
+  return TRUE;
+}
+
+static gboolean
+whereabouts_job (gpointer data, GError ** error)
+{
+  Whereabouts *w = data;
+
+  w->thread = g_thread_self ();
+  g_assert_true (grad_device_peek_current () == w->device);
+  return grad_device_call_compute_thread (w->device, note_thread, &w->part, error)
+      && grad_device_call (w->device, FALSE, note_thread, &w->nested, error);
+}
+
+/* Inference computes where it is asked for, but for oneDNN; jobs of a job are not handed over. */
+static void
+test_threads (void)
+{
+  g_autoptr (GradDevice) device = open_cpu (GRAD_PRECISION_AUTO, NULL);
+  Whereabouts normal = {.device = device }, urgent = {.device = device };
+
+  g_assert_true (grad_device_call (device, FALSE, whereabouts_job, &normal, NULL));
+  g_assert_true (grad_device_call (device, TRUE, whereabouts_job, &urgent, NULL));
+  g_assert_true (urgent.thread == g_thread_self () && urgent.nested == g_thread_self ());
+  g_assert_true (normal.thread != g_thread_self () && normal.nested == normal.thread);
+  g_assert_true (normal.part == normal.thread && urgent.part == normal.thread);
+  g_assert_null (grad_device_peek_current ());
+}
+
+#define N_CALLERS 6
+
+typedef struct
+{
+  GradDevice *device;
+  gint inside, n_called;        /* atomic: jobs that run, callers that are about to call */
+  guint pause;                  /* us, until they wait for their turn, surely when it is long */
+  GThread *threads[N_CALLERS];
+  GString *order;               /* of jobs: - or u */
+} Turns;
+
+static gboolean
+take_turn (Turns * t, gchar kind)
+{
+  g_assert_cmpint (g_atomic_int_add (&t->inside, 1), ==, 0);
+  g_string_append_c (t->order, kind);
+  g_usleep (100);
+  g_atomic_int_add (&t->inside, -1);
+  return TRUE;
+}
+
+static gboolean
+normal_job (gpointer turns, GError ** error)
+{
+  return take_turn (turns, '-');
+}
+
+static gboolean
+urgent_part (gpointer turns, GError ** error)
+{
+  return take_turn (turns, 'u');
+}
+
+static gboolean
+urgent_job (gpointer turns, GError ** error)
+{
+  return grad_device_call_compute_thread (((Turns *) turns)->device, urgent_part, turns, error);
+}
+
+static gpointer
+call_normal (gpointer turns)
+{
+  g_atomic_int_inc (&((Turns *) turns)->n_called);
+  g_assert_true (grad_device_call (((Turns *) turns)->device, FALSE, normal_job, turns, NULL));
+  return NULL;
+}
+
+static gpointer
+call_urgent (gpointer turns)
+{
+  g_atomic_int_inc (&((Turns *) turns)->n_called);
+  g_assert_true (grad_device_call (((Turns *) turns)->device, TRUE, urgent_job, turns, NULL));
+  return NULL;
+}
+
+/* Has the turn until the others wait for it. */
+static gboolean
+long_job (gpointer turns, GError ** error)
+{
+  Turns *t = turns;
+
+  for (gint i = 0; i < N_CALLERS; i++)
+    t->threads[i] = g_thread_new ("caller", i < N_CALLERS / 2 ? call_normal : call_urgent, t);
+  while (g_atomic_int_get (&t->n_called) < N_CALLERS)
+    g_usleep (10);
+  g_usleep (t->pause);
+  g_assert_cmpuint (t->order->len, ==, 0);
+  return TRUE;
+}
+
+/* One at a time, and inference goes first. */
+static void
+test_turns (void)
+{
+  g_autoptr (GString) order = g_string_new (NULL);
+
+  for (guint pause = 1000; pause <= 1024000 && !g_str_equal (order->str, "uuu---"); pause *= 4) {
+    g_autoptr (GradDevice) device = open_cpu (GRAD_PRECISION_AUTO, NULL);
+    Turns turns = {.device = device,.pause = pause,.order = order };
+
+    g_string_truncate (order, 0);
+    g_assert_true (grad_device_call (device, FALSE, long_job, &turns, NULL));
+    for (gint i = 0; i < N_CALLERS; i++)
+      g_thread_join (turns.threads[i]);
+  }
+  g_assert_cmpstr (order->str, ==, "uuu---");
+}
+
 int
 main (int argc, char **argv)
 {
@@ -140,5 +269,7 @@ main (int argc, char **argv)
   g_test_add_data_func ("/cpu-device/layout/bf16", "cpu/bf16", test_layout);
   g_test_add_func ("/cpu-device/storage", test_storage);
   g_test_add_func ("/cpu-device/rounding", test_rounding);
+  g_test_add_func ("/cpu-device/threads", test_threads);
+  g_test_add_func ("/cpu-device/turns", test_turns);
   return g_test_run ();
 }
