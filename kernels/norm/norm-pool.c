@@ -1,17 +1,24 @@
 /* GradStreamer kernels: batch normalisation, ReLU and max pooling of one plane in one, cpu
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * x, dx: (IH, IW, B); y, dy, places: (OH, OW, B). All outputs =; deterministic.
+ * x, dx: (IH, IW, B); y, dy, places: (OH, OW, B). All outputs =, sums +=; deterministic.
  *
- * As many rows as a window has are kept in scratch memory, the first-level cache: normalised ones
- * in forward, and of dz in backward, which adds up what windows have in their order. Sums over a
- * plane are made in float over a row, beyond that in double. */
+ * Forward goes by rows: it normalises one, and finds the winners of that row's part of the windows;
+ * as many of these as a window has rows are kept in scratch memory, the first-level cache. Backward
+ * goes by pixels: each adds up what it won in the windows which have it. Sums over a plane are made
+ * in float over a row, beyond that in double. */
 #include "norm-pool.h"
 #include "kernels/cpu.h"
 
-#include <string.h>
-
 #define CUT 255u
+
+/* a row of windows which have the pixels of some row */
+typedef struct
+{
+  const guint8 *places;
+  gconstpointer dy;
+  gint place;                   /* in them, of the first pixel */
+} WindowRow;
 
 #define LANES 1
 #include "norm-pool-loops.h"
@@ -30,10 +37,16 @@
     func##_1 (__VA_ARGS__); \
 } G_STMT_END
 
+static gsize
+winners_size (const GradPoolDesc * p, gsize block)
+{
+  return p->ow * block * (sizeof (gfloat) + sizeof (guint32));
+}
+
 gsize
 grad_norm_pool_scratch (const GradPoolDesc * p)
 {
-  return (gsize) p->kernel * p->iw * sizeof (Vector_16);
+  return p->kernel * winners_size (p, 16);
 }
 
 /* One row of windows: which of its rows are within the picture */
@@ -55,8 +68,8 @@ void
 grad_norm_plane_pool (gconstpointer x, const GradPoolDesc * p, gboolean bf16, gsize block,
     const GradNormAffine * a, gpointer scratch, gpointer y, guint8 * places)
 {
-  gsize width = (gsize) p->iw * block;
-  gint done = 0;                /* rows before it have been normalised, or are not wanted */
+  gsize width = (gsize) p->iw * block, size = winners_size (p, block);
+  gint done = 0;                /* rows before it have winners, or are not wanted */
 
   for (gint oy = 0; oy < p->oh; oy++) {
     Band band = band_of (p, oy);
@@ -65,14 +78,14 @@ grad_norm_plane_pool (gconstpointer x, const GradPoolDesc * p, gboolean bf16, gs
 
     for (gint i = band.from; i < band.to; i++) {
       gint iy = band.top + i;
-      gpointer row = grad_at (scratch, iy % p->kernel * width, bf16);
+      gpointer row = (guint8 *) scratch + iy % p->kernel * size;
 
       if (iy >= done)
-        grad_norm_plane_forward (grad_at (x, iy * width, bf16), NULL, row, width, bf16, a, TRUE);
+        CALL (row_winners, block, grad_at (x, iy * width, bf16), p, a, row, bf16);
       rows[i] = row;
     }
     done = band.top + band.to;
-    CALL (pool_row, block, rows, band.from, band.to, p, grad_at (y, at, bf16), places + at, bf16);
+    CALL (windows, block, rows, band.from, band.to, p, grad_at (y, at, bf16), places + at, bf16);
   }
 }
 
@@ -83,8 +96,6 @@ grad_norm_plane_pool_sums (gconstpointer x, const guint8 * places, gconstpointer
 {
   gsize width = (gsize) p->iw * block;
 
-  memset (sum_dz, 0, block * sizeof *sum_dz);
-  memset (sum_dz_x, 0, block * sizeof *sum_dz_x);
   for (gint oy = 0; oy < p->oh; oy++) {
     Band band = band_of (p, oy);
     gsize at = (gsize) oy * p->ow * block;
@@ -99,27 +110,23 @@ grad_norm_plane_pool_sums (gconstpointer x, const guint8 * places, gconstpointer
 
 void
 grad_norm_plane_pool_backward (gconstpointer x, const guint8 * places, gconstpointer dy,
-    gpointer dx, const GradPoolDesc * p, gboolean bf16, gsize block, const GradNormGradient * g,
-    gpointer scratch)
+    gpointer dx, const GradPoolDesc * p, gboolean bf16, gsize block, const GradNormGradient * g)
 {
   gsize width = (gsize) p->iw * block;
-  gfloat *dz = scratch;         /* row iy lies at iy % kernel; zero where nothing has been added yet */
-  gint done = 0;                /* rows of dx */
 
-  memset (dz, 0, p->kernel * width * sizeof *dz);
-  for (gint oy = 0; oy <= p->oh; oy++) {
-    Band band = band_of (p, oy);
-    gsize at = (gsize) oy * p->ow * block;
-    gpointer rows[GRAD_NORM_POOL_MAX_KERNEL];
+  for (gint iy = 0; iy < p->ih; iy++) {
+    WindowRow rows[GRAD_NORM_POOL_MAX_KERNEL];
+    gint n_rows = 0, last = MIN ((iy + p->padding) / p->stride, p->oh - 1);
 
-    for (; done < (oy < p->oh ? band.top : p->ih); done++)      /* no window to come has these */
-      CALL (gradient_row, block, grad_at (x, done * width, bf16), dz + done % p->kernel * width,
-          grad_at (dx, done * width, bf16), p->iw, g, bf16);
-    if (oy == p->oh)
-      break;
-    for (gint i = band.from; i < band.to; i++)
-      rows[i] = dz + (band.top + i) % p->kernel * width;
-    CALL (scatter_row, block, rows, band.from, band.to, p, places + at, grad_at (dy, at, bf16),
-        bf16);
+    for (gint oy = last; oy >= 0; oy--) {
+      gint i = iy + p->padding - oy * p->stride;        /* which row of the window */
+      gsize at = (gsize) oy * p->ow * block;
+
+      if (i >= p->kernel)
+        break;
+      rows[n_rows++] = (WindowRow) { places + at, grad_at (dy, at, bf16), i * p->kernel };
+    }
+    CALL (gradient_row, block, grad_at (x, iy * width, bf16), rows, n_rows,
+        grad_at (dx, iy * width, bf16), p, g, bf16);
   }
 }

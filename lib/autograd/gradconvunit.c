@@ -271,7 +271,8 @@ backward_to_z (GradConvUnit * self, GradDevice * device, GradNode * node, GradTe
   GradTensor *z = node->saved[SAVED_Z], *mean = node->saved[SAVED_MEAN];
   GradTensor *var = node->saved[SAVED_VAR];
 
-  if (self->relu && (dresidual || !self->norm_name)) {  /* somewhere to put dy where y > 0 */
+  /* somewhere to put dy where y > 0; in place also if only the norm reads it, twice */
+  if (self->relu && !plan->fused && (own || dresidual || !self->norm_name)) {
     masked = own ? grad_tensor_ref (dy)
         : grad_tensor_new (device, GRAD_DTYPE_FLOAT32, grad_tensor_get_shape (dy), error);
     if (masked == NULL)

@@ -251,7 +251,7 @@ test_in_place (gconstpointer name)
 static void
 test_threads (gconstpointer name)
 {
-  static const Case cases[] = { {5, 80, 11, 6, 3, 2, 1}, {5, 7, 11, 6, 3, 2, 1} };
+  static const Case cases[] = { {100, 80, 11, 6, 3, 2, 1}, {100, 7, 11, 6, 3, 2, 1} };
   g_autoptr (GradDevice) one = test_device_with_threads (name, 1);
 
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {

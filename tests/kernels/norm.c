@@ -180,6 +180,7 @@ static const struct
   {5, 40, 6, 6, -1, 1},
   {2, 144, 3, 3, -3, 1},
   {1, 264, 3, 5, -1, 1},
+  {9, 512, 3, 3, -1, 1},        /* samples in two parts */
   {1, 1, 37, 41, -1, 1},
   {1, 2, 300, 40, -1, 1},       /* a plane of several spans */
   {2, 16, 30, 41, -1, 1},
@@ -428,7 +429,7 @@ test_threads (gconstpointer name)
   g_autoptr (GradDevice) two = test_device_with_threads (name, 2);
 
   for (guint i = 0; i < 2; i++) {
-    GradNormDesc desc = {.n = 5,.c = i ? 80 : 7,.h = 11,.w = 6,.add = TRUE,.relu = TRUE,
+    GradNormDesc desc = {.n = 100,.c = i ? 80 : 7,.h = 11,.w = 6,.add = TRUE,.relu = TRUE,
       .eps = 1e-5f
     };
     g_autoptr (Norm) a = norm_new (one, &desc, -1, 1), b = norm_new (two, &desc, -1, 1);
