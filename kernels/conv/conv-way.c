@@ -240,11 +240,12 @@ way_supported (GradDevice * device, const GradConvDesc * d, GradConvDirection di
   }
 }
 
-/* without timing: Winograd transforms the weights for each batch, which pays with many pixels */
+/* without timing: Winograd transforms the weights for each batch, which pays with many pixels; with stride 2, where backward
+ * ones are far from what multiplications take, with fewer */
 static GradConvWayKind
 rule (GradDevice * device, const GradConvDesc * d, GradConvDirection direction)
 {
-  gboolean many = (gint64) d->n * d->oh * d->ow >= (d->training ? 2048 : 512);
+  gboolean many = (gint64) d->n * d->oh * d->ow >= (d->training ? 2048 : 512) / d->stride;
 
   return many && way_supported (device, d, direction, GRAD_CONV_WINOGRAD) ? GRAD_CONV_WINOGRAD
       : GRAD_CONV_DIRECT;

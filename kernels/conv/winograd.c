@@ -1,4 +1,4 @@
-/* GradStreamer kernels: Winograd's convolution on the cpu device: 3x3, stride 1
+/* GradStreamer kernels: Winograd's convolution on the cpu device: 3x3, stride 1 or 2
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Forward and backward data do not depend on the number of threads. The gradient of the weights does: each thread
@@ -8,7 +8,11 @@
 #include "kernels/onednn.h"
 #include "lib/device/gradcpudevice-private.h"
 
-#define CHUNK 56                /* four register tiles; transformed, up to 128 channels fit in a second-level cache */
+/* Tiles of a chunk: a few times the rows of a register tile; transformed, they stay in the second-level cache beside a panel
+ * of weights and of products. For the gradient, which is read and written with each chunk, more of them. */
+#define CHUNK_SIZE (512 << 10)  /* bytes */
+#define MAX_CHUNK 56
+#define GRADIENT_CHUNK 42
 #define U_PADDING 80            /* floats */
 #define MAX_PARTS_SIZE (24 << 20)       /* bytes of partial sums that are worth reading again */
 
@@ -33,27 +37,36 @@ find_loops (void)
 #endif
 }
 
-/* floats of u */
-static gsize
-u_size (const GradWinograd * self)
-{
-  return (self->m + 2) * (self->m + 2) * self->u_step;
-}
-
 /* floats that a worker needs for a chunk */
 static gsize
 buffer_size (const GradWinograd * self)
 {
-  return (gsize) (self->m + 2) * (self->m + 2) * (self->ic + self->oc) * self->chunk;
+  return (gsize) self->size * self->size * (self->ic + 2 * grad_cpu_block ()) * self->chunk;
 }
 
 static void
 set_tile (GradWinograd * self, gint m)
 {
+  gint outputs = grad_winograd_outputs (self->scheme, m);
+
   self->m = m;
-  self->tiles_y = ceil_div (self->oh, m);
-  self->tiles_x = ceil_div (self->ow, m);
+  self->size = grad_winograd_size (self->scheme, m);
+  self->tiles_y = ceil_div (self->oh + self->shift, outputs);
+  self->tiles_x = ceil_div (self->ow + self->shift, outputs);
   self->n_tiles = self->n * self->tiles_y * self->tiles_x;
+}
+
+/* what wastes less at the edges */
+static void
+choose_tile (GradWinograd * self)
+{
+  gint products;
+
+  set_tile (self, 3);
+  products = self->size * self->size * self->tiles_y * self->tiles_x;
+  set_tile (self, 4);
+  if (self->size * self->size * self->tiles_y * self->tiles_x >= products)
+    set_tile (self, 3);
 }
 
 /* Each thread gets a part of the tiles, or, when so many partial sums would be too much, a group of outputs of one. */
@@ -61,26 +74,38 @@ static void
 set_jobs (GradWinograd * self, gint threads)
 {
   gint panels = ceil_div (self->oc / (gint) grad_cpu_block (), 2);
-  gint max_parts = MAX_PARTS_SIZE / (u_size (self) * sizeof (gfloat));
+  gint max_parts = MAX_PARTS_SIZE / (self->u_size * sizeof (gfloat));
 
   self->n_parts = CLAMP (MIN (max_parts, self->n_tiles), 1, threads);
   while (threads % self->n_parts != 0)
     self->n_parts--;
   self->n_groups = MIN (threads / self->n_parts, panels);
-  self->chunk = self->ic + self->oc <= 128 ? CHUNK : 2 * CHUNK;
-  self->chunk = MIN (self->chunk, ceil_div (self->n_tiles, self->n_parts));
+  self->chunk = MIN (GRADIENT_CHUNK, ceil_div (self->n_tiles, self->n_parts));
+}
+
+/* As many chunks for each thread: a job is one */
+static void
+set_chunk (GradWinograd * self, gint threads)
+{
+  gint rows = grad_cpu_block () == 16 ? 14 : 12;        /* one register tile, or two */
+  gint fit = CHUNK_SIZE / (self->size * self->size * self->ic * sizeof (gfloat));
+  gint chunk = CLAMP (fit / rows * rows, rows, MAX_CHUNK);
+
+  self->chunk = ceil_div (self->n_tiles,
+      ceil_div (ceil_div (self->n_tiles, chunk), threads) * threads);
 }
 
 /* Of outputs up to 2x2, where a direct convolution multiplies few pixels but padding, nothing would be saved; and gradients that are
- * zero because nothing ever meets a tap would become 1e-8, which Adam makes steps of. */
+ * zero because nothing ever meets a tap would become 1e-8, which Adam makes steps of: so there must be two pixels each way. */
 gboolean
 grad_winograd_supports (GradDevice * device, const GradConvDesc * d, GradConvDirection direction)
 {
   gint block = grad_cpu_block ();
   gboolean bf16 = grad_device_get_precision (device) == GRAD_PRECISION_BF16;
 
-  return find_loops () != NULL && d->kernel == 3 && d->stride == 1 && d->padding <= 2
-      && d->oh * d->ow > 4 && d->ih * d->iw > 4 && d->ic % block == 0 && d->oc % block == 0
+  return find_loops () != NULL && d->kernel == 3 && d->stride <= 2 && d->padding <= 2
+      && d->oh * d->ow > 4 && d->ih * d->iw > 4 && MIN (d->oh, d->ow) > 1 && MIN (d->ih, d->iw) > 1
+      && d->ic % block == 0 && d->oc % block == 0
       && !(direction == GRAD_CONV_BACKWARD_WEIGHTS && d->bias) && !(bf16 && block != 16);
 }
 
@@ -88,7 +113,7 @@ grad_winograd_supports (GradDevice * device, const GradConvDesc * d, GradConvDir
 static gfloat *
 scratch (const GradWinograd * self, GError ** error)
 {
-  gsize n_u = self->u ? 0 : MAX (1, self->n_parts) * u_size (self);
+  gsize n_u = self->u ? 0 : MAX (1, self->n_parts) * self->u_size;
 
   return grad_onednn_scratch (self->device,
       (n_u + grad_parallel_n_workers () * buffer_size (self)) * sizeof (gfloat), error);
@@ -99,26 +124,33 @@ grad_winograd_new (GradDevice * device, const GradConvDesc * d, GradConvDirectio
     GError ** error)
 {
   gboolean data = direction == GRAD_CONV_BACKWARD_DATA;
-  gint threads = grad_parallel_n_workers ();
+  gint threads = grad_parallel_n_workers (), block = grad_cpu_block ();
   GradWinograd *self = g_new (GradWinograd, 1);
 
   *self = (GradWinograd) {
     .device = device,.loops = find_loops (),.direction = direction,.n = d->n,
     .ic = data ? d->oc : d->ic,.ih = data ? d->oh : d->ih,.iw = data ? d->ow : d->iw,
     .oc = data ? d->ic : d->oc,.oh = data ? d->ih : d->oh,.ow = data ? d->iw : d->ow,
+    .scheme = d->stride == 1 ? GRAD_WINOGRAD_PLAIN
+        : data ? GRAD_WINOGRAD_TRANSPOSED : GRAD_WINOGRAD_STRIDED,
     .padding = data ? 2 - d->padding : d->padding,.relu = d->relu,
     .bf16 = grad_device_get_precision (device) == GRAD_PRECISION_BF16
   };
-  set_tile (self, 3);
-  if (36 * ceil_div (self->oh, 4) * ceil_div (self->ow, 4) < 25 * self->tiles_y * self->tiles_x)
-    set_tile (self, 4);
+  if (self->scheme == GRAD_WINOGRAD_TRANSPOSED) {
+    self->padding = d->padding == 0;
+    self->shift = d->padding != 1;
+  }
+  choose_tile (self);
   /* not a power of two: so many lines would share a set of the cache */
-  self->u_step = (gsize) self->ic * self->oc + U_PADDING;
-  self->chunk = MIN (CHUNK, ceil_div (self->n_tiles, threads));
+  self->u_step = self->ic * 2 * block + U_PADDING;
+  self->panel_step = (self->m + 2) * (self->m + 2) * self->u_step;
+  self->u_size = ceil_div (self->oc, 2 * block) * self->panel_step;
   if (direction == GRAD_CONV_BACKWARD_WEIGHTS)
     set_jobs (self, threads);
-  else if (!d->training)
-    self->u = grad_device_pool_get (device, u_size (self) * sizeof (gfloat), &self->u_capacity,
+  else
+    set_chunk (self, threads);
+  if (!d->training)
+    self->u = grad_device_pool_get (device, self->u_size * sizeof (gfloat), &self->u_capacity,
         error);
   if ((!d->training && self->u == NULL) || scratch (self, error) == NULL)
     g_clear_pointer (&self, grad_winograd_free);
@@ -180,7 +212,7 @@ grad_winograd_convolve (GradWinograd * self, const GradTensor * x, const GradTen
   call.u = self->u;
   if (call.u == NULL) {
     call.u = call.buffers;
-    call.buffers += u_size (self);
+    call.buffers += self->u_size;
   }
   if (!ready) {
     grad_parallel_work (self->oc / grad_cpu_block (), weights_job, &call);
@@ -200,10 +232,11 @@ part_job (gsize i, guint worker, gpointer data)
   gint panels = ceil_div (self->oc / (gint) grad_cpu_block (), 2);
   gint first = (gint64) self->n_tiles * part / self->n_parts;
   gint end = (gint64) self->n_tiles * (part + 1) / self->n_parts;
-  gint first_o = panels * group / self->n_groups * 2, end_o = panels * (group + 1) / self->n_groups * 2;
+  gint first_o = panels * group / self->n_groups * 2;
+  gint end_o = panels * (group + 1) / self->n_groups * 2;
 
   self->loops->gradient (self, c->x, c->dy, first, end - first, first_o,
-      MIN (end_o, self->oc / (gint) grad_cpu_block ()) - first_o, c->u + part * u_size (self),
+      MIN (end_o, self->oc / (gint) grad_cpu_block ()), c->u + part * self->u_size,
       c->buffers + worker * buffer_size (self));
 }
 
@@ -226,7 +259,7 @@ grad_winograd_gradient (GradWinograd * self, const GradTensor * x, const GradTen
 
   if (call.u == NULL)
     return FALSE;
-  call.buffers = call.u + self->n_parts * u_size (self);
+  call.buffers = call.u + self->n_parts * self->u_size;
   grad_parallel_work (self->n_parts * self->n_groups, part_job, &call);
   grad_parallel_work (self->oc / grad_cpu_block (), sum_job, &call);
   return TRUE;

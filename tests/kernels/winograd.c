@@ -5,23 +5,36 @@
 
 typedef struct
 {
-  gint n, ic, h, w, oc, padding;
+  gint n, ic, h, w, oc, padding, stride;
   gboolean accumulate, bias, add, relu;
 } Case;
 
 static const Case cases[] = {
-  /* n ic h w oc padding  accumulate bias add relu */
-  {1, 16, 3, 3, 16, 1},         /* one tile of 3x3 */
-  {1, 16, 4, 4, 16, 1},         /* one of 4x4 */
-  {1, 16, 1, 5, 16, 1},
-  {1, 16, 4, 6, 16, 0, TRUE},
-  {2, 16, 5, 7, 32, 2},
-  {3, 48, 13, 9, 16, 1, TRUE},  /* tiles beyond the picture; an odd number of blocks */
-  {2, 16, 10, 11, 80, 1, FALSE, TRUE, TRUE, TRUE},
-  {5, 160, 6, 6, 32, 1, TRUE, TRUE},    /* more inputs than are multiplied at a time */
-  {40, 32, 12, 12, 48, 1, TRUE, FALSE, TRUE},   /* several chunks, the last one shorter */
-  {33, 144, 3, 3, 176, 1, FALSE, TRUE, FALSE, TRUE},
-  {7, 64, 24, 24, 64, 1},
+  /* n ic h w oc padding stride  accumulate bias add relu */
+  {1, 16, 3, 3, 16, 1, 1},      /* one tile of 3x3 */
+  {1, 16, 4, 4, 16, 1, 1},      /* one of 4x4 */
+  {1, 16, 2, 5, 16, 1, 1},
+  {1, 16, 4, 6, 16, 0, 1, TRUE},
+  {2, 16, 5, 7, 32, 2, 1},
+  {3, 48, 13, 9, 16, 1, 1, TRUE},       /* tiles beyond the picture; an odd number of blocks */
+  {2, 16, 10, 11, 80, 1, 1, FALSE, TRUE, TRUE, TRUE},
+  {5, 160, 6, 6, 32, 1, 1, TRUE, TRUE}, /* more inputs than are multiplied at a time */
+  {40, 32, 12, 12, 48, 1, 1, TRUE, FALSE, TRUE},        /* several chunks, the last one shorter */
+  {33, 144, 3, 3, 176, 1, 1, FALSE, TRUE, FALSE, TRUE},
+  {7, 64, 24, 24, 64, 1, 1},
+  {1, 16, 6, 6, 16, 1, 2},      /* one tile of 3x3 */
+  {1, 16, 8, 8, 16, 1, 2, TRUE},        /* one of 4x4 */
+  {1, 16, 7, 7, 16, 0, 2, TRUE},
+  {1, 16, 8, 6, 16, 0, 2},      /* the last row and column meet no tap */
+  {2, 16, 3, 3, 16, 2, 2},
+  {2, 32, 5, 12, 16, 2, 2, TRUE, TRUE, TRUE, TRUE},
+  {3, 48, 13, 17, 16, 1, 2, TRUE},
+  {2, 16, 19, 10, 80, 1, 2, FALSE, TRUE, TRUE, TRUE},
+  {3, 16, 20, 21, 48, 0, 2, FALSE, FALSE, FALSE, TRUE},
+  {2, 16, 22, 9, 32, 2, 2},
+  {5, 160, 11, 12, 32, 1, 2, TRUE, TRUE},
+  {11, 32, 24, 24, 48, 1, 2, TRUE, FALSE, TRUE},
+  {33, 144, 6, 6, 176, 1, 2, FALSE, TRUE, FALSE, TRUE},
 };
 
 typedef struct
@@ -34,8 +47,9 @@ describe (const Case * c, gboolean training)
 {
   return (GradConvDesc) {
     .n = c->n,.ic = c->ic,.ih = c->h,.iw = c->w,.oc = c->oc,
-    .oh = c->h + 2 * c->padding - 2,.ow = c->w + 2 * c->padding - 2,
-    .kernel = 3,.stride = 1,.padding = c->padding,.training = training,
+    .oh = (c->h + 2 * c->padding - 3) / c->stride + 1,
+    .ow = (c->w + 2 * c->padding - 3) / c->stride + 1,
+    .kernel = 3,.stride = c->stride,.padding = c->padding,.training = training,
     .bias = !training && c->bias,.add = !training && c->add,.relu = !training && c->relu,
   };
 }
@@ -142,6 +156,17 @@ test_forward (gconstpointer data)
   forward_on ("cpu/bf16", data);
 }
 
+/* where the reference has zeros: pixels that no window reads */
+static void
+assert_same_zeros (GradTensor * got, GradTensor * expected)
+{
+  g_autofree gfloat *values = test_download (got), *zeros = test_download (expected);
+
+  for (gsize i = 0; i < grad_shape_n_elements (&got->shape); i++)
+    if (zeros[i] == 0)
+      g_assert_cmpfloat (values[i], ==, 0);
+}
+
 static void
 backward_on (const gchar * name, const Case * c)
 {
@@ -161,6 +186,7 @@ backward_on (const gchar * name, const Case * c)
     TEST_RUN (cpu, grad_winograd_convolve (to_x, got.dy, got.w, NULL, NULL, got.dx, &error));
     TEST_RUN (cpu, grad_winograd_gradient (to_w, got.x, got.dy, got.dw, c->accumulate, &error));
     test_assert_close (got.dx, expected.dx, 5e-6);
+    assert_same_zeros (got.dx, expected.dx);
     test_assert_close (got.dw, expected.dw, 5e-6);
   }
   grad_winograd_free (to_x);
@@ -206,8 +232,9 @@ test_threads (void)
 {
   g_autoptr (GradDevice) ref = test_device ("ref");
   GradConvDesc d = describe (&cases[8], TRUE), wide = describe (&(Case) {
-      2, 512, 4, 4, 512, 1}, TRUE);
-  const GradConvDesc *descs[] = { &d, &wide };
+      2, 512, 4, 4, 512, 1, 1}, TRUE), strided = describe (&(Case) {
+      9, 64, 9, 11, 96, 1, 2}, TRUE);
+  const GradConvDesc *descs[] = { &d, &wide, &strided };
 
   for (guint k = 0; k < G_N_ELEMENTS (descs); k++) {
     Tensors expected = fill (ref, descs[k], 1);
@@ -237,7 +264,10 @@ static void
 test_refused (void)
 {
   static const GradConvDesc no[] = {
-    {.n = 1,.ic = 16,.ih = 8,.iw = 8,.oc = 16,.oh = 4,.ow = 4,.kernel = 3,.stride = 2,.padding = 1},
+    {.n = 1,.ic = 16,.ih = 8,.iw = 8,.oc = 16,.oh = 3,.ow = 3,.kernel = 3,.stride = 3,.padding = 1},
+    {.n = 1,.ic = 16,.ih = 1,.iw = 5,.oc = 16,.oh = 1,.ow = 5,.kernel = 3,.stride = 1,.padding = 1},
+    {.n = 1,.ic = 16,.ih = 2,.iw = 9,.oc = 16,.oh = 1,.ow = 5,.kernel = 3,.stride = 2,.padding = 1},
+    {.n = 1,.ic = 16,.ih = 4,.iw = 4,.oc = 16,.oh = 2,.ow = 2,.kernel = 3,.stride = 2,.padding = 1},
     {.n = 1,.ic = 16,.ih = 8,.iw = 8,.oc = 16,.oh = 8,.ow = 8,.kernel = 1,.stride = 1},
     {.n = 1,.ic = 24,.ih = 8,.iw = 8,.oc = 15,.oh = 8,.ow = 8,.kernel = 3,.stride = 1,.padding = 1},
     {.n = 1,.ic = 3,.ih = 8,.iw = 8,.oc = 16,.oh = 8,.ow = 8,.kernel = 3,.stride = 1,.padding = 1},
