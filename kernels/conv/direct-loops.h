@@ -53,48 +53,64 @@ copy_picture (gboolean blocked, gboolean bf16, const GradDirect * self, gconstpo
 {
   const GradConvDesc *d = &self->desc;
   gint group = blocked ? LANES : 1, n_rows = job->n_rows + (d->kernel - 1) / d->stride;
-  gsize row_size = (gsize) d->ow * group;
+  gsize row_size = (gsize) self->width * group;
 
   for (gint c = 0; c < d->ic / group; c++, x = grad_at (x, (gsize) d->ih * d->iw * group, bf16))
-    for (gint q = 0; q < d->kernel; q++)
+    for (gint q = 0; q < self->columns; q++)
       for (gint phase = 0; phase < self->phases; phase++, to += self->phase_rows * row_size)
         for (gint i = 0; i < n_rows; i++) {
           gint row = (job->row + i) * d->stride + phase - d->padding;
           gboolean inside = row >= 0 && row < d->ih;
 
           copy_row (blocked, bf16, inside ? grad_at (x, (gsize) row * d->iw * group, bf16) : NULL,
-              d->iw, q - d->padding, d->stride, d->ow, to + i * row_size);
+              d->iw, q - d->padding, d->stride, self->width, to + i * row_size);
         }
 }
 
-/* sums (rows, `vectors` times LANES) = or += of x (rows, channels and taps) w; w_vector: from block to block of w, sum_vector: of sums */
+/* A step of the product: of all pixels of a job's rows of a picture and one or two blocks of outputs, over some groups of inputs */
+typedef struct
+{
+  gint n_groups, n_rows;
+  gboolean first, last;         /* sums start, and become outputs */
+  const gfloat *x, *w, *b;      /* b may be NULL */
+  gfloat *sums;
+  gsize at;                     /* of residual's and y's first element */
+  gsize w_block, sum_block, y_block;    /* from block to block of outputs */
+} Step;
+
+/* sums (rows, `vectors` blocks) = or += x (rows, groups and taps) w. While it reads some weights it fetches the next ones, from further away. */
 GRAD_INLINE void
-multiply (gint rows, gint vectors, gint group, const GradDirect * self, const gfloat * x,
-    const gfloat * w, gsize w_vector, gint n_groups, gfloat * sums, gsize sum_vector,
-    gboolean accumulate)
+multiply (gint rows, gint vectors, gint group, const GradDirect * self, const Step * step,
+    const gfloat * x, gfloat * sums)
 {
   gint taps = self->desc.kernel * self->desc.kernel;
-  gsize x_group = grad_direct_group_size (self);
+  gsize x_group = grad_direct_group_size (self), w_block = step->w_block;
+  gsize ahead = (gsize) step->n_groups * taps * group * LANES;
+  const gfloat *w = step->w;
   Vector sum[ROWS][2];
 
 #pragma GCC unroll 16
   for (gint r = 0; r < rows; r++)
 #pragma GCC unroll 2
     for (gint v = 0; v < vectors; v++)
-      sum[r][v] = accumulate ? *(const Vector *) (sums + r * LANES + v * sum_vector) : (Vector) { 0 };
-  for (; n_groups > 0; n_groups--, x += x_group)
+      sum[r][v] = step->first ? (Vector) { 0 }
+      : *(const Vector *) (sums + r * LANES + v * step->sum_block);
+  for (gint i = 0; i < step->n_groups; i++, x += x_group)
     for (gint tap = 0; tap < taps; tap++) {
       const gfloat *pixels = x + self->offsets[tap];
 
-      for (gint i = 0; i < group; i++, w += LANES) {
+      for (gint c = 0; c < group; c++, w += LANES) {
         Vector w0 = *(const Vector *) w;
-        Vector w1 = vectors > 1 ? *(const Vector *) (w + w_vector) : w0;
+        Vector w1 = vectors > 1 ? *(const Vector *) (w + w_block) : w0;
 
+        __builtin_prefetch (w + ahead);
+        if (vectors > 1)
+          __builtin_prefetch (w + w_block + ahead);
 #pragma GCC unroll 16
         for (gint r = 0; r < rows; r++) {
-          sum[r][0] += pixels[r * group + i] * w0;
+          sum[r][0] += pixels[r * group + c] * w0;
           if (vectors > 1)
-            sum[r][1] += pixels[r * group + i] * w1;
+            sum[r][1] += pixels[r * group + c] * w1;
         }
       }
     }
@@ -102,34 +118,12 @@ multiply (gint rows, gint vectors, gint group, const GradDirect * self, const gf
   for (gint r = 0; r < rows; r++)
 #pragma GCC unroll 2
     for (gint v = 0; v < vectors; v++)
-      *(Vector *) (sums + r * LANES + v * sum_vector) = sum[r][v];
-}
-
-/* the same for all pixels of a picture in a job, in tiles of about the same size */
-GRAD_INLINE void
-multiply_picture (gint vectors, gint group, const GradDirect * self, gint n_pixels,
-    const gfloat * x, const gfloat * w, gsize w_vector, gint n_groups, gfloat * sums,
-    gsize sum_vector, gboolean accumulate)
-{
-  gint n_tiles = (n_pixels + ROWS - 1) / ROWS;
-
-  for (gint tile = 0, begin = 0, end; tile < n_tiles; tile++, begin = end) {
-    end = n_pixels * (tile + 1) / n_tiles;
-    switch (end - begin) {
-#define CASE(rows) \
-      case rows: \
-        multiply (rows, vectors, group, self, x + begin * group, w, w_vector, n_groups, \
-            sums + begin * LANES, sum_vector, accumulate); \
-        break;
-        TILES
-#undef CASE
-    }
-  }
+      *(Vector *) (sums + r * LANES + v * step->sum_block) = sum[r][v];
 }
 
 /* y = [relu] (sums [+ b] [+ residual]), n pixels of a block from element `at` on */
 GRAD_INLINE void
-finish (gboolean bf16, const GradDirect * self, const gfloat * sums, gint n, const gfloat * b,
+finish (gboolean bf16, gboolean relu, const gfloat * sums, gint n, const gfloat * b,
     gconstpointer residual, gpointer y, gsize at)
 {
   Vector bias = { 0 };
@@ -141,10 +135,56 @@ finish (gboolean bf16, const GradDirect * self, const gfloat * sums, gint n, con
 
     if (residual)
       value += load_pixel (grad_at (residual, at, bf16), bf16);
-    if (self->desc.relu)
+    if (relu)
       value = (Vector) ((Bits) value & ~(Bits) (value < 0));
     store_pixel (grad_at (y, at, bf16), value, bf16);
   }
+}
+
+/* n pixels from `pixel` on, which begin at x, in tiles of about the same size */
+GRAD_INLINE void
+run_pixels (gint vectors, gint group, const GradDirect * self, const Step * step, gint pixel,
+    gint n, const gfloat * x, gconstpointer residual, gpointer y)
+{
+  gint n_tiles = (n + ROWS - 1) / ROWS;
+
+  for (gint tile = 0, begin = 0, end; tile < n_tiles; tile++, begin = end) {
+    gfloat *sums = step->sums + (pixel + begin) * LANES;
+
+    end = n * (tile + 1) / n_tiles;
+    switch (end - begin) {
+#define CASE(rows) \
+      case rows: \
+        multiply (rows, vectors, group, self, step, x + begin * group, sums); \
+        break;
+        TILES
+#undef CASE
+    }
+    for (gint v = 0; v < vectors && step->last; v++) {
+      gsize at = step->at + v * step->y_block + (gsize) (pixel + begin) * LANES;
+      const gfloat *from = sums + v * step->sum_block, *b = step->b ? step->b + v * LANES : NULL;
+
+      if (self->y_bf16)
+        finish (TRUE, self->desc.relu, from, end - begin, b, residual, y, at);
+      else
+        finish (FALSE, self->desc.relu, from, end - begin, b, residual, y, at);
+    }
+  }
+}
+
+/* row by row, or all at once where they lie without a gap */
+GRAD_INLINE void
+run_step (gint vectors, gint group, const GradDirect * self, const Step * step,
+    gconstpointer residual, gpointer y)
+{
+  gint n = self->desc.ow;
+
+  if (self->width == n)
+    run_pixels (vectors, group, self, step, 0, n * step->n_rows, step->x, residual, y);
+  else
+    for (gint i = 0; i < step->n_rows; i++)
+      run_pixels (vectors, group, self, step, i * n, n, step->x + (gsize) i * self->width * group,
+          residual, y);
 }
 
 GRAD_INLINE void
@@ -155,45 +195,38 @@ run_job (gint group, const GradDirect * self, gconstpointer x, const gfloat * w,
   Job job = find_job (self, i);
   gint n_groups = d->ic / group, taps = d->kernel * d->kernel;
   gint chunk = MAX (1, WEIGHTS_SIZE / (taps * group * 2 * LANES * (gint) sizeof (gfloat)));
-  gint n_pixels = job.n_rows * d->ow, end = job.block + job.n_blocks;
-  gsize x_picture = n_groups * grad_direct_group_size (self);
-  gsize w_group = (gsize) taps * group * LANES, w_vector = n_groups * w_group;
-  gsize sum_vector = (gsize) n_pixels * LANES;
-  gfloat *sums = buffer + grad_direct_x_size (self);
+  gsize x_group = grad_direct_group_size (self), w_group = (gsize) taps * group * LANES;
+  gsize y_block = (gsize) d->oh * d->ow * LANES;
+  Step step = {
+    .n_rows = job.n_rows,.w_block = n_groups * w_group,.y_block = y_block,
+    .sum_block = (gsize) job.n_rows * d->ow * LANES
+  };
 
   for (gint p = 0; p < job.n_pictures; p++) {
     gconstpointer from = grad_at (x, (gsize) (job.picture + p) * d->ic * d->ih * d->iw, self->x_bf16);
 
     if (group > 1 && self->x_bf16)
-      copy_picture (TRUE, TRUE, self, from, &job, buffer + p * x_picture);
+      copy_picture (TRUE, TRUE, self, from, &job, buffer + p * n_groups * x_group);
     else
-      copy_picture (group > 1, FALSE, self, from, &job, buffer + p * x_picture);
+      copy_picture (group > 1, FALSE, self, from, &job, buffer + p * n_groups * x_group);
   }
-  for (gint o = job.block; o < end; o += 2) {
+  for (gint o = job.block; o < job.block + job.n_blocks; o += 2)
     for (gint k = 0; k < n_groups; k += chunk)
       for (gint p = 0; p < job.n_pictures; p++) {
-        const gfloat *pixels = buffer + p * x_picture + k * grad_direct_group_size (self);
-        const gfloat *weights = w + o * w_vector + k * w_group;
-
-        if (o + 1 < end)
-          multiply_picture (2, group, self, n_pixels, pixels, weights, w_vector,
-              MIN (chunk, n_groups - k), sums + p * 2 * sum_vector, sum_vector, k > 0);
+        step.n_groups = MIN (chunk, n_groups - k);
+        step.first = k == 0;
+        step.last = k + chunk >= n_groups;
+        step.x = buffer + (p * n_groups + k) * x_group;
+        step.w = w + o * step.w_block + k * w_group;
+        step.b = b ? b + o * LANES : NULL;
+        step.sums = buffer + grad_direct_x_size (self) + p * 2 * step.sum_block;
+        step.at = ((gsize) (job.picture + p) * (d->oc / LANES) + o) * y_block
+            + (gsize) job.row * d->ow * LANES;
+        if (o + 1 < job.block + job.n_blocks)
+          run_step (2, group, self, &step, residual, y);
         else
-          multiply_picture (1, group, self, n_pixels, pixels, weights, w_vector,
-              MIN (chunk, n_groups - k), sums + p * 2 * sum_vector, sum_vector, k > 0);
+          run_step (1, group, self, &step, residual, y);
       }
-    for (gint p = 0; p < job.n_pictures; p++)
-      for (gint v = 0; v < MIN (2, end - o); v++) {
-        const gfloat *from = sums + (p * 2 + v) * sum_vector, *bias = b ? b + (o + v) * LANES : NULL;
-        gsize at = (((gsize) (job.picture + p) * (d->oc / LANES) + o + v) * d->oh + job.row)
-            * d->ow * LANES;
-
-        if (self->y_bf16)
-          finish (TRUE, self, from, n_pixels, bias, residual, y, at);
-        else
-          finish (FALSE, self, from, n_pixels, bias, residual, y, at);
-      }
-  }
 }
 
 TARGET static void

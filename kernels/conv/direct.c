@@ -66,7 +66,6 @@ set_jobs (GradDirect * self)
   gint n_jobs = JOBS_PER_THREAD * grad_parallel_n_workers ();
   gsize max = MAX_BUFFER / sizeof (gfloat), w_size = (gsize) d->ic * d->oc * d->kernel * d->kernel;
 
-  self->phases = MIN (d->stride, d->kernel);
   self->pictures = 1;
   set_rows (self, d->oh);
   if (grad_direct_x_size (self) < max)
@@ -86,6 +85,18 @@ set_jobs (GradDirect * self)
   self->n_blocks = ceil_div (pairs, self->blocks / 2);
 }
 
+/* Where outputs are narrow, registers take pixels of several rows, which must lie one behind the other for each tap. */
+static void
+set_columns (GradDirect * self)
+{
+  const GradConvDesc *d = &self->desc;
+  gboolean narrow = d->ow < (gint) grad_cpu_block () / 2;
+
+  self->phases = MIN (d->stride, d->kernel);
+  self->columns = narrow ? d->kernel : self->phases;
+  self->width = narrow ? d->ow : d->ow + (d->kernel - 1) / d->stride;
+}
+
 static void
 set_offsets (GradDirect * self)
 {
@@ -93,9 +104,12 @@ set_offsets (GradDirect * self)
 
   self->offsets = g_new (gsize, d->kernel * d->kernel);
   for (gint p = 0; p < d->kernel; p++)
-    for (gint q = 0; q < d->kernel; q++)
-      self->offsets[p * d->kernel + q] = (gsize) self->group * d->ow
-          * ((q * self->phases + p % d->stride) * self->phase_rows + p / d->stride);
+    for (gint q = 0; q < d->kernel; q++) {
+      gint column = self->width == d->ow ? q : q % d->stride, pixel = (q - column) / d->stride;
+      gint row = (column * self->phases + p % d->stride) * self->phase_rows + p / d->stride;
+
+      self->offsets[p * d->kernel + q] = ((gsize) row * self->width + pixel) * self->group;
+    }
 }
 
 /* bytes */
@@ -134,6 +148,7 @@ grad_direct_new (GradDevice * device, const GradConvDesc * d, GError ** error)
     .x_bf16 = grad_cpu_layout_is_bf16 (from),
     .y_bf16 = grad_cpu_layout_is_bf16 (layout (device, d->n, d->oc, d->oh, d->ow))
   };
+  set_columns (self);
   set_jobs (self);
   set_offsets (self);
   if (self->group == 1 && !d->training)

@@ -24,7 +24,7 @@ typedef struct
   gboolean x_bf16, y_bf16;      /* how activations are stored */
   gint pictures, rows, blocks;  /* of a job; blocks is even, unless it is all */
   gint n_pictures, n_rows, n_blocks;    /* jobs along each of them */
-  gint phases, phase_rows;
+  gint columns, phases, phase_rows, width;      /* of the buffer */
   gsize *offsets;               /* of each tap's first pixel in the buffer */
 
   /* for inference, packed weights of a plain x are kept from call to call; else NULL */
@@ -58,7 +58,7 @@ extern const GradDirectLoops grad_direct_16, grad_direct_8;
 static inline gsize
 grad_direct_group_size (const GradDirect * self)
 {
-  return (gsize) self->desc.kernel * self->phases * self->phase_rows * self->desc.ow * self->group;
+  return (gsize) self->columns * self->phases * self->phase_rows * self->width * self->group;
 }
 
 static inline gsize
