@@ -99,6 +99,7 @@ multiply (gint rows, gint vectors, gint group, const GradDirect * self, const St
     for (gint tap = 0; tap < taps; tap++) {
       const gfloat *pixels = x + self->offsets[tap];
 
+#pragma GCC unroll 4
       for (gint c = 0; c < group; c++, w += LANES) {
         Vector w0 = *(const Vector *) w;
         Vector w1 = vectors > 1 ? *(const Vector *) (w + w_block) : w0;
