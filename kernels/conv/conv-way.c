@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * With precision bf16 oneDNN multiplies bfloat16, as far as it can on this processor, or floats
- * between reorders, and Winograd's algorithm floats. (Where oneDNN has no fast code for the device's
+ * between reorders, and Winograd's algorithm floats, as our own direct convolution does. (Where oneDNN has no fast code for the device's
  * layout, as from 24 channels to 32, it also reorders activations.) */
 #include "conv-way.h"
 #include "kernels/choices.h"
@@ -230,14 +230,17 @@ way_supported (GradDevice * device, const GradConvDesc * d, GradConvDirection di
   }
 }
 
-/* without timing: Winograd transforms the weights for each batch, which pays with many pixels */
+/* without timing: Winograd transforms the weights for each batch, which pays with many pixels; with few of them it is reading the
+ * weights that counts */
 static GradConvWayKind
 rule (GradDevice * device, const GradConvDesc * d, GradConvDirection direction)
 {
   gboolean many = (gint64) d->n * d->oh * d->ow >= (d->training ? 2048 : 512);
 
-  return many && way_supported (device, d, direction, GRAD_CONV_WINOGRAD) ? GRAD_CONV_WINOGRAD
-      : GRAD_CONV_ONEDNN;
+  if (many && way_supported (device, d, direction, GRAD_CONV_WINOGRAD))
+    return GRAD_CONV_WINOGRAD;
+  return !many && !d->training && way_supported (device, d, direction, GRAD_CONV_DIRECT)
+      ? GRAD_CONV_DIRECT : GRAD_CONV_ONEDNN;
 }
 
 static gboolean
