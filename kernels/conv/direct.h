@@ -12,9 +12,10 @@ G_BEGIN_DECLS
 typedef struct _GradDirectLoops GradDirectLoops;
 
 /* One convolution. A job is some rows of outputs of some pictures, of some blocks of B channels; either all rows or one picture.
- * What it reads of x lies in a buffer as (pictures, I/S, taps of a row, phases, rows, OW, S), S channels that x holds
- * together: for each tap of a kernel's row, the pixels that it meets one behind the other, in the same order as outputs.
- * Input rows stride, 2 stride, … apart are a phase, and lie together for the same reason. */
+ * What it reads of x lies in a buffer as (pictures, I/S, columns, phases, rows, width, S), S channels that x holds together.
+ * Rows of x stride, 2 stride, … apart are a phase, and so are columns: whichever tap, pixels of neighbouring outputs are
+ * neighbours. Where outputs are narrow there are columns for each tap of a kernel's row, OW wide: then this is so from row
+ * to row, too. */
 typedef struct
 {
   GradDevice *device;           /* not owned */
