@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * With precision bf16 oneDNN multiplies bfloat16, as far as it can on this processor, or floats
- * between reorders, and Winograd's algorithm floats. (Where oneDNN has no fast code for the device's
+ * between reorders, and Winograd's algorithm floats, as our own direct convolution does. (Where oneDNN has no fast code for the device's
  * layout, as from 24 channels to 32, it also reorders activations.) */
 #include "conv-way.h"
 #include "kernels/choices.h"
@@ -19,13 +19,14 @@ GST_DEBUG_CATEGORY_STATIC (grad_conv_debug);
 
 #define N_RUNS 3                /* that are timed, after one that is not */
 
-static const gchar *const way_names[] = { "direct", "direct-f32", "winograd" };
+static const gchar *const way_names[] = { "onednn", "onednn-f32", "winograd", "direct" };
 
 void
 grad_conv_way_clear (GradConvWay * way)
 {
-  grad_onednn_free (way->direct);
+  grad_onednn_free (way->onednn);
   grad_winograd_free (way->winograd);
+  grad_direct_free (way->direct);
 }
 
 static GradShape
@@ -56,7 +57,7 @@ multiply_in (GradOnednnDesc * desc, gboolean bf16)
 
 /* `forward` is the forward one of a backward one; with `native`, bfloat16 is multiplied as soon as one end is stored so */
 static GradOnednn *
-direct_new (GradDevice * device, const GradConvDesc * d, GradConvDirection direction,
+onednn_new (GradDevice * device, const GradConvDesc * d, GradConvDirection direction,
     gboolean native, const GradOnednn * forward, GError ** error)
 {
   static const dnnl_prop_kind_t kinds[] = {
@@ -114,11 +115,13 @@ grad_conv_way_run (GradConvWay * way, GradConvDirection direction, const GradTen
 {
   const GradTensor *tensors[GRAD_ONEDNN_N_SLOTS] = { x, w, b, y };
 
-  if (way->direct != NULL) {
+  if (way->onednn != NULL) {
     if (residual != NULL && residual != y)      /* oneDNN adds to what is there */
       copy (y, residual);
-    return grad_onednn_run (way->direct, tensors, accumulate, error);
+    return grad_onednn_run (way->onednn, tensors, accumulate, error);
   }
+  if (way->direct != NULL)
+    return grad_direct_convolve (way->direct, x, w, b, residual, y, error);
   if (direction == GRAD_CONV_FORWARD)
     return grad_winograd_convolve (way->winograd, x, w, b, residual, y, error);
   if (direction == GRAD_CONV_BACKWARD_DATA)
@@ -162,7 +165,7 @@ static gint
 find_fastest (GradDevice * device, const GradConvDesc * d, GradConvDirection direction,
     GradConvWay * ways, GError ** error)
 {
-  gint64 best[GRAD_CONV_N_WAYS] = { G_MAXINT64, G_MAXINT64, G_MAXINT64 };
+  gint64 best[GRAD_CONV_N_WAYS] = { G_MAXINT64, G_MAXINT64, G_MAXINT64, G_MAXINT64 };
   Scratch s = { NULL };
   gboolean ok = scratch_new (device, d,
       d->bias && direction != GRAD_CONV_BACKWARD_DATA, &s, error);
@@ -217,7 +220,7 @@ choice_key (GradDevice * device, const GradConvDesc * d, GradConvDirection direc
   static const gchar *const names[] = { "forward", "data", "weights" };
   const dnnl_version_t *v = dnnl_version ();
 
-  return g_strdup_printf ("cpu %s, blocks of %u, oneDNN %d.%d.%d, %u threads|%s%s%s%s%s %d %d %dx%d "
+  return g_strdup_printf ("cpu 2 %s, blocks of %u, oneDNN %d.%d.%d, %u threads|%s%s%s%s%s %d %d %dx%d "
       "%d %dx%d k%d s%d p%d", processor_name (), grad_cpu_block (), v->major, v->minor, v->patch,
       grad_device_get_threads (device), names[direction],
       grad_device_get_precision (device) == GRAD_PRECISION_BF16 ? " bf16" : "",
@@ -230,25 +233,29 @@ way_supported (GradDevice * device, const GradConvDesc * d, GradConvDirection di
     GradConvWayKind kind)
 {
   switch (kind) {
-    case GRAD_CONV_DIRECT:
+    case GRAD_CONV_ONEDNN:
       return TRUE;
-    case GRAD_CONV_DIRECT_F32:
+    case GRAD_CONV_ONEDNN_F32:
       return grad_onednn_activation (device, x_shape (d)).bf16
           || grad_onednn_activation (device, y_shape (d)).bf16;
-    default:
+    case GRAD_CONV_WINOGRAD:
       return grad_winograd_supports (device, d, direction);
+    default:
+      return direction == GRAD_CONV_FORWARD && grad_direct_supports (device, d);
   }
 }
 
-/* without timing: Winograd transforms the weights for each batch, which pays with many pixels; with stride 2, where backward
- * ones are far from what multiplications take, with fewer */
+/* without timing: Winograd transforms the weights for each batch, which pays with many pixels, and with stride 2, where backward
+ * ones are far from what multiplications take, with fewer; with few of them it is reading the weights that counts */
 static GradConvWayKind
 rule (GradDevice * device, const GradConvDesc * d, GradConvDirection direction)
 {
   gboolean many = (gint64) d->n * d->oh * d->ow >= (d->training ? 2048 : 512) / d->stride;
 
-  return many && way_supported (device, d, direction, GRAD_CONV_WINOGRAD) ? GRAD_CONV_WINOGRAD
-      : GRAD_CONV_DIRECT;
+  if (many && way_supported (device, d, direction, GRAD_CONV_WINOGRAD))
+    return GRAD_CONV_WINOGRAD;
+  return !many && !d->training && way_supported (device, d, direction, GRAD_CONV_DIRECT)
+      ? GRAD_CONV_DIRECT : GRAD_CONV_ONEDNN;
 }
 
 static gboolean
@@ -257,8 +264,10 @@ way_new (GradDevice * device, const GradConvDesc * d, GradConvDirection directio
 {
   if (kind == GRAD_CONV_WINOGRAD)
     return (way->winograd = grad_winograd_new (device, d, direction, error)) != NULL;
-  way->direct = direct_new (device, d, direction, kind == GRAD_CONV_DIRECT, forward, error);
-  return way->direct != NULL;
+  if (kind == GRAD_CONV_DIRECT)
+    return (way->direct = grad_direct_new (device, d, error)) != NULL;
+  way->onednn = onednn_new (device, d, direction, kind == GRAD_CONV_ONEDNN, forward, error);
+  return way->onednn != NULL;
 }
 
 /* Makes all ways, keeps the fastest, and remembers it. */
@@ -316,9 +325,9 @@ gboolean
 grad_conv_hints_init (GradDevice * device, const GradConvDesc * d, GradConvHints hints,
     GError ** error)
 {
-  for (gint i = GRAD_CONV_DIRECT; i <= GRAD_CONV_DIRECT_F32; i++)
+  for (gint i = GRAD_CONV_ONEDNN; i <= GRAD_CONV_ONEDNN_F32; i++)
     if (way_supported (device, d, GRAD_CONV_FORWARD, i)
-        && !(hints[i] = direct_new (device, d, GRAD_CONV_FORWARD, i == GRAD_CONV_DIRECT, NULL, error)))
+        && !(hints[i] = onednn_new (device, d, GRAD_CONV_FORWARD, i == GRAD_CONV_ONEDNN, NULL, error)))
       return FALSE;
   return TRUE;
 }

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "direct.h"
 #include "winograd.h"
 #include "kernels/onednn.h"
 
@@ -9,17 +10,19 @@ G_BEGIN_DECLS
 
 typedef enum
 {
-  GRAD_CONV_DIRECT,             /* by oneDNN, as activations are stored */
-  GRAD_CONV_DIRECT_F32,         /* by oneDNN in floats, though they are stored as bfloat16 */
+  GRAD_CONV_ONEDNN,             /* as activations are stored */
+  GRAD_CONV_ONEDNN_F32,         /* in floats, though they are stored as bfloat16 */
   GRAD_CONV_WINOGRAD,
+  GRAD_CONV_DIRECT,
   GRAD_CONV_N_WAYS
 } GradConvWayKind;
 
-/* How one direction is computed: one of them, or neither */
+/* How one direction is computed: one of them, or none */
 typedef struct
 {
-  GradOnednn *direct;
+  GradOnednn *onednn;
   GradWinograd *winograd;
+  GradDirect *direct;
 } GradConvWay;
 
 /* oneDNN's forward primitives, of which backward ones want to be told, of each kind that there is */
@@ -35,7 +38,7 @@ void grad_conv_way_clear (GradConvWay * way);
 static inline gboolean
 grad_conv_way_is_set (const GradConvWay * way)
 {
-  return way->direct != NULL || way->winograd != NULL;
+  return way->onednn != NULL || way->winograd != NULL || way->direct != NULL;
 }
 
 /* x, w, b, y or their gradients: what `direction` computes is written, the rest is read. residual: forward with `add`, may be y;

@@ -28,5 +28,6 @@ typedef struct
 GRAD_API gboolean grad_linear_desc_check (const GradLinearDesc * desc, GError ** error);
 
 extern const GradLinearOps grad_linear_ref_ops;
+extern const GradLinearOps grad_linear_cpu_ops;
 extern const GradLinearOps grad_linear_onednn_ops;
 extern const GradLinearOps grad_linear_cuda_ops;

@@ -37,5 +37,5 @@ typedef struct
 GRAD_API gboolean grad_pool_desc_check (const GradPoolDesc * desc, GError ** error);
 
 extern const GradPoolOps grad_pool_ref_ops;
-extern const GradPoolOps grad_pool_onednn_ops;
+extern const GradPoolOps grad_pool_cpu_ops;
 extern const GradPoolOps grad_pool_cuda_ops;

@@ -28,8 +28,8 @@ G_DEFINE_FINAL_TYPE (GradCpuDevice, grad_cpu_device, GRAD_TYPE_DEVICE);
 static const GradKernels cpu_kernels = {
   .conv = &grad_conv_cpu_ops,
   .norm = &grad_norm_cpu_ops,
-  .pool = &grad_pool_onednn_ops,
-  .linear = &grad_linear_onednn_ops,
+  .pool = &grad_pool_cpu_ops,
+  .linear = &grad_linear_cpu_ops,
   .loss = &grad_loss_cpu_ops,
   .optim = &grad_optim_cpu_ops,
   .resize = &grad_resize_cpu_ops,

@@ -126,6 +126,8 @@ test_device_against_ref (gconstpointer name)
     {{1, 260, 100, TRUE}},
     {{200, 20, 30, TRUE}},
     {{20, 140, 30, TRUE}, TRUE},
+    {{300, 200, 100, TRUE}, TRUE},       /* large */
+    {{3, 2000, 900, TRUE}, TRUE},
   };
   g_autoptr (GradDevice) ref = test_device ("ref"), device = test_device (name);
 

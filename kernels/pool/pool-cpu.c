@@ -1,31 +1,33 @@
-/* GradStreamer kernels: max pooling on the cpu device by oneDNN, global average pooling by loops
+/* GradStreamer kernels: max pooling and global average pooling on the cpu device
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- *   max:    x, dx: (N, C, IH, IW), y, dy: (N, C, OH, OW), in the device's layout; the workspace
- *           is oneDNN's
+ *   max:    x, dx: (N, C, IH, IW), y, dy: (N, C, OH, OW), in the device's layout; workspace: guint32 as y, where in its
+ *           plane of x each value comes from
  *   global: x, dx: (N, C, H, W) in the device's layout, y, dy: (N, C) plain
  *   y =, dx =
  *
  * Deterministic, whatever the number of threads. */
 #include "kernels/cpu.h"
-#include "kernels/onednn.h"
+#include "kernels/kernels.h"
 #include "lib/device/gradcpudevice-private.h"
+
+#define LANES 16
+#include "max-pool-loops.h"
+#define LANES 8
+#include "max-pool-loops.h"
+#define LANES 1
+#include "max-pool-loops.h"
 
 typedef struct
 {
   GradPlan base;
-  GradOnednn *training, *inference, *backward;
+  GradPoolDesc desc;
 } Plan;
 
 static void
 pool_free (GradPlan * base)
 {
-  Plan *plan = (Plan *) base;
-
-  grad_onednn_free (plan->training);
-  grad_onednn_free (plan->inference);
-  grad_onednn_free (plan->backward);
-  g_free (plan);
+  g_free (base);
 }
 
 static gboolean
@@ -37,70 +39,109 @@ pool_supports (GradDevice * device, const GradPoolDesc * d)
 static GradPlan *
 pool_plan (GradDevice * device, const GradPoolDesc * d, GError ** error)
 {
-  GradOnednnDesc desc = {
-    .kind = dnnl_pooling,
-    .direction = dnnl_forward_inference,
-    .algorithm = dnnl_pooling_max,
-    .tensors = {
-          [GRAD_ONEDNN_SRC] =
-          grad_onednn_activation (device, GRAD_SHAPE (d->n, d->c, d->ih, d->iw)),
-          [GRAD_ONEDNN_DST] =
-          grad_onednn_activation (device, GRAD_SHAPE (d->n, d->c, d->oh, d->ow)),
-        },
-    .kernel = d->kernel,.stride = d->stride,.padding = d->padding,
-  };
   Plan *plan;
 
   if (!grad_pool_desc_check (d, error))
     return NULL;
-  plan = g_new0 (Plan, 1);
-  plan->base = (GradPlan) {.device = device,.free = pool_free };
-  plan->inference = grad_onednn_new (device, &desc, NULL, error);
-  desc.direction = dnnl_forward_training;
-  if (plan->inference != NULL)
-    plan->training = grad_onednn_new (device, &desc, NULL, error);
-  desc.direction = dnnl_backward_data;
-  /* windows overlap, and oneDNN 2.6 would round each sum to bfloat16 */
-  desc.tensors[GRAD_ONEDNN_SRC].bf16 = desc.tensors[GRAD_ONEDNN_DST].bf16 = FALSE;
-  if (plan->training != NULL)
-    plan->backward = grad_onednn_new (device, &desc, plan->training, error);
-  if (plan->backward == NULL) {
-    pool_free (&plan->base);
-    return NULL;
-  }
+  plan = g_new (Plan, 1);
+  *plan = (Plan) {.base = {.device = device,.free = pool_free},.desc = *d};
   return &plan->base;
 }
 
 static gsize
 pool_workspace_size (GradPlan * base)
 {
-  return grad_onednn_workspace_size (((Plan *) base)->training);
+  const GradPoolDesc *d = &((Plan *) base)->desc;
+
+  return (gsize) d->n * d->c * d->oh * d->ow * sizeof (guint32);
+}
+
+/* what the threads of a call share; a job is a row of what is written */
+typedef struct
+{
+  const GradPoolDesc *desc;
+  gpointer x, y;                /* or gradients */
+  guint32 *places;              /* NULL: not wanted */
+  gsize block;
+  gboolean bf16;
+} Call;
+
+static Call
+call_of (GradPlan * base, const GradTensor * x, const GradTensor * y, const GradTensor * workspace)
+{
+  return (Call) {
+    .desc = &((Plan *) base)->desc,.x = grad_tensor_data (x),.y = grad_tensor_data (y),
+    .places = workspace ? grad_tensor_data (workspace) : NULL,
+    .block = grad_cpu_layout_block (x->layout),.bf16 = grad_cpu_layout_is_bf16 (x->layout)
+  };
+}
+
+/* rows by their place in memory: of all planes, each of `n` pixels a row */
+static gpointer
+row_at (const Call * c, gconstpointer data, gsize row, gint n)
+{
+  return grad_at (data, row * n * c->block, c->bf16);
+}
+
+#define BY_LANES(function, ...) \
+  if (c->bf16) \
+    function##_16 (__VA_ARGS__, TRUE); \
+  else if (c->block == 16) \
+    function##_16 (__VA_ARGS__, FALSE); \
+  else if (c->block == 8) \
+    function##_8 (__VA_ARGS__, FALSE); \
+  else \
+    function##_1 (__VA_ARGS__, FALSE)
+
+GRAD_CLONES static void
+forward_row (gsize row, gpointer data)
+{
+  const Call *c = data;
+  const GradPoolDesc *d = c->desc;
+  gconstpointer x = row_at (c, c->x, row / d->oh * d->ih, d->iw);
+  gpointer y = row_at (c, c->y, row, d->ow);
+
+  if (c->places == NULL) {
+    BY_LANES (pool_row, d, x, row % d->oh, y, NULL);
+  } else {
+    BY_LANES (pool_row, d, x, row % d->oh, y, c->places + row * d->ow * c->block);
+  }
+}
+
+GRAD_CLONES static void
+backward_row (gsize row, gpointer data)
+{
+  const Call *c = data;
+  const GradPoolDesc *d = c->desc;
+  gsize plane = row / d->ih * d->oh;
+  gconstpointer dy = row_at (c, c->y, plane, d->ow);
+
+  BY_LANES (unpool_row, d, dy, c->places + plane * d->ow * c->block, row % d->ih,
+      row_at (c, c->x, row, d->iw));
 }
 
 static gboolean
 pool_forward (GradPlan * base, const GradTensor * x, GradTensor * y, GradTensor * workspace,
     GError ** error)
 {
-  Plan *plan = (Plan *) base;
-  const GradTensor *tensors[GRAD_ONEDNN_N_SLOTS] = {
-    [GRAD_ONEDNN_SRC] = x,[GRAD_ONEDNN_DST] = y,[GRAD_ONEDNN_WORKSPACE] = workspace
-  };
+  Call call = call_of (base, x, y, workspace);
 
-  return grad_onednn_run (workspace ? plan->training : plan->inference, tensors, FALSE, error);
+  grad_parallel_for (call.desc->n * (call.desc->c / call.block) * call.desc->oh, forward_row, &call);
+  return TRUE;
 }
 
 static gboolean
 pool_backward (GradPlan * base, const GradTensor * dy, const GradTensor * workspace,
     GradTensor * dx, GError ** error)
 {
-  const GradTensor *tensors[GRAD_ONEDNN_N_SLOTS] = {
-    [GRAD_ONEDNN_SRC] = dx,[GRAD_ONEDNN_DST] = dy,[GRAD_ONEDNN_WORKSPACE] = workspace
-  };
+  Call call = call_of (base, dx, dy, workspace);
 
-  return grad_onednn_run (((Plan *) base)->backward, tensors, FALSE, error);
+  grad_parallel_for (call.desc->n * (call.desc->c / call.block) * call.desc->ih, backward_row,
+      &call);
+  return TRUE;
 }
 
-#define LANES 16                /* as many sums as the widest block, whatever the processor */
+#define SUMS 16                 /* as many sums as the widest block, whatever the processor */
 
 /* Planes of a tensor: (N C/B, n, B) */
 typedef struct
@@ -130,7 +171,7 @@ planes_of (const GradTensor * x, const GradTensor * values)
 GRAD_INLINE void
 mean_of_columns (gconstpointer x, gsize n, gsize block, gboolean bf16, gfloat * mean)
 {
-  gfloat sum[LANES] = { 0 };
+  gfloat sum[SUMS] = { 0 };
 
   for (gsize i = 0; i < n; i++)
     for (gsize b = 0; b < block; b++)
@@ -143,15 +184,15 @@ mean_of_columns (gconstpointer x, gsize n, gsize block, gboolean bf16, gfloat * 
 GRAD_INLINE void
 mean_of_row (const gfloat * x, gsize n, gfloat * mean)
 {
-  gfloat sum[LANES] = { 0 }, total = 0;
+  gfloat sum[SUMS] = { 0 }, total = 0;
   gsize i = 0;
 
-  for (; i + LANES <= n; i += LANES)
-    for (gsize b = 0; b < LANES; b++)
+  for (; i + SUMS <= n; i += SUMS)
+    for (gsize b = 0; b < SUMS; b++)
       sum[b] += x[i + b];
   for (; i < n; i++)
     total += x[i];
-  for (gsize b = 0; b < LANES; b++)
+  for (gsize b = 0; b < SUMS; b++)
     total += sum[b];
   *mean = total / n;
 }
@@ -175,7 +216,7 @@ mean_of_plane (gsize i, gpointer data)
 GRAD_INLINE void
 fill_columns (gpointer x, gsize n, gsize block, gboolean bf16, const gfloat * value)
 {
-  gfloat part[LANES];
+  gfloat part[SUMS];
 
   for (gsize b = 0; b < block; b++)
     part[b] = value[b] / n;
@@ -215,7 +256,7 @@ global_backward (GradDevice * device, const GradTensor * dy, GradTensor * dx, GE
   return TRUE;
 }
 
-const GradPoolOps grad_pool_onednn_ops = {
+const GradPoolOps grad_pool_cpu_ops = {
   .supports = pool_supports,
   .plan = pool_plan,
   .workspace_size = pool_workspace_size,

@@ -1,0 +1,255 @@
+/* Tests of kernels/conv/direct: against the reference, whatever is the faster way
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "kernels/conv/direct.h"
+#include "kernels/onednn.h"
+#include "tests/testutil.h"
+
+#define N_RANDOM 60
+
+typedef struct
+{
+  gint n, ic, ih, iw, oc, kernel, stride, padding;
+  gboolean bias, add, relu;
+} Case;
+
+static const Case cases[] = {
+  /* n ic ih iw oc kernel stride padding  bias add relu */
+  {1, 16, 1, 1, 16, 1, 1, 0},
+  {1, 1, 24, 24, 64, 7, 2, 3, TRUE, FALSE, TRUE},       /* stems: plain pictures */
+  {6, 3, 25, 30, 48, 7, 2, 3},
+  {2, 20, 9, 9, 32, 3, 1, 1, TRUE},
+  {1, 64, 12, 12, 128, 1, 2, 0, TRUE},  /* shortcuts */
+  {9, 32, 7, 6, 48, 1, 2, 0},
+  {1, 512, 3, 3, 512, 3, 1, 1, TRUE, TRUE, TRUE},       /* jobs of outputs */
+  {1, 64, 24, 24, 64, 3, 1, 1, TRUE, TRUE, TRUE},       /* jobs of rows */
+  {70, 32, 3, 3, 48, 3, 1, 1, TRUE, TRUE, TRUE},        /* jobs of several pictures, the last one shorter */
+  {2, 256, 10, 300, 16, 3, 1, 1},       /* a row is more than a buffer */
+  {1, 16, 5, 5, 16, 2, 3, 0},   /* rows and columns that no tap meets */
+  {2, 16, 2, 2, 32, 5, 1, 4, TRUE},     /* more padding than picture */
+};
+
+typedef struct
+{
+  GradTensor *x, *w, *b, *residual, *y;
+} Tensors;
+
+static GradConvDesc
+describe (const Case * c, gboolean training)
+{
+  return (GradConvDesc) {
+    .n = c->n,.ic = c->ic,.ih = c->ih,.iw = c->iw,.oc = c->oc,
+    .oh = (c->ih + 2 * c->padding - c->kernel) / c->stride + 1,
+    .ow = (c->iw + 2 * c->padding - c->kernel) / c->stride + 1,
+    .kernel = c->kernel,.stride = c->stride,.padding = c->padding,.training = training,
+    .bias = c->bias,.add = !training && c->add,.relu = !training && c->relu,
+  };
+}
+
+static Tensors
+fill (GradDevice * device, const GradConvDesc * d)
+{
+  GradShape x = GRAD_SHAPE (d->n, d->ic, d->ih, d->iw), y = GRAD_SHAPE (d->n, d->oc, d->oh, d->ow);
+  GradShape w = GRAD_SHAPE (d->oc, d->ic, d->kernel, d->kernel), b = GRAD_SHAPE (d->oc);
+
+  return (Tensors) {
+    .x = test_random (device, x, 1, -1, 1),
+    .w = test_random_parameter (device, w, 2, -1, 1),
+    .b = d->bias ? test_random_parameter (device, b, 3, -1, 1) : NULL,
+    .residual = d->add ? test_random (device, y, 4, -1, 1) : NULL,
+    .y = test_random (device, y, 5, -1, 1),
+  };
+}
+
+static void
+clear (Tensors * t)
+{
+  GradTensor **tensors[] = { &t->x, &t->w, &t->b, &t->residual, &t->y };
+
+  for (guint i = 0; i < G_N_ELEMENTS (tensors); i++)
+    g_clear_pointer (tensors[i], grad_tensor_unref);
+}
+
+/* as the other one stores it, which may be rounded */
+static void
+copy_values (GradTensor * to, GradTensor * from)
+{
+  if (from != NULL) {
+    g_autofree gfloat *values = test_download (from);
+
+    g_assert_true (grad_tensor_upload (to, values,
+            grad_shape_n_elements (&to->shape) * sizeof (gfloat), NULL));
+  }
+}
+
+static GradDirect *
+direct_new (GradDevice * device, const GradConvDesc * d)
+{
+  GradDirect *self;
+
+  TEST_RUN (device, (self = grad_direct_new (device, d, &error)) != NULL);
+  return self;
+}
+
+/* FALSE where there are no loops: before AVX-512 for bfloat16, and, with the test skipped, before AVX2 */
+static gboolean
+have_loops (GradDevice * device, const GradConvDesc * d)
+{
+  gboolean have = grad_direct_supports (device, d);
+
+  if (!have && grad_device_get_precision (device) != GRAD_PRECISION_BF16)
+    g_test_skip ("neither AVX-512 nor AVX2");
+  return have;
+}
+
+static void
+convolve (GradDirect * self, const Tensors * t, GradTensor * y)
+{
+  TEST_RUN (y->device, grad_direct_convolve (self, t->x, t->w, t->b, t->residual, y, &error));
+}
+
+static void
+forward_on (const gchar * name, const Case * c, gboolean training)
+{
+  g_autoptr (GradDevice) cpu = test_device (name), ref = test_device ("ref");
+  GradConvDesc d = describe (c, training);
+  Tensors got = fill (cpu, &d), expected = fill (ref, &d);
+  GradDirect *direct;
+  GradPlan *plan;
+
+  copy_values (expected.x, got.x);
+  copy_values (expected.residual, got.residual);
+  TEST_RUN (ref, (plan = grad_conv_ref_ops.plan (ref, &d, &error)) != NULL);
+  TEST_RUN (ref, grad_conv_ref_ops.forward (plan, expected.x, expected.w, expected.b,
+          expected.residual, expected.y, &error));
+  if (have_loops (cpu, &d)) {
+    direct = direct_new (cpu, &d);
+    convolve (direct, &got, got.y);
+    test_assert_close (got.y, expected.y, 5e-6);
+    if (d.add) {                /* in place */
+      convolve (direct, &got, got.residual);
+      test_assert_close (got.residual, expected.y, 5e-6);
+    }
+    grad_direct_free (direct);
+  }
+  grad_plan_free (plan);
+  clear (&got);
+  clear (&expected);
+}
+
+static void
+test_forward (gconstpointer data)
+{
+  for (guint training = 0; training < 2; training++) {
+    forward_on ("cpu", data, training);
+    forward_on ("cpu/bf16", data, training);
+  }
+}
+
+static void
+test_random_shapes (void)
+{
+  g_autoptr (GRand) rand = g_rand_new_with_seed (7);
+
+  for (gint i = 0; i < N_RANDOM; i++) {
+    Case c = {
+      .n = g_rand_int_range (rand, 1, 6),
+      .ic = g_rand_boolean (rand) ? g_rand_int_range (rand, 1, 40) : 16 * g_rand_int_range (rand, 1, 9),
+      .ih = g_rand_int_range (rand, 1, 30),.iw = g_rand_int_range (rand, 1, 30),
+      .oc = 16 * g_rand_int_range (rand, 1, 9),.kernel = g_rand_int_range (rand, 1, 8),
+      .stride = g_rand_int_range (rand, 1, 4),.bias = g_rand_boolean (rand),
+      .add = g_rand_boolean (rand),.relu = g_rand_boolean (rand)
+    };
+
+    c.padding = g_rand_int_range (rand, 0, c.kernel);
+    c.ih += MAX (0, c.kernel - c.ih - 2 * c.padding);
+    c.iw += MAX (0, c.kernel - c.iw - 2 * c.padding);
+    g_test_message ("%d %d %dx%d %d k%d s%d p%d%s%s%s", c.n, c.ic, c.ih, c.iw, c.oc, c.kernel,
+        c.stride, c.padding, c.bias ? " bias" : "", c.add ? " add" : "", c.relu ? " relu" : "");
+    forward_on ("cpu", &c, i % 2);
+    forward_on ("cpu/bf16", &c, i % 2);
+  }
+}
+
+/* The same bits, however many threads there are. */
+static void
+test_threads (gconstpointer data)
+{
+  g_autofree gfloat *expected = NULL;
+  GradConvDesc d = describe (data, FALSE);
+
+  for (guint threads = 1; threads <= 5; threads++) {
+    g_autoptr (GradDevice) cpu = test_device_with_threads ("cpu", threads);
+    Tensors t = fill (cpu, &d);
+    g_autofree gfloat *got = NULL;
+    GradDirect *direct;
+
+    if (have_loops (cpu, &d)) {
+      direct = direct_new (cpu, &d);
+      convolve (direct, &t, t.y);
+      got = test_download (t.y);
+      if (expected == NULL)
+        expected = g_steal_pointer (&got);
+      else
+        g_assert_cmpmem (got, grad_shape_n_elements (&t.y->shape) * sizeof (gfloat), expected,
+            grad_shape_n_elements (&t.y->shape) * sizeof (gfloat));
+      grad_direct_free (direct);
+    }
+    clear (&t);
+  }
+}
+
+/* Packed weights are kept for inference, until they change; not in training. */
+static void
+test_packed_weights (void)
+{
+  g_autoptr (GradDevice) cpu = test_device ("cpu");
+
+  for (guint training = 0; training < 2; training++) {
+    GradConvDesc d = describe (&cases[2], training);
+    Tensors t = fill (cpu, &d);
+    gsize n = grad_shape_n_elements (&t.w->shape);
+    g_autofree gfloat *zeros = g_new0 (gfloat, n), *y = NULL;
+    guint before = grad_onednn_reorders.parameters;
+    GradDirect *direct;
+
+    if (have_loops (cpu, &d)) {
+      direct = direct_new (cpu, &d);
+      convolve (direct, &t, t.y);
+      convolve (direct, &t, t.y);
+      g_assert_cmpuint (grad_onednn_reorders.parameters - before, ==, training ? 2 : 1);
+      g_assert_true (grad_tensor_upload (t.w, zeros, n * sizeof (gfloat), NULL));
+      convolve (direct, &t, t.y);
+      y = test_download (t.y);
+      for (gsize i = 0; i < grad_shape_n_elements (&t.y->shape); i++)
+        g_assert_cmpfloat (y[i], ==, 0);
+      grad_direct_free (direct);
+    }
+    clear (&t);
+  }
+}
+
+static void
+test_refused (void)
+{
+  g_autoptr (GradDevice) cpu = test_device ("cpu");
+  GradConvDesc d = describe (&(Case) { 1, 16, 8, 8, 12, 3, 1, 1 }, FALSE);
+
+  g_assert_false (grad_direct_supports (cpu, &d));
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autofree gchar *forward = g_strdup_printf ("/kernels/direct/forward/%u", i);
+    g_autofree gchar *threads = g_strdup_printf ("/kernels/direct/threads/%u", i);
+
+    g_test_add_data_func (forward, &cases[i], test_forward);
+    g_test_add_data_func (threads, &cases[i], test_threads);
+  }
+  g_test_add_func ("/kernels/direct/random-shapes", test_random_shapes);
+  g_test_add_func ("/kernels/direct/packed-weights", test_packed_weights);
+  g_test_add_func ("/kernels/direct/refused", test_refused);
+  return g_test_run ();
+}
