@@ -73,6 +73,7 @@ void grad_parallel_for (gsize n, GradParallelFunc func, gpointer data);
  * of its own */
 typedef void (*GradWorkerFunc) (gsize i, guint worker, gpointer data);
 void grad_parallel_work (gsize n, GradWorkerFunc func, gpointer data);
+/* Within a loop: 1 */
 guint grad_parallel_n_workers (void);
 /* Other threads are about to compute, oneDNN's: the team is not to spin on their processors. */
 void grad_parallel_rest (void);

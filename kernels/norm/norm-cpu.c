@@ -138,14 +138,14 @@ run_part (const GradNormJob * job, gsize part, guint worker)
 
 /* a thread's share of all parts */
 static void
-run_share (gsize worker, gpointer data)
+run_share (gsize share, gpointer data)
 {
   const GradNormJob *job = data;
-  gsize n = divide_up (job->n_planes, job->part), workers = grad_parallel_n_workers ();
-  gsize from = n * worker / workers, to = n * (worker + 1) / workers;
+  gsize n = divide_up (job->n_planes, job->part);
+  gsize from = n * share / job->n_shares, to = n * (share + 1) / job->n_shares;
 
   for (gsize i = from; i < to; i++)
-    run_part (job, job->adding ? i : from + to - 1 - i, worker);
+    run_part (job, job->adding ? i : from + to - 1 - i, share);
 }
 
 static void
@@ -153,7 +153,8 @@ run (GradNormJob * job, GradNormFunc func, gboolean adding)
 {
   job->func = func;
   job->adding = adding;
-  grad_parallel_for (grad_parallel_n_workers (), run_share, job);
+  job->n_shares = grad_parallel_n_workers ();
+  grad_parallel_for (job->n_shares, run_share, job);
 }
 
 void

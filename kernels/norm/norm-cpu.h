@@ -25,7 +25,7 @@ typedef struct
 {
   gsize plane, channel;         /* its first one */
   gdouble *sums[2];             /* (B) each, of this part */
-  guint worker;                 /* as in GradWorkerFunc */
+  guint worker;                 /* which has scratch memory of its own: the number of its share */
 } GradNormPlace;
 
 typedef void (*GradNormFunc) (const GradNormJob * job, const GradNormPlace * at);
@@ -46,6 +46,7 @@ struct _GradNormJob
 
   GradNormFunc func;
   gboolean adding;              /* first pass */
+  gsize n_shares;               /* of the parts, one for each thread */
 };
 
 GradNormJob grad_norm_job (GradPlan * plan, const GradTensor * x);
