@@ -228,13 +228,22 @@ choice_key (GradDevice * device, const GradConvDesc * d, GradConvDirection direc
       d->ih, d->iw, d->oc, d->oh, d->ow, d->kernel, d->stride, d->padding);
 }
 
+/* Few pixels and, in turn, many weights, for which nobody else has room in caches when ways are timed: then oneDNN seems better than
+ * it is within a network, where it also wakes threads of its own. */
+static gboolean
+is_small (const GradConvDesc * d)
+{
+  return !d->training && (gint64) d->n * d->oh * d->ow <= 4096;
+}
+
 static gboolean
 way_supported (GradDevice * device, const GradConvDesc * d, GradConvDirection direction,
     GradConvWayKind kind)
 {
   switch (kind) {
     case GRAD_CONV_ONEDNN:
-      return TRUE;
+      return grad_device_get_precision (device) == GRAD_PRECISION_BF16 || !is_small (d)
+          || !grad_direct_supports (device, d);
     case GRAD_CONV_ONEDNN_F32:
       return grad_onednn_activation (device, x_shape (d)).bf16
           || grad_onednn_activation (device, y_shape (d)).bf16;
@@ -254,7 +263,7 @@ rule (GradDevice * device, const GradConvDesc * d, GradConvDirection direction)
 
   if (many && way_supported (device, d, direction, GRAD_CONV_WINOGRAD))
     return GRAD_CONV_WINOGRAD;
-  return !many && !d->training && way_supported (device, d, direction, GRAD_CONV_DIRECT)
+  return is_small (d) && way_supported (device, d, direction, GRAD_CONV_DIRECT)
       ? GRAD_CONV_DIRECT : GRAD_CONV_ONEDNN;
 }
 
