@@ -9,6 +9,7 @@
 #include "model/gradparameter.h"
 #include "model/gradrandom.h"
 #include "model/gradsafetensors.h"
+#include "data/gradclassification.h"
 #include "data/graddataset.h"
 #include "autograd/gradunit.h"
 #include "autograd/gradnetwork.h"
