@@ -22,6 +22,7 @@ typedef struct _GradNode GradNode;
 typedef struct _GradStep GradStep;
 typedef struct _GradNetwork GradNetwork;
 typedef struct _GradBus GradBus;
+typedef struct _GradModel GradModel;
 typedef struct _GradParameter GradParameter;
 typedef struct _GradParameterStore GradParameterStore;
 

@@ -84,6 +84,14 @@ relu_backward (GradDevice * device, const GradTensor * y, const GradTensor * dy,
 }
 
 static gboolean
+copy (GradDevice * device, const GradTensor * x, GradTensor * y, GError ** error)
+{
+  return grad_cuda_check (device, cudaMemcpyAsync (grad_tensor_data (y), grad_tensor_data (x),
+          GRAD_DEVICE_GET_CLASS (device)->storage_size (device, y->dtype, &y->shape, y->layout),
+          cudaMemcpyDeviceToDevice, grad_cuda_device_stream (device)), "copy", error);
+}
+
+static gboolean
 zero (GradDevice * device, GradTensor * y, GError ** error)
 {
   return grad_cuda_check (device, cudaMemsetAsync (grad_tensor_data (y), 0,
@@ -95,5 +103,6 @@ extern "C" const GradElementwiseOps grad_elementwise_cuda_ops = {
   .add = add,
   .relu = relu,
   .relu_backward = relu_backward,
+  .copy = copy,
   .zero = zero,
 };

@@ -15,6 +15,8 @@ typedef struct
   /* dx = dy where y > 0, else 0 */
   gboolean (*relu_backward) (GradDevice * device, const GradTensor * y, const GradTensor * dy,
       GradTensor * dx, GError ** error);
+  /* y = x, the whole storage */
+  gboolean (*copy) (GradDevice * device, const GradTensor * x, GradTensor * y, GError ** error);
   /* y = 0, the whole storage */
   gboolean (*zero) (GradDevice * device, GradTensor * y, GError ** error);
 } GradElementwiseOps;

@@ -286,6 +286,7 @@ grad_network_update_adam (GradNetwork * network, const GradAdamOptions * options
 {
   g_autoptr (GArray) tensors = g_array_new (FALSE, FALSE, sizeof (GradAdamTensor));
   Update u = {.tensors = tensors };
+  gboolean ok;
 
   if (network->tape->len > 0)
     u.unit = ((GradNode *) network->tape->pdata[0])->unit;
@@ -303,10 +304,12 @@ grad_network_update_adam (GradNetwork * network, const GradAdamOptions * options
   u.args = (GradAdamArgs) {
   options->learning_rate, options->beta1, options->beta2, options->epsilon,
         options->weight_decay, network->n_updates + 1};
-  if (tensors->len > 0 && !grad_device_call (u.device, FALSE, update_job, &u, error))
-    return FALSE;
-  for (guint i = 0; i < tensors->len; i++)
+  g_mutex_lock (&network->values);
+  network->half = TRUE;
+  ok = tensors->len == 0 || grad_device_call (u.device, FALSE, update_job, &u, error);
+  for (guint i = 0; ok && i < tensors->len; i++)
     grad_tensor_touch (g_array_index (tensors, GradAdamTensor, i).value);
-  network->n_updates++;
-  return TRUE;
+  network->n_updates += ok;
+  g_mutex_unlock (&network->values);
+  return ok;
 }

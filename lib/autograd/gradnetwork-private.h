@@ -31,6 +31,7 @@ struct _GradNetwork
   GradStep *open;               /* not owned */
   GHashTable *applied;          /* source -> last sequence number applied */
   GHashTable *prefixes;         /* kind -> how many were given out */
+  GradModel *model;             /* owned; NULL until it has trained */
 
   gint warned;                  /* atomic: that its weights are random */
 
@@ -38,6 +39,9 @@ struct _GradNetwork
   GPtrArray *tape;              /* nodes of the last backward, in order */
   GHashTable *graded;           /* set of the parameters that have a gradient of this step; not owned */
   guint64 n_updates;
+
+  GMutex values;                /* held by who changes parameters or statistics, and by who copies them */
+  gboolean half;                /* values: parameters have had the update that statistics have not */
 };
 
 /* For elements, which join the bus of their pipeline at NULL to READY and leave it at READY to NULL. */

@@ -1,6 +1,7 @@
 /* GradStreamer: a network: its parameters, its open step, its turn
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gradnetwork-private.h"
+#include "kernels/kernels.h"
 
 G_DEFINE_FINAL_TYPE (GradNetwork, grad_network, G_TYPE_OBJECT);
 
@@ -250,9 +251,12 @@ grad_network_commit (GradNetwork * network, GError ** error)
   gboolean ok = TRUE;
   GPtrArray *tape = network->tape;
 
+  g_mutex_lock (&network->values);
   /* forward order: the order in which PyTorch updates */
   for (guint i = tape->len; i-- > 0 && ok;)
     ok = grad_node_commit (tape->pdata[i], error);
+  network->half &= !ok;
+  g_mutex_unlock (&network->values);
   if (ok && tape->len > 0) {
     GradStep *step = ((GradNode *) tape->pdata[0])->step;
     guint64 *applied = g_new (guint64, 2);
@@ -294,6 +298,100 @@ grad_network_get_n_updates (GradNetwork * network)
   return network->n_updates;
 }
 
+/**
+ * grad_network_set_model: (skip)
+ * @network: a network
+ * @model: what it is made of
+ *
+ * Called by whoever trains it, when its layers are known.
+ */
+void
+grad_network_set_model (GradNetwork * network, GradModel * model)
+{
+  g_mutex_lock (&network->lock);
+  g_set_object (&network->model, model);
+  g_mutex_unlock (&network->lock);
+}
+
+/**
+ * grad_network_get_model:
+ * @network: a network
+ *
+ * Returns: (transfer full) (nullable): what it is made of, or %NULL as long as nobody has trained it
+ */
+GradModel *
+grad_network_get_model (GradNetwork * network)
+{
+  GradModel *model;
+
+  g_mutex_lock (&network->lock);
+  model = network->model ? g_object_ref (network->model) : NULL;
+  g_mutex_unlock (&network->lock);
+  return model;
+}
+
+typedef struct
+{
+  GradParameterStore *from, *to;
+} Copy;
+
+static gboolean
+copy_job (gpointer data, GError ** error)
+{
+  Copy *copy = data;
+  guint n = grad_parameter_store_get_n_parameters (copy->to);
+
+  for (guint i = 0; i < n; i++) {
+    GradParameter *to = grad_parameter_store_get_parameter (copy->to, i);
+    GradParameter *from = grad_parameter_store_find (copy->from, to->name);
+    GradDevice *device;
+
+    if (from == NULL || from->kind != to->kind || !grad_shape_equal (&from->shape, &to->shape)) {
+      g_set_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE, "the network in training has no parameter "
+          "%s of the same shape", to->name);
+      return FALSE;
+    }
+    to->count = from->count;
+    if (to->value == NULL)
+      continue;
+    device = grad_tensor_get_device (to->value);
+    if (!grad_device_kernels (device)->elementwise->copy (device, from->value, to->value, error))
+      return FALSE;
+    grad_tensor_touch (to->value);
+  }
+  return TRUE;
+}
+
+/**
+ * grad_network_copy_parameters:
+ * @network: a network
+ * @to: where to; has parameters of the same names and shapes, on the same device
+ * @version: (inout): number of updates that @to is of
+ * @error: location of a #GError
+ *
+ * Copies parameters and statistics as they are between two steps, if there has been an update since @version. Does not wait
+ * for a step: in the middle of one, @to stays as it is.
+ *
+ * Returns: %FALSE with %GRAD_ERROR_SHAPE or the device's error
+ */
+gboolean
+grad_network_copy_parameters (GradNetwork * network, GradParameterStore * to, guint64 * version,
+    GError ** error)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&network->values);
+  Copy copy = { network->store, to };
+  GradParameter *first;
+
+  if (network->half || network->n_updates == *version
+      || grad_parameter_store_get_n_parameters (to) == 0)
+    return TRUE;
+  first = grad_parameter_store_get_parameter (to, 0);
+  if (!grad_device_call (grad_tensor_get_device (first->value), TRUE, copy_job, &copy, error))
+    return FALSE;
+  *version = network->n_updates;
+  return TRUE;
+}
+
 static void
 grad_network_finalize (GObject * object)
 {
@@ -303,6 +401,8 @@ grad_network_finalize (GObject * object)
   g_hash_table_unref (self->graded);
   g_hash_table_unref (self->applied);
   g_hash_table_unref (self->prefixes);
+  g_clear_object (&self->model);
+  g_mutex_clear (&self->values);
   g_mutex_clear (&self->lock);
   g_cond_clear (&self->turn);
   g_object_unref (self->store);
@@ -320,6 +420,7 @@ static void
 grad_network_init (GradNetwork * self)
 {
   g_mutex_init (&self->lock);
+  g_mutex_init (&self->values);
   g_cond_init (&self->turn);
   self->store = grad_parameter_store_new ();
   self->tape = g_ptr_array_new_with_free_func ((GDestroyNotify) grad_node_unref);

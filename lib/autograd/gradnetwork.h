@@ -56,4 +56,10 @@ GRAD_API gboolean grad_network_commit (GradNetwork * network, GError ** error);
 GRAD_API void grad_network_discard (GradNetwork * network);
 GRAD_API guint64 grad_network_get_n_updates (GradNetwork * network);
 
+/* Running a network elsewhere while it trains: what it is made of, and its parameters between two steps. */
+GRAD_API void grad_network_set_model (GradNetwork * network, GradModel * model);
+GRAD_API GradModel *grad_network_get_model (GradNetwork * network);
+GRAD_API gboolean grad_network_copy_parameters (GradNetwork * network, GradParameterStore * to,
+    guint64 * version, GError ** error);
+
 G_END_DECLS

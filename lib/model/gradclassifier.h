@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "../autograd/gradnetwork.h"
 #include "gradmodel.h"
 
 G_BEGIN_DECLS
@@ -11,6 +12,9 @@ GRAD_API G_DECLARE_FINAL_TYPE (GradClassifier, grad_classifier, GRAD, CLASSIFIER
 
 GRAD_API GradClassifier *grad_classifier_get (GradModel * model, GradDevice * device,
     GError ** error);
+GRAD_API GradClassifier *grad_classifier_new_live (GradNetwork * network, GradDevice * device,
+    GError ** error);
+GRAD_API gboolean grad_classifier_refresh (GradClassifier * classifier, GError ** error);
 GRAD_API GradModel *grad_classifier_get_model (GradClassifier * classifier);
 GRAD_API guint grad_classifier_get_n_classes (GradClassifier * classifier);
 GRAD_API guint64 grad_classifier_get_version (GradClassifier * classifier);

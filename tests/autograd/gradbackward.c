@@ -263,6 +263,84 @@ test_not_in_step (void)
   test_model_clear (&m);
 }
 
+/* A copy of the parameters is one of all of them after the same update. */
+static void
+test_copy_parameters (void)
+{
+  static const GradAdamOptions adam = GRAD_ADAM_DEFAULTS;
+
+  for (const gchar * const *name = test_devices (); *name; name++) {
+    g_autoptr (GradParameterStore) to = grad_parameter_store_new ();
+    GradParameterStore *from;
+    g_autoptr (GError) error = NULL;
+    TestModel model;
+    guint64 version = 0;
+
+    test_model_init (&model, test_device (*name),
+        grad_conv_unit_new ("conv", "bn", 4, 3, 1, 1, TRUE, FALSE, TRUE), NULL, 1,
+        &GRAD_SHAPE (2, 3, 5, 5), 1);
+    test_model_evaluate (&model);
+    from = grad_network_get_store (model.network);
+    for (guint i = 0; i < grad_parameter_store_get_n_parameters (from); i++) {
+      GradParameter *p = grad_parameter_store_get_parameter (from, i);
+
+      grad_parameter_store_add (to, model.device, p->name, p->kind, &p->shape, GRAD_INIT_ZEROS, 1,
+          &error);
+      g_assert_no_error (error);
+    }
+    for (guint step = 1; step <= 2; step++) {
+      g_autoptr (GradTensor) before = NULL;
+
+      before = test_duplicate (grad_parameter_store_find (to, "conv.weight")->value);
+      test_model_backward (&model, FALSE, FALSE);
+      grad_network_update_adam (model.network, &adam, &error);
+      g_assert_no_error (error);
+      grad_network_copy_parameters (model.network, to, &version, &error);
+      g_assert_no_error (error);
+      g_assert_cmpuint (version, ==, step - 1);
+      test_assert_same (grad_parameter_store_find (to, "conv.weight")->value, before);
+
+      test_model_commit (&model);
+      grad_network_copy_parameters (model.network, to, &version, &error);
+      g_assert_no_error (error);
+      g_assert_cmpuint (version, ==, step);
+      for (guint i = 0; i < grad_parameter_store_get_n_parameters (from); i++) {
+        GradParameter *p = grad_parameter_store_get_parameter (from, i);
+        GradParameter *copy = grad_parameter_store_find (to, p->name);
+
+        g_assert_cmpint (copy->count, ==, p->count);
+        if (p->value != NULL)
+          test_assert_same (copy->value, p->value);
+      }
+      g_assert_cmpint (grad_parameter_store_find (to, "bn.num_batches_tracked")->count, ==, step);
+    }
+    test_model_clear (&model);
+  }
+}
+
+/* What does not fit is an error. */
+static void
+test_copy_other_parameters (void)
+{
+  static const GradAdamOptions adam = GRAD_ADAM_DEFAULTS;
+  g_autoptr (GradParameterStore) to = grad_parameter_store_new ();
+  g_autoptr (GError) error = NULL;
+  TestModel model;
+  guint64 version = 0;
+
+  test_model_init (&model, test_device ("ref"), grad_linear_unit_new ("fc", 3, TRUE), NULL, 1,
+      &GRAD_SHAPE (2, 4), 1);
+  test_model_backward (&model, FALSE, FALSE);
+  g_assert_true (grad_network_update_adam (model.network, &adam, NULL));
+  test_model_commit (&model);
+  grad_parameter_store_add (to, model.device, "fc.weight", GRAD_PARAMETER_TRAINABLE,
+      &GRAD_SHAPE (3, 5), GRAD_INIT_ZEROS, 1, NULL);
+  g_assert_false (grad_network_copy_parameters (model.network, to, &version, &error));
+  g_assert_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE);
+  g_assert_cmpuint (version, ==, 0);
+  test_model_clear (&model);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -272,5 +350,7 @@ main (int argc, char **argv)
   g_test_add_func ("/gradbackward/announcements", test_announcements);
   g_test_add_func ("/gradbackward/abort", test_abort);
   g_test_add_func ("/gradbackward/not-in-step", test_not_in_step);
+  g_test_add_func ("/gradbackward/copy-parameters", test_copy_parameters);
+  g_test_add_func ("/gradbackward/copy-other-parameters", test_copy_other_parameters);
   return g_test_run ();
 }

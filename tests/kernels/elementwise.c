@@ -81,6 +81,26 @@ test_not_a_number (void)
 }
 
 static void
+test_copy (void)
+{
+  for (const gchar * const *name = test_devices (); *name; name++) {
+    g_autoptr (GradDevice) device = test_device (*name);
+    const GradElementwiseOps *ops = grad_device_kernels (device)->elementwise;
+
+    for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+      g_autoptr (GradTensor) x = test_random (device, cases[i], 1, 1, 2);
+      g_autoptr (GradTensor) y = test_random (device, cases[i], 2, 1, 2);
+      g_autofree gfloat *xs = test_download (x), *ys = NULL;
+
+      TEST_RUN (device, ops->copy (device, x, y, &error));
+      ys = test_download (y);
+      g_assert_cmpmem (ys, grad_shape_n_elements (&cases[i]) * sizeof (gfloat), xs,
+          grad_shape_n_elements (&cases[i]) * sizeof (gfloat));
+    }
+  }
+}
+
+static void
 test_zero (void)
 {
   for (const gchar * const *name = test_devices (); *name; name++) {
@@ -106,6 +126,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/elementwise/values-and-in-place", test_values_and_in_place);
   g_test_add_func ("/elementwise/not-a-number", test_not_a_number);
+  g_test_add_func ("/elementwise/copy", test_copy);
   g_test_add_func ("/elementwise/zero", test_zero);
   return g_test_run ();
 }
