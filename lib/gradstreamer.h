@@ -6,6 +6,8 @@
 #include "tensor/gradshape.h"
 #include "tensor/gradtensor.h"
 #include "device/graddevice.h"
+#include "model/gradclassifier.h"
+#include "model/gradmodel.h"
 #include "model/gradparameter.h"
 #include "model/gradrandom.h"
 #include "model/gradsafetensors.h"

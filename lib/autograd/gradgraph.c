@@ -1,6 +1,7 @@
 /* GradStreamer: units wired together
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "../device/graddevice-private.h"
+#include "gradgraph-private.h"
 #include "gradjob-private.h"
 
 typedef struct
@@ -13,6 +14,7 @@ struct _GradGraph
 {
   GObject parent;
   GArray *wires;                /* the i-th one makes value i + 1 */
+  gsize limit;                  /* elements of a value per sample, 0: none */
 };
 
 G_DEFINE_FINAL_TYPE (GradGraph, grad_graph, G_TYPE_OBJECT);
@@ -101,6 +103,12 @@ grad_graph_set_owner (GradGraph * graph, gpointer owner)
     grad_unit_set_owner (g_array_index (graph->wires, Wire, i).unit, owner);
 }
 
+void
+grad_graph_set_limit (GradGraph * graph, gsize elements)
+{
+  graph->limit = elements;
+}
+
 static gchar *
 join (const gchar * prefix, const gchar * name)
 {
@@ -185,6 +193,20 @@ grad_graph_add_residual (GradGraph * graph, guint input, const gchar * prefix, g
   return grad_graph_add2 (graph, conv_norm_relu (prefix, 3, channels, 1, 1, bias, TRUE), x, skip);
 }
 
+static gboolean
+check_limit (GradGraph * self, const GradShape * shape, GError ** error)
+{
+  g_autofree gchar *text = NULL;
+
+  if (self->limit == 0 || (grad_shape_is_valid (shape)
+          && grad_shape_n_elements (shape) / shape->dims[0] <= self->limit))
+    return TRUE;
+  text = grad_shape_to_string (shape);
+  g_set_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE, "it makes %s of its input: more than %"
+      G_GSIZE_FORMAT " values per sample are not allowed here", text, self->limit);
+  return FALSE;
+}
+
 /* Shapes of all values from the input's; prepares the units, too, when there is a device. */
 static gboolean
 walk_shapes (GradGraph * self, GradDevice * device, GradParameterStore * store,
@@ -197,8 +219,9 @@ walk_shapes (GradGraph * self, GradDevice * device, GradParameterStore * store,
     Wire *w = &g_array_index (self->wires, Wire, i);
     GradShape in[2] = { shapes[w->inputs[0]], shapes[w->inputs[1]] };
 
-    if (device ? !grad_unit_prepare (w->unit, device, store, in, w->n_inputs, &shapes[i + 1], error)
-        : !grad_unit_infer_shape (w->unit, in, w->n_inputs, &shapes[i + 1], error))
+    if (!(device ? grad_unit_prepare (w->unit, device, store, in, w->n_inputs, &shapes[i + 1], error)
+            : grad_unit_infer_shape (w->unit, in, w->n_inputs, &shapes[i + 1], error))
+        || !check_limit (self, &shapes[i + 1], error))
       return FALSE;
   }
   *output = shapes[self->wires->len];

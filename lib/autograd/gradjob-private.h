@@ -50,7 +50,6 @@ GRAD_API guint64 grad_unit_get_id (GradUnit * unit);
 GRAD_API gpointer grad_unit_get_owner (GradUnit * unit);
 GRAD_API GradDevice *grad_unit_get_device (GradUnit * unit);
 void grad_unit_set_owner (GradUnit * unit, gpointer owner);
-void grad_graph_set_owner (GradGraph * graph, gpointer owner);
 
 /* Around a job; nothing but one atomic load and some branches unless someone listens. Then a device
  * that computes on its own is waited for before and after it: end is FALSE with its error. */

@@ -4,7 +4,7 @@
  * A layer is a graph of units. In phase train, with an optimizer on the network, it waits for its turn, records its
  * units on the tape and attaches the tape to its output. */
 #include "gradlayer.h"
-#include "../autograd/gradjob-private.h"
+#include "../autograd/gradgraph-private.h"
 #include "../autograd/gradnetwork-private.h"
 #include "../autograd/gradtapemeta-private.h"
 #include "../tensor/gradtensor-private.h"
@@ -75,6 +75,34 @@ grad_layer_attach (GradTransform * trans, GError ** error)
   return grad_parameter_store_set_source (store, model, error);
 }
 
+/**
+ * grad_layer_new_graph: (skip)
+ * @layer: a layer, in a pipeline or not
+ * @network: gives out prefixes to layers that have none of their own
+ * @prefix: (inout): the layer's prefix; set when it is %NULL
+ *
+ * Builds the units of a layer. Default prefixes are numbered in the order of the calls.
+ *
+ * Returns: (transfer full): a graph, which must not outlive @layer
+ */
+GradGraph *
+grad_layer_new_graph (GradLayer * layer, GradNetwork * network, gchar ** prefix)
+{
+  GradLayerPrivate *priv = PRIV (layer);
+  GradGraph *graph = grad_graph_new ();
+
+  if (*prefix == NULL && KLASS (layer)->prefix_kind != NULL) {
+    GST_OBJECT_LOCK (layer);
+    *prefix = g_strdup (priv->param_prefix);
+    GST_OBJECT_UNLOCK (layer);
+    if (*prefix == NULL)
+      *prefix = grad_network_next_prefix (network, KLASS (layer)->prefix_kind);
+  }
+  KLASS (layer)->build (layer, graph, *prefix);
+  grad_graph_set_owner (graph, layer);
+  return graph;
+}
+
 /* The graph is made when it is first needed, in the streaming thread: default prefixes then come in topological
  * order, whatever the order of state changes. */
 static GradGraph *
@@ -82,18 +110,8 @@ ensure_graph (GradLayer * self)
 {
   GradLayerPrivate *priv = PRIV (self);
 
-  if (priv->graph != NULL)
-    return priv->graph;
-  if (priv->prefix == NULL && KLASS (self)->prefix_kind != NULL) {
-    GST_OBJECT_LOCK (self);
-    priv->prefix = g_strdup (priv->param_prefix);
-    GST_OBJECT_UNLOCK (self);
-    if (priv->prefix == NULL)
-      priv->prefix = grad_network_next_prefix (priv->network, KLASS (self)->prefix_kind);
-  }
-  priv->graph = grad_graph_new ();
-  KLASS (self)->build (self, priv->graph, priv->prefix);
-  grad_graph_set_owner (priv->graph, self);
+  if (priv->graph == NULL)
+    priv->graph = grad_layer_new_graph (self, priv->network, &priv->prefix);
   return priv->graph;
 }
 

@@ -38,5 +38,7 @@ struct _GradLayerClass
 };
 
 GRAD_API GradNetwork *grad_layer_peek_network (GradLayer * layer);
+GRAD_API GradGraph *grad_layer_new_graph (GradLayer * layer, GradNetwork * network,
+    gchar ** prefix);
 
 G_END_DECLS

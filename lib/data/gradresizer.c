@@ -13,6 +13,39 @@ struct _GradResizer
 };
 
 /**
+ * grad_resizer_parse: (skip)
+ * @name: what it is, for the error: "mean"
+ * @text: (nullable): "0.5", or one number per channel: "0.485,0.456,0.406"
+ * @values: (out caller-allocates) (array fixed-size=4): one of each channel; the last number holds for further channels
+ * @positive: whether numbers must be greater than 0
+ * @error: location of a #GError
+ *
+ * Returns: %FALSE with %GRAD_ERROR_SETTINGS when @text is something else
+ */
+gboolean
+grad_resizer_parse (const gchar * name, const gchar * text, gfloat values[GRAD_RESIZER_CHANNELS],
+    gboolean positive, GError ** error)
+{
+  g_auto (GStrv) parts = g_strsplit (text ? text : "", ",", GRAD_RESIZER_CHANNELS + 1);
+  guint n = g_strv_length (parts);
+
+  for (guint i = 0; n >= 1 && n <= GRAD_RESIZER_CHANNELS && i < GRAD_RESIZER_CHANNELS; i++) {
+    gchar *part = g_strstrip (parts[MIN (i, n - 1)]), *end;
+
+    values[i] = g_ascii_strtod (part, &end);
+    if (*part == '\0' || *end != '\0' || !(ABS (values[i]) <= G_MAXFLOAT)
+        || (positive && !(values[i] > 0)))
+      break;
+    if (i == GRAD_RESIZER_CHANNELS - 1)
+      return TRUE;
+  }
+  g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS, "%s=\"%s\": use 1 to %d %snumbers "
+      "separated by commas", name, text ? text : "", GRAD_RESIZER_CHANNELS,
+      positive ? "positive " : "");
+  return FALSE;
+}
+
+/**
  * grad_resizer_new: (skip)
  * @device: where
  * @mean: (array fixed-size=4): means of the channels

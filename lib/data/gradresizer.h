@@ -11,6 +11,8 @@ G_BEGIN_DECLS
 
 typedef struct _GradResizer GradResizer;
 
+GRAD_API gboolean grad_resizer_parse (const gchar * name, const gchar * text,
+    gfloat values[GRAD_RESIZER_CHANNELS], gboolean positive, GError ** error);
 GRAD_API GradResizer *grad_resizer_new (GradDevice * device, const gfloat * mean,
     const gfloat * std);
 GRAD_API void grad_resizer_free (GradResizer * resizer);

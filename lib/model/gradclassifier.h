@@ -4,6 +4,7 @@
 
 #include "../autograd/gradnetwork.h"
 #include "gradmodel.h"
+#include "../device/graddevice.h"
 
 G_BEGIN_DECLS
 
@@ -20,5 +21,7 @@ GRAD_API guint grad_classifier_get_n_classes (GradClassifier * classifier);
 GRAD_API guint64 grad_classifier_get_version (GradClassifier * classifier);
 GRAD_API gboolean grad_classifier_run (GradClassifier * classifier, GradTensor * pictures,
     gfloat * probabilities, GError ** error);
+
+GRAD_API void grad_softmax (const gfloat * logits, gsize n, gsize k, gfloat * probabilities);
 
 G_END_DECLS

@@ -13,7 +13,7 @@ GRAD_API G_DECLARE_FINAL_TYPE (GradModel, grad_model, GRAD, MODEL, GObject)
  * GradModelInput:
  * @width: columns of a picture, 0 when unknown
  * @height: rows of a picture, 0 when unknown
- * @channels: 1 (luma) or 3 (R, G, B), 0 when unknown
+ * @channels: 1 (luma), 3 (R, G, B), or of what is no picture; 0 when unknown
  * @mean: to subtract from pixels of 0 to 1, by channel
  * @std: to divide by after that
  *
@@ -35,7 +35,6 @@ GRAD_API const gchar *const *grad_model_get_class_names (GradModel * model);
 GRAD_API guint64 grad_model_get_steps (GradModel * model);
 GRAD_API GPtrArray *grad_model_create_layers (GradModel * model, GError ** error);
 
-/* Class names: separated by commas, or the name of a file that has one a line. */
 GRAD_API GStrv grad_class_names_parse (const gchar * text, GError ** error);
 
 G_END_DECLS

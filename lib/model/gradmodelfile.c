@@ -1,10 +1,24 @@
 /* GradStreamer: model files: what is in them beside the parameters
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "gradmodel-private.h"
 #include "gradmodelfile.h"
 #include "../base/gradlayer.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
+
+/* as grad_fragment_create_layers() reads it: enumerations by nick, their names have spaces */
+static gchar *
+value_to_string (GParamSpec * spec, const GValue * value)
+{
+  gchar *s;
+
+  if (G_IS_PARAM_SPEC_ENUM (spec))
+    return g_strdup (g_enum_get_value (G_PARAM_SPEC_ENUM (spec)->enum_class,
+            g_value_get_enum (value))->value_nick);
+  s = gst_value_serialize (value);
+  return s ? s : g_strdup ("\"\"");
+}
 
 /* "factory name=value …" with the properties that say what the layer is, as far as they differ from defaults */
 static gchar *
@@ -26,8 +40,8 @@ describe (GstElement * element)
     g_object_get_property (G_OBJECT (element), specs[i]->name, &value);
     if (g_param_value_defaults (specs[i], &value))
       continue;
-    s = gst_value_serialize (&value);
-    g_string_append_printf (text, " %s=%s", specs[i]->name, s && *s ? s : "\"\"");
+    s = value_to_string (specs[i], &value);
+    g_string_append_printf (text, " %s=%s", specs[i]->name, s);
   }
   return g_string_free (text, FALSE);
 }
@@ -81,8 +95,8 @@ add (GHashTable * table, const gchar * key, gchar * value)
     g_free (value);
 }
 
-static gchar *
-size_of (const GstStructure * dataset)
+gchar *
+grad_model_describe_size (const GstStructure * dataset)
 {
   gint w, h;
 
@@ -114,7 +128,7 @@ grad_model_save (GradNetwork * network, const gchar * location, const gchar * fr
 
   add (metadata, "network", g_strdup (fragment));
   if (dataset != NULL) {
-    add (metadata, "input_size", size_of (dataset));
+    add (metadata, "input_size", grad_model_describe_size (dataset));
     add (metadata, "class_names", g_strdup (gst_structure_get_string (dataset, "class-names")));
     add (metadata, "mean", g_strdup (gst_structure_get_string (dataset, "mean")));
     add (metadata, "std", g_strdup (gst_structure_get_string (dataset, "std")));

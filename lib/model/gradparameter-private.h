@@ -10,6 +10,10 @@ G_BEGIN_DECLS
 /* All parameters of this moment: (transfer container). */
 GPtrArray *grad_parameter_store_list (GradParameterStore * store);
 
+/* As grad_parameter_store_set_source() of a store that has none, with a file that is open. */
+void grad_parameter_store_set_file (GradParameterStore * store, const gchar * location,
+    GradSafetensors * file);
+
 /* Bytes of its values as float; 0 for a counter. */
 gsize grad_parameter_bytes (const GradParameter * parameter);
 gfloat *grad_parameter_new_values (gsize size, GError ** error);

@@ -115,6 +115,16 @@ grad_parameter_store_set_source (GradParameterStore * store, const gchar * locat
   return FALSE;
 }
 
+void
+grad_parameter_store_set_file (GradParameterStore * store, const gchar * location,
+    GradSafetensors * file)
+{
+  g_mutex_lock (&store->lock);
+  store->location = g_strdup (location);
+  g_set_object (&store->file, file);
+  g_mutex_unlock (&store->lock);
+}
+
 /**
  * grad_parameter_store_get_source:
  * @store: a store
@@ -143,8 +153,17 @@ create (GradParameterStore * store, GradDevice * device, const gchar * name,
 
   self->name = g_strdup (name);
   self->kind = kind;
-  if (kind != GRAD_PARAMETER_COUNTER) {
+  if (kind != GRAD_PARAMETER_COUNTER)
     self->shape = *shape;
+  g_mutex_lock (&store->lock);
+  file = store->file;
+  seed = store->seed;
+  g_mutex_unlock (&store->lock);
+  /* nothing is allocated for what the file does not have */
+  if (file != NULL && !grad_parameter_find_entry (file, store->location, self, &entry, error))
+    return NULL;
+
+  if (kind != GRAD_PARAMETER_COUNTER) {
     self->value = grad_tensor_new_parameter (device, shape, error);
     if (self->value == NULL)
       return NULL;
@@ -152,16 +171,8 @@ create (GradParameterStore * store, GradDevice * device, const gchar * name,
   values = grad_parameter_new_values (grad_parameter_bytes (self), error);
   if (values == NULL)
     return NULL;
-
-  g_mutex_lock (&store->lock);
-  file = store->file;
-  seed = store->seed;
-  g_mutex_unlock (&store->lock);
-  if (file != NULL)
-    ok = grad_parameter_find_entry (file, store->location, self, &entry, error)
-        && grad_parameter_read (self, entry, values, error);
-  else
-    ok = init_parameter (self, init, fan_in, seed, values, error);
+  ok = file ? grad_parameter_read (self, entry, values, error)
+      : init_parameter (self, init, fan_in, seed, values, error);
   return ok ? g_steal_pointer (&self) : NULL;
 }
 

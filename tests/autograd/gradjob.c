@@ -1,6 +1,7 @@
 /* Tests of what is told of each job: FLOPs and bytes counted by hand, kinds, times
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "testmodel.h"
+#include "lib/autograd/gradgraph-private.h"
 #include "lib/autograd/gradjob-private.h"
 
 typedef struct

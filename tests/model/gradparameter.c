@@ -235,7 +235,7 @@ static void
 test_source_refused (Fixture * f, gconstpointer device)
 {
   g_autofree gchar *same = g_build_filename (f->folder, ".", "x.safetensors", NULL);
-  GradShape wrong = GRAD_SHAPE (2, 2);
+  GradShape wrong = GRAD_SHAPE (2, 2), huge = GRAD_SHAPE (G_MAXINT, G_MAXINT, 63, 63);
   g_autoptr (GError) error = NULL;
 
   assert_refused (grad_parameter_store_set_source (f->store, f->location, &error), &error,
@@ -253,6 +253,9 @@ test_source_refused (Fixture * f, gconstpointer device)
   assert_refused (grad_parameter_store_add (f->store, f->device, "conv1.bias",
           GRAD_PARAMETER_TRAINABLE, &wrong, GRAD_INIT_ZEROS, 0, &error) != NULL, &error,
       GRAD_ERROR_FILE, "*tensor conv1.bias is F32 4, expected F32, F64, F16 or BF16 2x2");
+  assert_refused (grad_parameter_store_add (f->store, f->device, "conv1.bias",
+          GRAD_PARAMETER_TRAINABLE, &huge, GRAD_INIT_ZEROS, 0, &error) != NULL, &error,
+      GRAD_ERROR_FILE, "*conv1.bias is F32 4, expected*2147483647x2147483647x63x63");
   assert_refused (grad_parameter_store_add (f->store, f->device, "conv1.bias",
           GRAD_PARAMETER_COUNTER, NULL, GRAD_INIT_ZEROS, 0, &error) != NULL, &error,
       GRAD_ERROR_FILE, "*is F32 4, expected I64 without dimensions");

@@ -1,0 +1,15 @@
+/* GradStreamer: what layers and classifiers set on their graphs
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "gradgraph.h"
+
+G_BEGIN_DECLS
+
+/* The element that the graph is part of: grad_unit_get_owner() of its units. */
+void grad_graph_set_owner (GradGraph * graph, gpointer owner);
+
+/* Elements that a unit may make of each sample, as many as memory holds by default: for networks that come from strangers. */
+void grad_graph_set_limit (GradGraph * graph, gsize elements);
+
+G_END_DECLS

@@ -1,0 +1,323 @@
+/* GradStreamer: a network that classifies, without a pipeline
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * All layers run in one job of the device: training, which waits for its turn, cannot change parameters half way. */
+#include "gradclassifier.h"
+#include "gradmodel-private.h"
+#include "gradparameter-private.h"
+#include "../autograd/gradgraph-private.h"
+#include "../base/gradlayer.h"
+#include "../device/graddevice-private.h"
+
+#include <math.h>
+
+/* Elements that a unit of a stranger's network may make of one picture */
+#define MAX_ELEMENTS (1 << 27)
+
+struct _GradClassifier
+{
+  GObject parent;
+
+  GradModel *model;
+  GradDevice *device;
+  GradParameterStore *store;
+  GPtrArray *layers;            /* of GradLayer */
+  GPtrArray *graphs;            /* of GradGraph, one of each layer */
+  guint n_classes;
+
+  GradShape prepared;           /* of pictures; in the job alone */
+};
+
+G_DEFINE_FINAL_TYPE (GradClassifier, grad_classifier, G_TYPE_OBJECT);
+
+/**
+ * grad_softmax: (skip)
+ * @logits: (N, K)
+ * @n: samples
+ * @k: classes
+ * @probabilities: (N, K); may be @logits
+ */
+void
+grad_softmax (const gfloat * logits, gsize n, gsize k, gfloat * probabilities)
+{
+  for (gsize i = 0; i < n; i++, logits += k, probabilities += k) {
+    gdouble largest = logits[0], sum = 0;
+
+    for (gsize j = 1; j < k; j++)
+      largest = MAX (largest, logits[j]);
+    for (gsize j = 0; j < k; j++)
+      sum += exp (logits[j] - largest);
+    for (gsize j = 0; j < k; j++)
+      probabilities[j] = exp (logits[j] - largest) / sum;
+  }
+}
+
+/* Prepares all layers for pictures of a shape. */
+static gboolean
+prepare (GradClassifier * self, const GradShape * pictures, GradShape * output, GError ** error)
+{
+  *output = *pictures;
+  for (guint i = 0; i < self->graphs->len; i++) {
+    GradLayer *layer = self->layers->pdata[i];
+    GradLayerClass *klass = GRAD_LAYER_GET_CLASS (layer);
+    GradShape input = *output;
+
+    if ((klass->check && !klass->check (layer, &input, error))
+        || !grad_graph_prepare (self->graphs->pdata[i], self->device, self->store, &input, output,
+            error)) {
+      g_prefix_error (error, "layer %u, %s: ", i + 1,
+          GST_OBJECT_NAME (gst_element_get_factory (GST_ELEMENT (layer))));
+      return FALSE;
+    }
+  }
+  return TRUE;
+}
+
+static gboolean
+build (GradClassifier * self, GError ** error)
+{
+  const GradModelInput *in = &self->model->input;
+  g_autoptr (GradNetwork) network = grad_network_new ("classifier");    /* numbers prefixes */
+  GradShape output;
+
+  self->layers = grad_model_create_layers (self->model, error);
+  if (self->layers == NULL)
+    return FALSE;
+  for (guint i = 0; i < self->layers->len; i++) {
+    g_autofree gchar *prefix = NULL;
+    GradGraph *graph = grad_layer_new_graph (self->layers->pdata[i], network, &prefix);
+
+    grad_graph_set_limit (graph, MAX_ELEMENTS);
+    g_ptr_array_add (self->graphs, graph);
+  }
+  if (in->width == 0 || in->channels == 0) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_FILE, "the model does not say what pictures it "
+        "wants: train it with gradresize and a layer of convolutions in front");
+    return FALSE;
+  }
+  self->prepared = GRAD_SHAPE (1, in->channels, in->height, in->width);
+  if (!prepare (self, &self->prepared, &output, error))
+    return FALSE;
+  if (output.rank != 2) {
+    g_autofree gchar *text = grad_shape_to_string (&output);
+
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE, "the network makes %s of a picture, expected "
+        "a number for each class: it has to end with gradfc", text);
+    return FALSE;
+  }
+  self->n_classes = output.dims[1];
+  return TRUE;
+}
+
+/* store: where the parameters are, or take their values from when they are made */
+static GradClassifier *
+classifier_new (GradModel * model, GradDevice * device, GradParameterStore * store, GError ** error)
+{
+  g_autoptr (GradClassifier) self = g_object_new (GRAD_TYPE_CLASSIFIER, NULL);
+
+  self->model = g_object_ref (model);
+  self->device = g_object_ref (device);
+  self->store = g_object_ref (store);
+  return build (self, error) ? g_steal_pointer (&self) : NULL;
+}
+
+/* ---- those that there are, so that a device has the weights of a file but once */
+
+G_LOCK_DEFINE_STATIC (table);
+static GSList *table;           /* of GWeakRef */
+
+static gboolean
+same_file (const struct stat *a, const struct stat *b)
+{
+  return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size
+      && a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/* With the lock; forgets those that have gone. */
+static GradClassifier *
+find (GradModel * model, GradDevice * device)
+{
+  for (GSList * l = table, *next; l != NULL; l = next) {
+    GWeakRef *weak = l->data;
+    g_autoptr (GradClassifier) found = g_weak_ref_get (weak);
+
+    next = l->next;
+    if (found == NULL) {
+      table = g_slist_delete_link (table, l);
+      g_weak_ref_clear (weak);
+      g_free (weak);
+    } else if (found->device == device && same_file (&found->model->info, &model->info))
+      return g_steal_pointer (&found);
+  }
+  return NULL;
+}
+
+static GradClassifier *
+make (GradModel * model, GradDevice * device, GError ** error)
+{
+  g_autoptr (GradParameterStore) store = grad_parameter_store_new ();
+  GradClassifier *self;
+
+  grad_parameter_store_set_file (store, model->location, model->file);
+  self = classifier_new (model, device, store, error);
+  if (self != NULL) {
+    GWeakRef *weak = g_new (GWeakRef, 1);
+
+    g_weak_ref_init (weak, self);
+    table = g_slist_prepend (table, weak);
+  }
+  return self;
+}
+
+/**
+ * grad_classifier_get:
+ * @model: a model that has a file
+ * @device: where to compute
+ * @error: location of a #GError
+ *
+ * Loads the weights of a model. Whoever asks for the same file on the same device, and the file has not changed, gets
+ * the same classifier, so that several streams share the weights.
+ *
+ * Returns: (transfer full) (nullable): the classifier, or %NULL with %GRAD_ERROR_FILE or %GRAD_ERROR_SHAPE when weights are
+ *   missing or do not fit the network or each other, or with the device's error
+ */
+GradClassifier *
+grad_classifier_get (GradModel * model, GradDevice * device, GError ** error)
+{
+  GradClassifier *self;
+
+  g_return_val_if_fail (model->file != NULL, NULL);
+
+  G_LOCK (table);
+  self = find (model, device);
+  if (self == NULL)
+    self = make (model, device, error);
+  G_UNLOCK (table);
+  return self;
+}
+
+/**
+ * grad_classifier_get_model:
+ * @classifier: a classifier
+ *
+ * Returns: (transfer none): what it was made of first
+ */
+GradModel *
+grad_classifier_get_model (GradClassifier * classifier)
+{
+  return classifier->model;
+}
+
+/**
+ * grad_classifier_get_n_classes:
+ * @classifier: a classifier
+ *
+ * Returns: how many classes it tells apart
+ */
+guint
+grad_classifier_get_n_classes (GradClassifier * classifier)
+{
+  return classifier->n_classes;
+}
+
+/**
+ * grad_classifier_get_version:
+ * @classifier: a classifier
+ *
+ * Returns: updates that the weights have had
+ */
+guint64
+grad_classifier_get_version (GradClassifier * classifier)
+{
+  return classifier->model->steps;
+}
+
+typedef struct
+{
+  GradClassifier *self;
+  GradTensor *pictures, *logits;
+} Run;
+
+static gboolean
+run (gpointer data, GError ** error)
+{
+  Run *r = data;
+  GradClassifier *self = r->self;
+  const GradShape *shape = grad_tensor_get_shape (r->pictures);
+  g_autoptr (GradTensor) x = grad_tensor_ref (r->pictures);
+  GradShape output;
+
+  if (!grad_shape_equal (shape, &self->prepared)) {
+    if (!prepare (self, shape, &output, error))
+      return FALSE;
+    self->prepared = *shape;
+  }
+  for (guint i = 0; i < self->graphs->len; i++) {
+    GradValue input = { x, NULL }, value;
+
+    if (!grad_graph_forward (self->graphs->pdata[i], NULL, TRUE, &input, &value, error))
+      return FALSE;
+    grad_tensor_unref (x);
+    x = value.tensor;
+  }
+  grad_tensor_fetch (x);        /* its download is not to wait for what training asks for meanwhile */
+  r->logits = g_steal_pointer (&x);
+  return TRUE;
+}
+
+/**
+ * grad_classifier_run:
+ * @classifier: a classifier
+ * @pictures: (N, C, H, W) float32 on its device, resized and normalised as the model's input says
+ * @probabilities: (out caller-allocates): space for (N, K) values, K as grad_classifier_get_n_classes()
+ * @error: location of a #GError
+ *
+ * Computes the probability of each class, between two updates of what is being trained on the device. May be called from
+ * several threads.
+ *
+ * Returns: %FALSE with %GRAD_ERROR_SHAPE when @pictures do not fit the network, or with the device's error
+ */
+gboolean
+grad_classifier_run (GradClassifier * classifier, GradTensor * pictures, gfloat * probabilities,
+    GError ** error)
+{
+  Run r = { classifier, pictures, NULL };
+  gsize n = grad_tensor_get_shape (pictures)->dims[0], k = classifier->n_classes;
+  gboolean ok;
+
+  g_return_val_if_fail (grad_tensor_get_device (pictures) == classifier->device, FALSE);
+  g_return_val_if_fail (grad_tensor_get_dtype (pictures) == GRAD_DTYPE_FLOAT32, FALSE);
+
+  if (!grad_device_call (classifier->device, TRUE, run, &r, error))
+    return FALSE;
+  ok = grad_tensor_download (r.logits, probabilities, n * k * sizeof (gfloat), error);
+  if (ok)
+    grad_softmax (probabilities, n, k, probabilities);
+  grad_tensor_unref (r.logits);
+  return ok;
+}
+
+static void
+grad_classifier_finalize (GObject * object)
+{
+  GradClassifier *self = GRAD_CLASSIFIER (object);
+
+  g_ptr_array_unref (self->graphs);
+  g_clear_pointer (&self->layers, g_ptr_array_unref);
+  g_clear_object (&self->store);
+  g_clear_object (&self->model);
+  g_clear_object (&self->device);
+  G_OBJECT_CLASS (grad_classifier_parent_class)->finalize (object);
+}
+
+static void
+grad_classifier_class_init (GradClassifierClass * klass)
+{
+  G_OBJECT_CLASS (klass)->finalize = grad_classifier_finalize;
+}
+
+static void
+grad_classifier_init (GradClassifier * self)
+{
+  self->graphs = g_ptr_array_new_with_free_func (g_object_unref);
+}
