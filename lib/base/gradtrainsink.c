@@ -6,6 +6,7 @@
 #include "gradtrainsink.h"
 #include "gradmetrics-private.h"
 #include "../autograd/gradtapemeta-private.h"
+#include "../model/gradmodel.h"
 #include "../model/gradmodelfile.h"
 
 GST_DEBUG_CATEGORY_STATIC (grad_train_sink_debug);
@@ -106,6 +107,29 @@ train (GradTrainSink * self, GstBuffer * buffer, gdouble * rate, GError ** error
   return FALSE;
 }
 
+/* Writes down what the network is made of, for the file and for those who run it meanwhile. */
+static gboolean
+describe (GradTrainSink * self, GError ** error)
+{
+  GradTrainSinkPrivate *priv = PRIV (self);
+  GradParameterStore *store = grad_network_get_store (priv->network);
+  g_autoptr (GradModel) model = NULL;
+  gint channels = 0;
+
+  priv->fragment = grad_model_fragment (GST_BASE_SINK (self)->sinkpad,
+      grad_network_get_name (priv->network));
+  for (guint i = 0; i < grad_parameter_store_get_n_parameters (store) && channels == 0; i++) {
+    const GradShape *shape = &grad_parameter_store_get_parameter (store, i)->shape;
+
+    channels = shape->rank == 4 ? shape->dims[1] : 0;
+  }
+  model = grad_model_new (priv->fragment, priv->dataset, channels, error);
+  if (model == NULL)
+    return FALSE;
+  grad_network_set_model (priv->network, model);
+  return TRUE;
+}
+
 static GstFlowReturn
 grad_train_sink_render (GstBaseSink * sink, GstBuffer * buffer)
 {
@@ -125,9 +149,8 @@ grad_train_sink_render (GstBaseSink * sink, GstBuffer * buffer)
     train (self, buffer, &rate, &error);
   if (error != NULL)
     return fail (self, error);
-  if (priv->fragment == NULL)
-    priv->fragment = grad_model_fragment (sink->sinkpad,
-        grad_network_get_name (priv->network));
+  if (priv->fragment == NULL && !describe (self, &error))
+    return fail (self, error);
   grad_metrics_batch (&priv->metrics, sample, loss, grad_network_get_n_updates (priv->network),
       rate);
   return GST_FLOW_OK;

@@ -13,6 +13,8 @@ struct _GradClassification
 {
   GstClockTime pts, latency;
   guint64 version;
+  guint n_classes;
+  gfloat *probabilities;        /* of each class */
   guint n;
   Result results[];
 };
@@ -63,6 +65,8 @@ grad_classification_new (const gfloat * probabilities, guint n_classes,
   self->pts = pts;
   self->latency = latency;
   self->version = version;
+  self->n_classes = n_classes;
+  self->probabilities = g_memdup2 (probabilities, n_classes * sizeof *probabilities);
   for (guint i = 0; i < n_classes; i++)
     if (probabilities[i] >= threshold)
       insert (self, top_k, i, probabilities[i]);
@@ -94,6 +98,7 @@ clear (gpointer classification)
 
   for (guint rank = 0; rank < self->n; rank++)
     g_free (self->results[rank].label);
+  g_free (self->probabilities);
 }
 
 /**
@@ -161,6 +166,21 @@ grad_classification_get_probability (const GradClassification * classification, 
 }
 
 /**
+ * grad_classification_get_probabilities:
+ * @classification: a classification
+ * @n_classes: (out): number of classes
+ *
+ * Returns: (transfer none) (array length=n_classes): the probability of every class, in the order of the network
+ */
+const gfloat *
+grad_classification_get_probabilities (const GradClassification * classification,
+    guint * n_classes)
+{
+  *n_classes = classification->n_classes;
+  return classification->probabilities;
+}
+
+/**
  * grad_classification_get_pts:
  * @classification: a classification
  *
@@ -200,8 +220,9 @@ grad_classification_get_version (const GradClassification * classification)
  * grad_classification_to_structure:
  * @classification: a classification
  *
- * Returns: (transfer full): "grad-classification" with pts, latency, version (guint64), labels (array of strings), classes
- *   (array of uints) and probabilities (array of doubles), the most probable class first; what element messages carry
+ * Returns: (transfer full): "grad-classification" with pts, latency, version (guint64); of the most probable class, if there is
+ *   one, label (string), class (uint), probability (double); and of all, the most probable one first, labels, classes and
+ *   probabilities (arrays of these); what element messages carry
  */
 GstStructure *
 grad_classification_to_structure (const GradClassification * classification)
@@ -212,6 +233,10 @@ grad_classification_to_structure (const GradClassification * classification)
   g_auto (GValue) labels = G_VALUE_INIT, classes = G_VALUE_INIT, probabilities = G_VALUE_INIT;
   GValue item = G_VALUE_INIT;
 
+  if (classification->n > 0)
+    gst_structure_set (s, "label", G_TYPE_STRING, classification->results[0].label,
+        "class", G_TYPE_UINT, classification->results[0].index,
+        "probability", G_TYPE_DOUBLE, (gdouble) classification->results[0].probability, NULL);
   gst_value_array_init (&labels, classification->n);
   gst_value_array_init (&classes, classification->n);
   gst_value_array_init (&probabilities, classification->n);

@@ -29,6 +29,8 @@ GRAD_API const gchar *grad_classification_get_label (const GradClassification * 
     guint rank);
 GRAD_API gfloat grad_classification_get_probability (const GradClassification * classification,
     guint rank);
+GRAD_API const gfloat *grad_classification_get_probabilities (const GradClassification *
+    classification, guint * n_classes);
 GRAD_API GstClockTime grad_classification_get_pts (const GradClassification * classification);
 GRAD_API GstClockTime grad_classification_get_latency (const GradClassification * classification);
 GRAD_API guint64 grad_classification_get_version (const GradClassification * classification);

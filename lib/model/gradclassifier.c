@@ -24,6 +24,8 @@ struct _GradClassifier
   GPtrArray *layers;            /* of GradLayer */
   GPtrArray *graphs;            /* of GradGraph, one of each layer */
   guint n_classes;
+  guint64 version;
+  GradNetwork *training;        /* whose parameters are copied to ours; NULL: they are those of a file */
 
   GradShape prepared;           /* of pictures; in the job alone */
 };
@@ -32,10 +34,10 @@ G_DEFINE_FINAL_TYPE (GradClassifier, grad_classifier, G_TYPE_OBJECT);
 
 /**
  * grad_softmax: (skip)
- * @logits: (N, K)
+ * @logits: of shape (N, K)
  * @n: samples
  * @k: classes
- * @probabilities: (N, K); may be @logits
+ * @probabilities: where they go, of the same shape; may be @logits
  */
 void
 grad_softmax (const gfloat * logits, gsize n, gsize k, gfloat * probabilities)
@@ -118,6 +120,7 @@ classifier_new (GradModel * model, GradDevice * device, GradParameterStore * sto
   self->model = g_object_ref (model);
   self->device = g_object_ref (device);
   self->store = g_object_ref (store);
+  self->version = model->steps;
   return build (self, error) ? g_steal_pointer (&self) : NULL;
 }
 
@@ -163,6 +166,9 @@ make (GradModel * model, GradDevice * device, GError ** error)
   if (self != NULL) {
     GWeakRef *weak = g_new (GWeakRef, 1);
 
+    /* every parameter has its values */
+    grad_parameter_store_set_file (store, NULL, NULL);
+    g_clear_object (&model->file);
     g_weak_ref_init (weak, self);
     table = g_slist_prepend (table, weak);
   }
@@ -171,12 +177,12 @@ make (GradModel * model, GradDevice * device, GError ** error)
 
 /**
  * grad_classifier_get:
- * @model: a model that has a file
+ * @model: a model that was opened just now
  * @device: where to compute
  * @error: location of a #GError
  *
  * Loads the weights of a model. Whoever asks for the same file on the same device, and the file has not changed, gets
- * the same classifier, so that several streams share the weights.
+ * the same classifier, so that several streams share the weights. The model lets go of its file, which is in memory.
  *
  * Returns: (transfer full) (nullable): the classifier, or %NULL with %GRAD_ERROR_FILE or %GRAD_ERROR_SHAPE when weights are
  *   missing or do not fit the network or each other, or with the device's error
@@ -194,6 +200,47 @@ grad_classifier_get (GradModel * model, GradDevice * device, GError ** error)
     self = make (model, device, error);
   G_UNLOCK (table);
   return self;
+}
+
+/**
+ * grad_classifier_new_live:
+ * @network: a network in training that has a model: grad_network_get_model()
+ * @device: the device that it is trained on
+ * @error: location of a #GError
+ *
+ * Makes a classifier of a network that still learns, with parameters of its own, which grad_classifier_refresh() brings up to
+ * date: they are random, and the version 0, until then. For one thread at a time.
+ *
+ * Returns: (transfer full) (nullable): the classifier, or %NULL as grad_classifier_get()
+ */
+GradClassifier *
+grad_classifier_new_live (GradNetwork * network, GradDevice * device, GError ** error)
+{
+  g_autoptr (GradParameterStore) store = grad_parameter_store_new ();
+  g_autoptr (GradModel) model = grad_network_get_model (network);
+  GradClassifier *self = classifier_new (model, device, store, error);
+
+  if (self != NULL)
+    self->training = g_object_ref (network);
+  return self;
+}
+
+/**
+ * grad_classifier_refresh:
+ * @classifier: of grad_classifier_new_live()
+ * @error: location of a #GError
+ *
+ * Takes over the parameters that the network has after its last step. While that is half done, they stay as they are.
+ *
+ * Returns: %FALSE as grad_network_copy_parameters()
+ */
+gboolean
+grad_classifier_refresh (GradClassifier * classifier, GError ** error)
+{
+  g_return_val_if_fail (classifier->training != NULL, FALSE);
+
+  return grad_network_copy_parameters (classifier->training, classifier->store,
+      &classifier->version, error);
 }
 
 /**
@@ -229,7 +276,7 @@ grad_classifier_get_n_classes (GradClassifier * classifier)
 guint64
 grad_classifier_get_version (GradClassifier * classifier)
 {
-  return classifier->model->steps;
+  return classifier->version;
 }
 
 typedef struct
@@ -268,7 +315,7 @@ run (gpointer data, GError ** error)
 /**
  * grad_classifier_run:
  * @classifier: a classifier
- * @pictures: (N, C, H, W) float32 on its device, resized and normalised as the model's input says
+ * @pictures: float32 of shape (N, C, H, W) on its device, resized and normalised as the model's input says
  * @probabilities: (out caller-allocates): space for (N, K) values, K as grad_classifier_get_n_classes()
  * @error: location of a #GError
  *
@@ -305,6 +352,7 @@ grad_classifier_finalize (GObject * object)
   g_ptr_array_unref (self->graphs);
   g_clear_pointer (&self->layers, g_ptr_array_unref);
   g_clear_object (&self->store);
+  g_clear_object (&self->training);
   g_clear_object (&self->model);
   g_clear_object (&self->device);
   G_OBJECT_CLASS (grad_classifier_parent_class)->finalize (object);

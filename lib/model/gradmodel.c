@@ -1,6 +1,7 @@
 /* GradStreamer: a trained network as its file describes it
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gradmodel-private.h"
+#include "gradsafetensors-private.h"
 #include "../base/gradlayer.h"
 #include "../data/gradresizer.h"
 
@@ -125,12 +126,29 @@ grad_model_parse (GradSafetensors * file, const gchar * location, GError ** erro
   return NULL;
 }
 
+/* The whole file in memory, where nobody can cut it short while it is read */
+static GradSafetensors *
+load_file (const gchar * location, GError ** error)
+{
+  g_autoptr (GError) cause = NULL;
+  g_autoptr (GBytes) bytes = NULL;
+  gchar *data;
+  gsize size;
+
+  if (!g_file_get_contents (location, &data, &size, &cause)) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_IO, "cannot read the model: %s", cause->message);
+    return NULL;
+  }
+  bytes = g_bytes_new_take (data, size);
+  return grad_safetensors_parse (bytes, location, error);
+}
+
 /**
  * grad_model_open:
  * @location: (type filename): a model file, as gradadamsink saves it
  * @error: location of a #GError
  *
- * Reads what a model file says of its network, and checks all of it but the weights. The file stays open.
+ * Reads a model file, and checks all of it but the weights.
  *
  * Returns: (transfer full) (nullable): the model, or %NULL with %GRAD_ERROR_IO when it cannot be read and
  *   %GRAD_ERROR_FILE when its contents are wrong
@@ -143,7 +161,7 @@ grad_model_open (const gchar * location, GError ** error)
   GradModel *self;
 
   stat (location, &info);       /* opening says why it fails */
-  file = grad_safetensors_open (location, error);
+  file = load_file (location, error);
   self = file ? grad_model_parse (file, location, error) : NULL;
   if (self != NULL)
     self->info = info;

@@ -10,7 +10,7 @@ G_BEGIN_DECLS
 /* All parameters of this moment: (transfer container). */
 GPtrArray *grad_parameter_store_list (GradParameterStore * store);
 
-/* As grad_parameter_store_set_source() of a store that has none, with a file that is open. */
+/* As grad_parameter_store_set_source() of a store that has none, with a file that is open; NULL: from now on there is none. */
 void grad_parameter_store_set_file (GradParameterStore * store, const gchar * location,
     GradSafetensors * file);
 

@@ -120,6 +120,7 @@ grad_parameter_store_set_file (GradParameterStore * store, const gchar * locatio
     GradSafetensors * file)
 {
   g_mutex_lock (&store->lock);
+  g_free (store->location);
   store->location = g_strdup (location);
   g_set_object (&store->file, file);
   g_mutex_unlock (&store->lock);

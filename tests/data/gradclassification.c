@@ -48,6 +48,16 @@ test_threshold (void)
 }
 
 static void
+test_probabilities (void)
+{
+  g_autoptr (GradClassification) c = classify (1, 0.25);
+  guint n;
+  const gfloat *all = grad_classification_get_probabilities (c, &n);
+
+  g_assert_cmpmem (all, n * sizeof (gfloat), probabilities, sizeof probabilities);
+}
+
+static void
 test_structure (void)
 {
   g_autoptr (GradClassification) c = classify (1, 0);
@@ -55,7 +65,7 @@ test_structure (void)
   g_autofree gchar *text = gst_structure_to_string (s);
 
   g_assert_cmpstr (text, ==, "grad-classification, pts=(guint64)7, latency=(guint64)8, "
-      "version=(guint64)9, labels=(string)< dog >, classes=(uint)< 1 >, "
+      "version=(guint64)9, label=(string)dog, class=(uint)1, probability=(double)0.5, labels=(string)< dog >, classes=(uint)< 1 >, "
       "probabilities=(double)< 0.5 >;");
 }
 
@@ -87,6 +97,7 @@ main (int argc, char **argv)
   g_test_add_func ("/data/classification/order", test_order);
   g_test_add_func ("/data/classification/labels", test_labels);
   g_test_add_func ("/data/classification/threshold", test_threshold);
+  g_test_add_func ("/data/classification/probabilities", test_probabilities);
   g_test_add_func ("/data/classification/structure", test_structure);
   g_test_add_func ("/data/classification/meta", test_meta);
   return g_test_run ();

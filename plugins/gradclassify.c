@@ -1,0 +1,569 @@
+/* GradStreamer: classify the pictures of a video
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * SECTION:element-gradclassify
+ * @title: gradclassify
+ * @short_description: says what is to be seen in a video
+ *
+ * Video in, the same video out, untouched; what a trained network sees in it goes along as #GradClassificationMeta and is posted
+ * as element message `grad-classification`. The network comes from a model file (`location`), which is read again when it is
+ * replaced, or is one that trains at this moment in the same process (`model-name`), on the same #GradBus.
+ *
+ * With `sync=true` each frame waits for its result. With `sync=false` frames pass at once, carry the newest result, and a thread
+ * takes the newest frame whenever it is done with the last one: under load frames are skipped and the video goes on.
+ *
+ * ## Example
+ * <!-- run: s|gradclassify [^!]*!|identity !|; s/autovideosink/fakesink/ -->
+ * |[
+ * gst-launch-1.0 videotestsrc num-buffers=30 ! gradclassify location=resnet18.safetensors ! gradoverlay ! videoconvert ! autovideosink
+ * ]|
+ */
+#include "config.h"
+#include "lib/base/gradattachment.h"
+#include "lib/video/gradanalytics.h"
+#include "lib/video/gradframeclassifier.h"
+#include "gradstreamerelements.h"
+
+#include <gst/base/gstbasetransform.h>
+
+GST_DEBUG_CATEGORY_STATIC (grad_classify_debug);
+#define GST_CAT_DEFAULT grad_classify_debug
+
+#define GRAD_TYPE_CLASSIFY (grad_classify_get_type ())
+G_DECLARE_FINAL_TYPE (GradClassify, grad_classify, GRAD, CLASSIFY, GstBaseTransform)
+
+struct _GradClassify
+{
+  GstBaseTransform parent;
+
+  GradAttachment attachment;
+  /* properties, object lock */
+  gchar *location, *model_name, *class_names;
+  guint top_k, interval;
+  gdouble threshold, smoothing;
+  GradRegion region;
+  gboolean sync, qos;
+  guint64 max_lag, refresh_interval;
+
+  /* from READY to PAUSED on */
+  GradDevice *device;
+  GMutex configuring;           /* guards that the next one is set and taken away */
+  GradFrameClassifier *classifier;
+  /* streaming thread */
+  GstVideoInfo info;
+  GstCaps *refused;             /* they come again with the next event, and one error is enough */
+  /* object lock */
+  guint64 n_frames, n_results, n_skipped;
+  GstClockTime earliest;        /* running time before which frames are late */
+  GstClockTime latency;         /* that queries report */
+  guint last_class;
+  gint64 last_message;
+};
+
+enum
+{
+  PROP_0,
+  PROP_LOCATION,
+  PROP_MODEL_NAME,
+  PROP_CLASS_NAMES,
+  PROP_TOP_K,
+  PROP_INTERVAL,
+  PROP_THRESHOLD,
+  PROP_SMOOTHING,
+  PROP_REGION,
+  PROP_SYNC,
+  PROP_QOS,
+  PROP_MAX_LAG,
+  PROP_REFRESH_INTERVAL,
+  PROP_STATS,
+  PROP_ATTACHMENT
+};
+
+#define DEFAULT_TOP_K 3
+#define DEFAULT_INTERVAL 1
+#define DEFAULT_THRESHOLD 0
+#define DEFAULT_SMOOTHING 0
+#define DEFAULT_SYNC FALSE
+#define DEFAULT_QOS TRUE
+#define DEFAULT_MAX_LAG GST_SECOND
+#define DEFAULT_REFRESH_INTERVAL (500 * GST_MSECOND)
+
+/* Nobody may be reading the bus: while the class stays the same, messages are limited by time. */
+#define MESSAGE_INTERVAL (50 * G_TIME_SPAN_MILLISECOND)
+
+#define CAPS GST_VIDEO_CAPS_MAKE (GRAD_FRAME_FORMATS) "; " \
+    GST_VIDEO_CAPS_MAKE_WITH_FEATURES ("memory:CUDAMemory", GRAD_FRAME_FORMATS)
+
+static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK,
+    GST_PAD_ALWAYS, GST_STATIC_CAPS (CAPS));
+static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE ("src", GST_PAD_SRC,
+    GST_PAD_ALWAYS, GST_STATIC_CAPS (CAPS));
+
+G_DEFINE_FINAL_TYPE (GradClassify, grad_classify, GST_TYPE_BASE_TRANSFORM);
+GST_ELEMENT_REGISTER_DEFINE (gradclassify, "gradclassify", GST_RANK_NONE, GRAD_TYPE_CLASSIFY);
+
+static gboolean
+fail (GradClassify * self, GError * error)
+{
+  grad_element_post_error (GST_ELEMENT (self), error);
+  g_error_free (error);
+  return FALSE;
+}
+
+static void
+post_result (GradClassify * self, GradClassification * result)
+{
+  gint64 now = g_get_monotonic_time ();
+  guint class = grad_classification_get_n_results (result) > 0
+      ? grad_classification_get_index (result, 0) : G_MAXUINT;
+  gboolean post;
+
+  GST_OBJECT_LOCK (self);
+  self->n_results++;
+  post = class != self->last_class || now - self->last_message >= MESSAGE_INTERVAL;
+  if (post) {
+    self->last_class = class;
+    self->last_message = now;
+  }
+  GST_OBJECT_UNLOCK (self);
+  if (post)
+    gst_element_post_message (GST_ELEMENT (self), gst_message_new_element (GST_OBJECT (self),
+            grad_classification_to_structure (result)));
+}
+
+/* In the classifier's thread. A model that cannot be read while the video plays is no reason to stop it. */
+static void
+take_result (gpointer element, GradClassification * result, const GError * error)
+{
+  GradClassify *self = element;
+
+  if (result != NULL)
+    post_result (self, result);
+  else
+    GST_ELEMENT_WARNING (self, RESOURCE, READ, ("%s", error->message), (NULL));
+}
+
+/* What the properties say at this moment. */
+static gboolean
+get_settings (GradClassify * self, GradFrameClassifierSettings * settings, GError ** error)
+{
+  g_autofree gchar *name = NULL, *names = NULL;
+
+  GST_OBJECT_LOCK (self);
+  *settings = (GradFrameClassifierSettings) {
+    .location = self->location && *self->location ? g_strdup (self->location) : NULL,
+    .refresh = self->refresh_interval,.region = self->region,.top_k = self->top_k,
+    .threshold = self->threshold,.smoothing = self->smoothing
+  };
+  name = g_strdup (self->model_name);
+  names = g_strdup (self->class_names);
+  GST_OBJECT_UNLOCK (self);
+
+  if (settings->location == NULL && (name == NULL || *name == '\0')) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS, "set location to a model file, or "
+        "model-name to the name of a network that is being trained");
+    return FALSE;
+  }
+  if (settings->location == NULL)
+    settings->network = grad_bus_get_network (self->attachment.bus, name);
+  if (names == NULL || *names == '\0')
+    return TRUE;
+  settings->class_names = grad_class_names_parse (names, error);
+  return settings->class_names != NULL;
+}
+
+static gboolean
+start (GradClassify * self, GError ** error)
+{
+  g_auto (GradFrameClassifierSettings) settings = { NULL };
+
+  GST_OBJECT_LOCK (self);
+  self->n_frames = self->n_results = self->n_skipped = 0;
+  self->earliest = GST_CLOCK_TIME_NONE;
+  self->latency = 0;
+  self->last_class = G_MAXUINT;
+  GST_OBJECT_UNLOCK (self);
+  if (!get_settings (self, &settings, error))
+    return FALSE;
+  self->device = grad_element_open_device (GST_ELEMENT (self), self->attachment.bus, error);
+  if (self->device == NULL)
+    return FALSE;
+  g_mutex_lock (&self->configuring);
+  self->classifier = grad_frame_classifier_new (self->device, &settings, take_result, self, error);
+  g_mutex_unlock (&self->configuring);
+  return self->classifier != NULL;
+}
+
+/* A property has changed. */
+static void
+configure (GradClassify * self)
+{
+  g_auto (GradFrameClassifierSettings) settings = { NULL };
+  g_autoptr (GError) error = NULL;
+
+  g_mutex_lock (&self->configuring);
+  if (self->classifier != NULL && get_settings (self, &settings, &error))
+    grad_frame_classifier_configure (self->classifier, &settings);
+  g_mutex_unlock (&self->configuring);
+  if (error != NULL)
+    GST_ELEMENT_WARNING (self, LIBRARY, SETTINGS, ("%s", error->message), (NULL));
+}
+
+static void
+stop (GradClassify * self)
+{
+  GradFrameClassifier *classifier;
+
+  g_mutex_lock (&self->configuring);
+  classifier = g_steal_pointer (&self->classifier);
+  g_mutex_unlock (&self->configuring);
+  g_clear_pointer (&classifier, grad_frame_classifier_free);
+  g_clear_object (&self->device);
+  gst_clear_caps (&self->refused);
+}
+
+static GstStateChangeReturn
+grad_classify_change_state (GstElement * element, GstStateChange transition)
+{
+  GradClassify *self = GRAD_CLASSIFY (element);
+  GstStateChangeReturn ret = GST_STATE_CHANGE_SUCCESS;
+  GError *error = NULL;
+
+  if ((transition == GST_STATE_CHANGE_NULL_TO_READY
+          && !grad_attachment_attach (&self->attachment, element, &error))
+      || (transition == GST_STATE_CHANGE_READY_TO_PAUSED && !start (self, &error))) {
+    fail (self, error);
+    ret = GST_STATE_CHANGE_FAILURE;
+  } else
+    ret = GST_ELEMENT_CLASS (grad_classify_parent_class)->change_state (element, transition);
+  if (transition == GST_STATE_CHANGE_PAUSED_TO_READY
+      || (transition == GST_STATE_CHANGE_READY_TO_PAUSED && ret == GST_STATE_CHANGE_FAILURE))
+    stop (self);
+  if (transition == GST_STATE_CHANGE_READY_TO_NULL
+      || (transition == GST_STATE_CHANGE_NULL_TO_READY && ret == GST_STATE_CHANGE_FAILURE))
+    grad_attachment_detach (&self->attachment);
+  return ret;
+}
+
+static gboolean
+grad_classify_set_caps (GstBaseTransform * trans, GstCaps * in, GstCaps * out)
+{
+  GradClassify *self = GRAD_CLASSIFY (trans);
+  GError *error = NULL;
+
+  if (self->refused != NULL && gst_caps_is_equal (in, self->refused))
+    return FALSE;
+  gst_caps_replace (&self->refused, in);
+  if (!gst_video_info_from_caps (&self->info, in))
+    return FALSE;
+  if (!grad_frame_reader_check (&self->info, &error))
+    return fail (self, error);
+  gst_clear_caps (&self->refused);
+  return TRUE;
+}
+
+/* Only the metadata change. */
+static GstFlowReturn
+grad_classify_prepare_output_buffer (GstBaseTransform * trans, GstBuffer * in, GstBuffer ** out)
+{
+  *out = gst_buffer_is_writable (in) ? in : gst_buffer_copy (in);
+  return GST_FLOW_OK;
+}
+
+static gboolean
+is_late (GradClassify * self, GstBuffer * frame)
+{
+  GstClockTime time = gst_segment_to_running_time (&GST_BASE_TRANSFORM (self)->segment,
+      GST_FORMAT_TIME, GST_BUFFER_PTS (frame));
+  gboolean late;
+
+  GST_OBJECT_LOCK (self);
+  late = self->qos && GST_CLOCK_TIME_IS_VALID (time) && GST_CLOCK_TIME_IS_VALID (self->earliest)
+      && time < self->earliest;
+  GST_OBJECT_UNLOCK (self);
+  return late;
+}
+
+/* Tells the pipeline when frames wait clearly longer than it knows. */
+static void
+update_latency (GradClassify * self, GstClockTime latency)
+{
+  gboolean tell;
+
+  GST_OBJECT_LOCK (self);
+  tell = latency > self->latency;
+  if (tell)
+    self->latency = latency + latency / 4;
+  GST_OBJECT_UNLOCK (self);
+  if (tell)
+    gst_element_post_message (GST_ELEMENT (self), gst_message_new_latency (GST_OBJECT (self)));
+}
+
+static void
+count_skipped (GradClassify * self)
+{
+  GST_OBJECT_LOCK (self);
+  self->n_skipped++;
+  GST_OBJECT_UNLOCK (self);
+}
+
+/* The frame's own result; %NULL when there is none. */
+static gboolean
+classify_now (GradClassify * self, GstBuffer * frame, GradClassification ** result,
+    GError ** error)
+{
+  if (is_late (self, frame)) {
+    count_skipped (self);
+    return TRUE;
+  }
+  if (!grad_frame_classifier_run (self->classifier, frame, &self->info, result, error))
+    return FALSE;
+  if (*result != NULL) {
+    update_latency (self, grad_classification_get_latency (*result));
+    post_result (self, *result);
+  }
+  return TRUE;
+}
+
+/* Whether what was seen in an earlier frame still holds for this one. */
+static gboolean
+is_fresh (GradClassify * self, GradClassification * result, GstBuffer * frame)
+{
+  GstClockTime then = grad_classification_get_pts (result), now = GST_BUFFER_PTS (frame);
+  guint64 max_lag;
+
+  GST_OBJECT_LOCK (self);
+  max_lag = self->max_lag;
+  GST_OBJECT_UNLOCK (self);
+  return max_lag == 0 || !GST_CLOCK_TIME_IS_VALID (then) || !GST_CLOCK_TIME_IS_VALID (now)
+      || now <= then || now - then <= max_lag;
+}
+
+static GstFlowReturn
+grad_classify_transform_ip (GstBaseTransform * trans, GstBuffer * frame)
+{
+  GradClassify *self = GRAD_CLASSIFY (trans);
+  g_autoptr (GradClassification) result = NULL;
+  GError *error = NULL;
+  gboolean sync, due;
+
+  GST_OBJECT_LOCK (self);
+  sync = self->sync;
+  due = self->n_frames++ % self->interval == 0;
+  GST_OBJECT_UNLOCK (self);
+  if (sync && due && !classify_now (self, frame, &result, &error)) {
+    fail (self, error);
+    return GST_FLOW_ERROR;
+  }
+  if (result == NULL)
+    result = grad_frame_classifier_get_latest (self->classifier);
+  if (result != NULL && is_fresh (self, result, frame)) {
+    grad_buffer_add_classification_meta (frame, result);
+    grad_analytics_attach (frame, &self->info, result);
+  }
+  /* last, since whoever waits for it keeps the frame from being changed */
+  if (!sync && due && grad_frame_classifier_submit (self->classifier, frame, &self->info))
+    count_skipped (self);
+  return GST_FLOW_OK;
+}
+
+static gboolean
+grad_classify_sink_event (GstBaseTransform * trans, GstEvent * event)
+{
+  GradClassify *self = GRAD_CLASSIFY (trans);
+
+  if (GST_EVENT_TYPE (event) == GST_EVENT_FLUSH_STOP
+      || GST_EVENT_TYPE (event) == GST_EVENT_STREAM_START) {
+    GST_OBJECT_LOCK (self);
+    self->earliest = GST_CLOCK_TIME_NONE;
+    GST_OBJECT_UNLOCK (self);
+    if (self->classifier != NULL)
+      grad_frame_classifier_flush (self->classifier);
+  }
+  return GST_BASE_TRANSFORM_CLASS (grad_classify_parent_class)->sink_event (trans, event);
+}
+
+static gboolean
+grad_classify_src_event (GstBaseTransform * trans, GstEvent * event)
+{
+  GradClassify *self = GRAD_CLASSIFY (trans);
+
+  if (GST_EVENT_TYPE (event) == GST_EVENT_QOS) {
+    GstClockTimeDiff jitter;
+    GstClockTime time;
+
+    gst_event_parse_qos (event, NULL, NULL, &jitter, &time);
+    GST_OBJECT_LOCK (self);
+    self->earliest = !GST_CLOCK_TIME_IS_VALID (time) || jitter <= 0 ? GST_CLOCK_TIME_NONE
+        : time + 2 * jitter;
+    GST_OBJECT_UNLOCK (self);
+  }
+  return GST_BASE_TRANSFORM_CLASS (grad_classify_parent_class)->src_event (trans, event);
+}
+
+static gboolean
+grad_classify_query (GstBaseTransform * trans, GstPadDirection direction, GstQuery * query)
+{
+  GradClassify *self = GRAD_CLASSIFY (trans);
+  GstClockTime latency, min, max;
+  gboolean live;
+
+  if (grad_element_query_context (GST_ELEMENT (self), query, self->attachment.bus))
+    return TRUE;
+  if (!GST_BASE_TRANSFORM_CLASS (grad_classify_parent_class)->query (trans, direction, query))
+    return FALSE;
+  if (GST_QUERY_TYPE (query) == GST_QUERY_LATENCY && direction == GST_PAD_SRC) {
+    GST_OBJECT_LOCK (self);
+    latency = self->sync ? self->latency : 0;
+    GST_OBJECT_UNLOCK (self);
+    gst_query_parse_latency (query, &live, &min, &max);
+    gst_query_set_latency (query, live, min + latency,
+        GST_CLOCK_TIME_IS_VALID (max) ? max + latency : max);
+  }
+  return TRUE;
+}
+
+/* where each property is kept */
+static const gsize fields[] = {
+  [PROP_LOCATION] = G_STRUCT_OFFSET (GradClassify, location),
+  [PROP_MODEL_NAME] = G_STRUCT_OFFSET (GradClassify, model_name),
+  [PROP_CLASS_NAMES] = G_STRUCT_OFFSET (GradClassify, class_names),
+  [PROP_TOP_K] = G_STRUCT_OFFSET (GradClassify, top_k),
+  [PROP_INTERVAL] = G_STRUCT_OFFSET (GradClassify, interval),
+  [PROP_THRESHOLD] = G_STRUCT_OFFSET (GradClassify, threshold),
+  [PROP_SMOOTHING] = G_STRUCT_OFFSET (GradClassify, smoothing),
+  [PROP_REGION] = G_STRUCT_OFFSET (GradClassify, region),
+  [PROP_SYNC] = G_STRUCT_OFFSET (GradClassify, sync),
+  [PROP_QOS] = G_STRUCT_OFFSET (GradClassify, qos),
+  [PROP_MAX_LAG] = G_STRUCT_OFFSET (GradClassify, max_lag),
+  [PROP_REFRESH_INTERVAL] = G_STRUCT_OFFSET (GradClassify, refresh_interval),
+  GRAD_ATTACHMENT_FIELDS (PROP_ATTACHMENT, GradClassify, attachment),
+};
+
+static void
+grad_classify_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
+{
+  grad_element_set_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
+  if (pspec->flags & GST_PARAM_MUTABLE_PLAYING)
+    configure (GRAD_CLASSIFY (object));
+}
+
+static GstStructure *
+get_stats (GradClassify * self)
+{
+  GstStructure *s;
+
+  GST_OBJECT_LOCK (self);
+  s = gst_structure_new ("grad-classify-stats", "frames", G_TYPE_UINT64, self->n_frames,
+      "results", G_TYPE_UINT64, self->n_results, "skipped", G_TYPE_UINT64, self->n_skipped, NULL);
+  GST_OBJECT_UNLOCK (self);
+  return s;
+}
+
+static void
+grad_classify_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
+{
+  if (id == PROP_STATS)
+    g_value_take_boxed (value, get_stats (GRAD_CLASSIFY (object)));
+  else
+    grad_element_get_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
+}
+
+static void
+grad_classify_finalize (GObject * object)
+{
+  GradClassify *self = GRAD_CLASSIFY (object);
+
+  g_free (self->location);
+  g_free (self->model_name);
+  g_free (self->class_names);
+  g_mutex_clear (&self->configuring);
+  grad_attachment_clear (&self->attachment);
+  G_OBJECT_CLASS (grad_classify_parent_class)->finalize (object);
+}
+
+static void
+install_properties (GObjectClass * klass)
+{
+  const GParamFlags playing = G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS
+      | GST_PARAM_MUTABLE_PLAYING;
+  GParamSpec *const specs[] = {
+    [PROP_LOCATION] = g_param_spec_string ("location", "Model file", "Safetensors file of a trained "
+        "network; read again when it is replaced, or another one is set", NULL, playing),
+    [PROP_MODEL_NAME] = g_param_spec_string ("model-name", "Model name", "Without location: name of "
+        "a network that is being trained on the same bus", NULL, playing),
+    [PROP_CLASS_NAMES] = g_param_spec_string ("class-names", "Class names", "Names of the classes "
+        "separated by commas, or a file with one a line; by default what the model says", NULL,
+        playing),
+    [PROP_TOP_K] = g_param_spec_uint ("top-k", "Top k", "How many of the most probable classes to "
+        "report", 1, G_MAXUINT, DEFAULT_TOP_K, playing),
+    [PROP_INTERVAL] = g_param_spec_uint ("interval", "Interval", "Every how many frames one is "
+        "classified", 1, G_MAXUINT, DEFAULT_INTERVAL, playing),
+    [PROP_THRESHOLD] = g_param_spec_double ("threshold", "Threshold", "Smallest probability, 0 to 1, "
+        "to report a class with", 0, 1, DEFAULT_THRESHOLD, playing),
+    [PROP_SMOOTHING] = g_param_spec_double ("smoothing", "Smoothing", "Weight of earlier results in "
+        "each new one, 0 for none", 0, 0.999, DEFAULT_SMOOTHING, playing),
+    [PROP_REGION] = g_param_spec_enum ("region", "Region", "Which part of a frame the network gets to "
+        "see", GRAD_TYPE_REGION, GRAD_REGION_CENTER, playing),
+    [PROP_SYNC] = g_param_spec_boolean ("sync", "Synchronous", "Whether each frame waits for its own "
+        "result; else it carries the newest one", DEFAULT_SYNC, playing),
+    [PROP_QOS] = g_param_spec_boolean ("qos", "Quality of service", "With sync, whether frames that "
+        "come late to the sink are passed on without being classified", DEFAULT_QOS, playing),
+    [PROP_MAX_LAG] = g_param_spec_uint64 ("max-lag", "Maximum lag", "Age in ns, measured in stream "
+        "time, up to which a result is attached to later frames; 0 for any", 0, G_MAXUINT64,
+        DEFAULT_MAX_LAG, playing),
+    [PROP_REFRESH_INTERVAL] = g_param_spec_uint64 ("refresh-interval", "Refresh interval",
+        "With model-name, shortest time in ns after which the newest weights are taken over", 0,
+        G_MAXUINT64, DEFAULT_REFRESH_INTERVAL, playing),
+    [PROP_STATS] = g_param_spec_boxed ("stats", "Statistics", "Number of frames, results, and frames "
+        "that were due but skipped under load", GST_TYPE_STRUCTURE,
+        G_PARAM_READABLE | G_PARAM_STATIC_STRINGS),
+  };
+
+  for (guint id = 1; id < G_N_ELEMENTS (specs); id++)
+    g_object_class_install_property (klass, id, specs[id]);
+  grad_attachment_install_properties (klass, PROP_ATTACHMENT);
+}
+
+static void
+grad_classify_class_init (GradClassifyClass * klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
+  GstBaseTransformClass *trans_class = GST_BASE_TRANSFORM_CLASS (klass);
+
+  GST_DEBUG_CATEGORY_INIT (grad_classify_debug, "gradclassify", 0, "GradStreamer classifier");
+  object_class->set_property = grad_classify_set_property;
+  object_class->get_property = grad_classify_get_property;
+  object_class->finalize = grad_classify_finalize;
+  install_properties (object_class);
+
+  gst_element_class_add_static_pad_template (element_class, &sink_template);
+  gst_element_class_add_static_pad_template (element_class, &src_template);
+  gst_element_class_set_static_metadata (element_class, "Video classifier",
+      "Filter/Analyzer/Video", "Says what is to be seen in a video, with a trained network or one "
+      "that is still learning", PACKAGE_AUTHOR);
+  element_class->change_state = GST_DEBUG_FUNCPTR (grad_classify_change_state);
+  trans_class->set_caps = GST_DEBUG_FUNCPTR (grad_classify_set_caps);
+  trans_class->prepare_output_buffer = GST_DEBUG_FUNCPTR (grad_classify_prepare_output_buffer);
+  trans_class->transform_ip = GST_DEBUG_FUNCPTR (grad_classify_transform_ip);
+  trans_class->sink_event = GST_DEBUG_FUNCPTR (grad_classify_sink_event);
+  trans_class->src_event = GST_DEBUG_FUNCPTR (grad_classify_src_event);
+  trans_class->query = GST_DEBUG_FUNCPTR (grad_classify_query);
+  gst_type_mark_as_plugin_api (GRAD_TYPE_REGION, 0);
+}
+
+static void
+grad_classify_init (GradClassify * self)
+{
+  grad_attachment_init (&self->attachment);
+  g_mutex_init (&self->configuring);
+  self->top_k = DEFAULT_TOP_K;
+  self->interval = DEFAULT_INTERVAL;
+  self->threshold = DEFAULT_THRESHOLD;
+  self->smoothing = DEFAULT_SMOOTHING;
+  self->sync = DEFAULT_SYNC;
+  self->qos = DEFAULT_QOS;
+  self->max_lag = DEFAULT_MAX_LAG;
+  self->refresh_interval = DEFAULT_REFRESH_INTERVAL;
+}
