@@ -14,8 +14,12 @@ plugin_init (GstPlugin * plugin)
       && GST_ELEMENT_REGISTER (gradfc, plugin)
       && GST_ELEMENT_REGISTER (gradloss, plugin)
       && GST_ELEMENT_REGISTER (gradadamsink, plugin)
+      && GST_ELEMENT_REGISTER (gradpublish, plugin)
 #ifdef HAVE_VIDEO
       && GST_ELEMENT_REGISTER (gradclassify, plugin)
+#endif
+#if defined (HAVE_VIDEO) && defined (HAVE_PANGO)
+      && GST_ELEMENT_REGISTER (gradoverlay, plugin)
 #endif
       && gst_tracer_register (plugin, "gradtimes", grad_times_get_type ());
 }

@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include <glib.h>
+#include "../gradtypes.h"
 
 G_BEGIN_DECLS
 
@@ -31,6 +31,6 @@ gint64 grad_json_uint (GradJson * json);
 gboolean grad_json_end (GradJson * json);
 
 /* Appends a UTF-8 text with its quotes. */
-void grad_json_append_string (GString * to, const gchar * text);
+GRAD_API void grad_json_append_string (GString * to, const gchar * text);
 
 G_END_DECLS

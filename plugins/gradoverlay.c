@@ -1,0 +1,395 @@
+/* GradStreamer: draw what was classified over the video
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * SECTION:element-gradoverlay
+ * @title: gradoverlay
+ * @short_description: labels and probabilities, drawn over the video
+ *
+ * Draws the #GradClassification that a frame carries: a label and a bar for each result. Sizes follow the height of the frame. Where the
+ * sink blends overlays itself (`meta:GstVideoOverlayComposition`) it is given one, elsewhere the frame is painted on. What is shown is
+ * drawn only when it changes; frames that carry nothing pass untouched.
+ *
+ * ## Example
+ * <!-- run: s|gradclassify [^!]*!|identity !|; s/autovideosink/fakesink/ -->
+ * |[
+ * gst-launch-1.0 videotestsrc num-buffers=30 ! gradclassify location=resnet18.safetensors ! gradoverlay show-rate=true ! videoconvert ! autovideosink
+ * ]|
+ */
+#include "config.h"
+#include "lib/base/gradelement.h"
+#include "lib/video/gradlabels.h"
+#include "gradstreamerelements.h"
+
+#include <gst/base/gstbasetransform.h>
+#include <string.h>
+
+GST_DEBUG_CATEGORY_STATIC (grad_overlay_debug);
+#define GST_CAT_DEFAULT grad_overlay_debug
+
+#define GRAD_TYPE_OVERLAY (grad_overlay_get_type ())
+G_DECLARE_FINAL_TYPE (GradOverlay, grad_overlay, GRAD, OVERLAY, GstBaseTransform)
+
+typedef enum
+{
+  GRAD_CORNER_TOP_LEFT,
+  GRAD_CORNER_TOP_RIGHT,
+  GRAD_CORNER_BOTTOM_LEFT,
+  GRAD_CORNER_BOTTOM_RIGHT
+} GradCorner;
+
+struct _GradOverlay
+{
+  GstBaseTransform parent;
+
+  /* properties, object lock */
+  GradCorner position;
+  GradLabelsStyle style;
+  gboolean show_rate;
+
+  /* streaming thread */
+  GstVideoInfo info;
+  gboolean attach;              /* downstream blends */
+  GradClassification *last;
+  gdouble interval;             /* seconds from result to result, smoothed; 0 when unknown */
+  gint64 changed;               /* when the last one came, monotonic time */
+  gchar *drawn;                 /* what the composition shows */
+  GstVideoOverlayComposition *composition;
+};
+
+enum
+{
+  PROP_0,
+  PROP_POSITION,
+  PROP_MAX_RESULTS,
+  PROP_FONT_FAMILY,
+  PROP_SCALE,
+  PROP_SHOW_RATE
+};
+
+#define DEFAULT_POSITION GRAD_CORNER_TOP_LEFT
+#define DEFAULT_MAX_RESULTS 3
+#define DEFAULT_FONT_FAMILY "Sans"
+#define DEFAULT_SCALE 1
+#define DEFAULT_SHOW_RATE FALSE
+
+#define MARGIN (1 / 30.)        /* of the frame's height */
+#define FEATURE GST_CAPS_FEATURE_META_GST_VIDEO_OVERLAY_COMPOSITION
+#define CAPS GST_VIDEO_CAPS_MAKE (GST_VIDEO_OVERLAY_COMPOSITION_BLEND_FORMATS) "; " \
+    GST_VIDEO_CAPS_MAKE_WITH_FEATURES (GST_CAPS_FEATURE_MEMORY_SYSTEM_MEMORY ", " FEATURE, \
+    GST_VIDEO_OVERLAY_COMPOSITION_BLEND_FORMATS)
+
+static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK,
+    GST_PAD_ALWAYS, GST_STATIC_CAPS (CAPS));
+static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE ("src", GST_PAD_SRC,
+    GST_PAD_ALWAYS, GST_STATIC_CAPS (CAPS));
+
+G_DEFINE_FINAL_TYPE (GradOverlay, grad_overlay, GST_TYPE_BASE_TRANSFORM);
+GST_ELEMENT_REGISTER_DEFINE (gradoverlay, "gradoverlay", GST_RANK_NONE, GRAD_TYPE_OVERLAY);
+
+#define GRAD_TYPE_CORNER (grad_corner_get_type ())
+static GType
+grad_corner_get_type (void)
+{
+  static gsize type = 0;
+  static const GEnumValue values[] = {
+    {GRAD_CORNER_TOP_LEFT, "Top left", "top-left"},
+    {GRAD_CORNER_TOP_RIGHT, "Top right", "top-right"},
+    {GRAD_CORNER_BOTTOM_LEFT, "Bottom left", "bottom-left"},
+    {GRAD_CORNER_BOTTOM_RIGHT, "Bottom right", "bottom-right"},
+    {0, NULL, NULL}
+  };
+
+  if (g_once_init_enter (&type))
+    g_once_init_leave (&type, g_enum_register_static ("GradCorner", values));
+  return type;
+}
+
+static gboolean
+has_overlay (const GstCaps * caps, guint i)
+{
+  GstCapsFeatures *features = gst_caps_get_features (caps, i);
+
+  return features && !gst_caps_features_is_any (features)
+      && gst_caps_features_contains (features, FEATURE);
+}
+
+/* The same caps, and the same with the overlay beside the pixels: added downstream, taken away upstream. */
+static GstCaps *
+grad_overlay_transform_caps (GstBaseTransform * trans, GstPadDirection direction, GstCaps * caps,
+    GstCaps * filter)
+{
+  GstCaps *result = gst_caps_copy (caps), *intersection;
+
+  for (guint i = 0; i < gst_caps_get_size (caps); i++) {
+    GstCapsFeatures *features = gst_caps_get_features (caps, i);
+    GstCapsFeatures *other = features ? gst_caps_features_copy (features)
+        : gst_caps_features_new_empty ();
+
+    if (gst_caps_features_is_any (other)) {
+      gst_caps_features_free (other);
+      continue;
+    }
+    if (direction == GST_PAD_SINK && !has_overlay (caps, i))
+      gst_caps_features_add (other, FEATURE);
+    else if (direction == GST_PAD_SRC && has_overlay (caps, i))
+      gst_caps_features_remove (other, FEATURE);
+    gst_caps_append_structure_full (result,
+        gst_structure_copy (gst_caps_get_structure (caps, i)), other);
+  }
+  if (filter != NULL) {
+    intersection = gst_caps_intersect_full (filter, result, GST_CAPS_INTERSECT_FIRST);
+    gst_caps_unref (result);
+    result = intersection;
+  }
+  return result;
+}
+
+/* Downstream is given an overlay to blend if it says so itself, and not if it just takes anything. */
+static GstCaps *
+grad_overlay_fixate_caps (GstBaseTransform * trans, GstPadDirection direction, GstCaps * caps,
+    GstCaps * othercaps)
+{
+  gboolean blends = FALSE;
+
+  if (direction == GST_PAD_SINK) {
+    g_autoptr (GstCaps) peer = gst_pad_peer_query_caps (trans->srcpad, NULL);
+
+    for (guint i = 0; peer && i < gst_caps_get_size (peer) && !blends; i++)
+      blends = has_overlay (peer, i);
+  }
+  othercaps = gst_caps_make_writable (othercaps);
+  for (guint i = 0; i < gst_caps_get_size (othercaps); i++)
+    if (has_overlay (othercaps, i) == (blends || has_overlay (caps, 0))) {
+      GstCaps *chosen = gst_caps_copy_nth (othercaps, i);
+
+      gst_caps_unref (othercaps);
+      return gst_caps_fixate (chosen);
+    }
+  return gst_caps_fixate (othercaps);
+}
+
+static void
+forget (GradOverlay * self)
+{
+  g_clear_pointer (&self->drawn, g_free);
+  g_clear_pointer (&self->composition, gst_video_overlay_composition_unref);
+}
+
+static gboolean
+grad_overlay_set_caps (GstBaseTransform * trans, GstCaps * in, GstCaps * out)
+{
+  GradOverlay *self = GRAD_OVERLAY (trans);
+
+  forget (self);
+  self->attach = has_overlay (out, 0);
+  return gst_video_info_from_caps (&self->info, in);
+}
+
+static void
+take_result (GradOverlay * self, GradClassification * c)
+{
+  gint64 now = g_get_monotonic_time ();
+  gdouble seconds = (now - self->changed) / (gdouble) G_TIME_SPAN_SECOND;
+
+  if (c == self->last)
+    return;
+  if (self->last != NULL)
+    self->interval = self->interval > 0 ? 0.9 * self->interval + 0.1 * seconds : seconds;
+  self->changed = now;
+  g_clear_pointer (&self->last, grad_classification_unref);
+  self->last = grad_classification_ref (c);
+}
+
+static gchar *
+note_rate (GradOverlay * self)
+{
+  gdouble ms = grad_classification_get_latency (self->last) / (gdouble) GST_MSECOND;
+
+  return self->interval > 0 ? g_strdup_printf ("%.1f ms, %.0f/s", ms, 1 / self->interval)
+      : g_strdup_printf ("%.1f ms", ms);
+}
+
+/* All that decides what is drawn */
+static gchar *
+describe (GradOverlay * self, const gchar * note)
+{
+  GString *text = g_string_new (note);
+  guint n = MIN (grad_classification_get_n_results (self->last), self->style.max_results);
+
+  for (guint rank = 0; rank < n; rank++)
+    g_string_append_printf (text, "\n%s\t%.0f", grad_classification_get_label (self->last, rank),
+        100 * grad_classification_get_probability (self->last, rank));
+  g_string_append_printf (text, "\n%d %g %s", self->position, self->style.scale,
+      self->style.font_family);
+  return g_string_free (text, FALSE);
+}
+
+static GstVideoOverlayComposition *
+compose (GradOverlay * self, const gchar * note)
+{
+  gint w = GST_VIDEO_INFO_WIDTH (&self->info), h = GST_VIDEO_INFO_HEIGHT (&self->info);
+  gint margin = h * MARGIN, width, height, x, y;
+  g_autoptr (GstBuffer) pixels = grad_labels_draw (self->last, note, &self->style, w, h, &width,
+      &height);
+  GstVideoOverlayRectangle *rectangle;
+  GstVideoOverlayComposition *composition;
+
+  x = self->position == GRAD_CORNER_TOP_LEFT || self->position == GRAD_CORNER_BOTTOM_LEFT
+      ? margin : w - margin - width;
+  y = self->position == GRAD_CORNER_TOP_LEFT || self->position == GRAD_CORNER_TOP_RIGHT
+      ? margin : h - margin - height;
+  x = CLAMP (x, 0, w - width);
+  y = CLAMP (y, 0, h - height);
+  GST_DEBUG_OBJECT (self, "drawing %dx%d at %d, %d", width, height, x, y);
+  rectangle = gst_video_overlay_rectangle_new_raw (pixels, x, y, width, height,
+      GST_VIDEO_OVERLAY_FORMAT_FLAG_PREMULTIPLIED_ALPHA);
+  composition = gst_video_overlay_composition_new (rectangle);
+  gst_video_overlay_rectangle_unref (rectangle);
+  return composition;
+}
+
+/* What to show over the frame; NULL: nothing */
+static GstVideoOverlayComposition *
+get_composition (GradOverlay * self, GstBuffer * frame)
+{
+  GradClassification *c = grad_buffer_get_classification (frame);
+  g_autofree gchar *note = NULL, *text = NULL;
+
+  if (c == NULL || grad_classification_get_n_results (c) == 0)
+    return NULL;
+  take_result (self, c);
+  GST_OBJECT_LOCK (self);
+  note = self->show_rate ? note_rate (self) : NULL;
+  text = describe (self, note);
+  if (g_strcmp0 (text, self->drawn) != 0) {
+    forget (self);
+    self->composition = compose (self, note);
+    self->drawn = g_steal_pointer (&text);
+  }
+  GST_OBJECT_UNLOCK (self);
+  return self->composition;
+}
+
+/* A frame is copied only if it is going to be changed, and someone else has it, too. */
+static GstFlowReturn
+grad_overlay_prepare_output_buffer (GstBaseTransform * trans, GstBuffer * in, GstBuffer ** out)
+{
+  *out = get_composition (GRAD_OVERLAY (trans), in) == NULL || gst_buffer_is_writable (in) ? in
+      : gst_buffer_copy (in);
+  return GST_FLOW_OK;
+}
+
+static GstFlowReturn
+grad_overlay_transform_ip (GstBaseTransform * trans, GstBuffer * frame)
+{
+  GradOverlay *self = GRAD_OVERLAY (trans);
+  GstVideoOverlayComposition *composition = get_composition (self, frame);
+  GstVideoFrame map;
+
+  if (composition == NULL)
+    return GST_FLOW_OK;
+  if (self->attach) {
+    gst_buffer_add_video_overlay_composition_meta (frame, composition);
+    return GST_FLOW_OK;
+  }
+  if (!gst_video_frame_map (&map, &self->info, frame, GST_MAP_READWRITE)) {
+    GST_ELEMENT_ERROR (self, RESOURCE, WRITE, ("A frame cannot be painted on: its memory cannot be "
+            "written; put videoconvert in front."), (NULL));
+    return GST_FLOW_ERROR;
+  }
+  gst_video_overlay_composition_blend (composition, &map);
+  gst_video_frame_unmap (&map);
+  return GST_FLOW_OK;
+}
+
+static gboolean
+grad_overlay_stop (GstBaseTransform * trans)
+{
+  GradOverlay *self = GRAD_OVERLAY (trans);
+
+  forget (self);
+  g_clear_pointer (&self->last, grad_classification_unref);
+  self->interval = 0;
+  return TRUE;
+}
+
+/* where each property is kept */
+static const gsize fields[] = {
+  [PROP_POSITION] = G_STRUCT_OFFSET (GradOverlay, position),
+  [PROP_MAX_RESULTS] = G_STRUCT_OFFSET (GradOverlay, style.max_results),
+  [PROP_FONT_FAMILY] = G_STRUCT_OFFSET (GradOverlay, style.font_family),
+  [PROP_SCALE] = G_STRUCT_OFFSET (GradOverlay, style.scale),
+  [PROP_SHOW_RATE] = G_STRUCT_OFFSET (GradOverlay, show_rate),
+};
+
+static void
+grad_overlay_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
+{
+  grad_element_set_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
+}
+
+static void
+grad_overlay_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
+{
+  grad_element_get_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
+}
+
+static void
+grad_overlay_finalize (GObject * object)
+{
+  g_free (GRAD_OVERLAY (object)->style.font_family);
+  G_OBJECT_CLASS (grad_overlay_parent_class)->finalize (object);
+}
+
+static void
+grad_overlay_class_init (GradOverlayClass * klass)
+{
+  const GParamFlags playing = G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS
+      | GST_PARAM_MUTABLE_PLAYING;
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
+  GstBaseTransformClass *trans_class = GST_BASE_TRANSFORM_CLASS (klass);
+
+  GST_DEBUG_CATEGORY_INIT (grad_overlay_debug, "gradoverlay", 0, "GradStreamer overlay");
+  object_class->set_property = grad_overlay_set_property;
+  object_class->get_property = grad_overlay_get_property;
+  object_class->finalize = grad_overlay_finalize;
+  g_object_class_install_property (object_class, PROP_POSITION,
+      g_param_spec_enum ("position", "Position", "Corner of the frame that the results are in",
+          GRAD_TYPE_CORNER, DEFAULT_POSITION, playing));
+  g_object_class_install_property (object_class, PROP_MAX_RESULTS,
+      g_param_spec_uint ("max-results", "Maximum results", "How many of the results to show at most",
+          1, 20, DEFAULT_MAX_RESULTS, playing));
+  g_object_class_install_property (object_class, PROP_FONT_FAMILY,
+      g_param_spec_string ("font-family", "Font family", "Font of the labels, as Pango knows it",
+          DEFAULT_FONT_FAMILY, playing));
+  g_object_class_install_property (object_class, PROP_SCALE,
+      g_param_spec_double ("scale", "Scale", "Size of what is drawn; 1 suits the height of the frame",
+          0.25, 8, DEFAULT_SCALE, playing));
+  g_object_class_install_property (object_class, PROP_SHOW_RATE,
+      g_param_spec_boolean ("show-rate", "Show rate", "Whether to show how many results there are in a "
+          "second, and how long one takes", DEFAULT_SHOW_RATE, playing));
+
+  gst_element_class_add_static_pad_template (element_class, &sink_template);
+  gst_element_class_add_static_pad_template (element_class, &src_template);
+  gst_element_class_set_static_metadata (element_class, "Classification overlay",
+      "Filter/Effect/Video", "Draws labels and probabilities over the video that gradclassify has "
+      "looked at", PACKAGE_AUTHOR);
+  trans_class->transform_caps = GST_DEBUG_FUNCPTR (grad_overlay_transform_caps);
+  trans_class->fixate_caps = GST_DEBUG_FUNCPTR (grad_overlay_fixate_caps);
+  trans_class->set_caps = GST_DEBUG_FUNCPTR (grad_overlay_set_caps);
+  trans_class->prepare_output_buffer = GST_DEBUG_FUNCPTR (grad_overlay_prepare_output_buffer);
+  trans_class->transform_ip = GST_DEBUG_FUNCPTR (grad_overlay_transform_ip);
+  trans_class->stop = GST_DEBUG_FUNCPTR (grad_overlay_stop);
+  trans_class->transform_ip_on_passthrough = TRUE;
+  gst_type_mark_as_plugin_api (GRAD_TYPE_CORNER, 0);
+}
+
+static void
+grad_overlay_init (GradOverlay * self)
+{
+  self->position = DEFAULT_POSITION;
+  self->style = (GradLabelsStyle) {
+  g_strdup (DEFAULT_FONT_FAMILY), DEFAULT_SCALE, DEFAULT_MAX_RESULTS};
+  self->show_rate = DEFAULT_SHOW_RATE;
+}
