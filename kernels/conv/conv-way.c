@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * With precision bf16 oneDNN multiplies bfloat16, as far as it can on this processor, or floats
- * between reorders, and Winograd's algorithm floats, as our own direct convolution does. (Where oneDNN has no fast code for the device's
+ * between reorders, and our own loops floats. (Where oneDNN has no fast code for the device's
  * layout, as from 24 channels to 32, it also reorders activations.) */
 #include "conv-way.h"
 #include "kernels/choices.h"
@@ -262,7 +262,8 @@ way_supported (GradDevice * device, const GradConvDesc * d, GradConvDirection di
 }
 
 /* without timing: Winograd transforms the weights for each batch, which pays with many pixels, and with stride 2, where backward
- * ones are far from what multiplications take, with fewer; with few of them it is reading the weights that counts */
+ * ones are far from what multiplications take, with fewer; with few of them it is reading the weights that counts. To the weights
+ * of a stem oneDNN has nothing fast. */
 static GradConvWayKind
 rule (GradDevice * device, const GradConvDesc * d, GradConvDirection direction)
 {

@@ -83,7 +83,7 @@ GRAD_INLINE void
 multiply (gint columns, gint vectors, gboolean bf16, const GradIm2col * self, const gfloat * matrix,
     gconstpointer dy, gsize next, gint n, gfloat * sums, gboolean add)
 {
-  Vector sum[COLUMNS][2] = { };
+  Vector sum[COLUMNS][2] = { {{ 0 }} };
 
   for (gint i = 0; i < n; i++, matrix += self->pitch, dy = grad_at (dy, self->block, bf16)) {
     Vector dy0 = load_pixel (dy, bf16);

@@ -39,6 +39,7 @@ grad_im2col_supports (GradDevice * device, const GradConvDesc * d)
   guint dw = GRAD_DEVICE_GET_CLASS (device)->parameter_layout (device,
       &GRAD_SHAPE (d->oc, d->ic, d->kernel, d->kernel));
 
+  /* with bf16 and blocks of 8 floats weights may be in blocks where x is not */
   return find_part () != NULL && (gint64) d->ic * d->kernel * d->kernel < MAX_COLUMNS
       && dw == GRAD_LAYOUT_PLAIN && layout (device, d->n, d->ic, d->ih, d->iw) == GRAD_LAYOUT_PLAIN
       && layout (device, d->n, d->oc, d->oh, d->ow) != GRAD_LAYOUT_PLAIN;
