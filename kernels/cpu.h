@@ -62,6 +62,9 @@ grad_at (gconstpointer data, gsize i, gboolean bf16)
   return (guint8 *) data + i * (bf16 ? sizeof (guint16) : sizeof (gfloat));
 }
 
+/* Floats in a vector of loops that are compiled for AVX-512 and AVX2 and not for less: 16, 8, or 0 on processors with neither */
+guint grad_cpu_lanes (void);
+
 typedef void (*GradParallelFunc) (gsize i, gpointer data);
 
 /* func (i, data) for each i below n, in all threads of the device's team (kernels/team.h). What one

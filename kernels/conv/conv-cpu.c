@@ -1,4 +1,4 @@
-/* GradStreamer kernels: 2D convolution on the cpu device, by oneDNN and by Winograd's algorithm
+/* GradStreamer kernels: 2D convolution on the cpu device, by oneDNN and in loops of our own
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  *   x, dx: (N, I, IH, IW), y, dy, residual: (N, O, OH, OW), in the device's layout

@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * With precision bf16 oneDNN multiplies bfloat16, as far as it can on this processor, or floats
- * between reorders, and Winograd's algorithm floats, as our own direct convolution does. (Where oneDNN has no fast code for the device's
+ * between reorders, and our own loops floats. (Where oneDNN has no fast code for the device's
  * layout, as from 24 channels to 32, it also reorders activations.) */
 #include "conv-way.h"
 #include "kernels/choices.h"
@@ -19,7 +19,7 @@ GST_DEBUG_CATEGORY_STATIC (grad_conv_debug);
 
 #define N_RUNS 3                /* that are timed, after one that is not */
 
-static const gchar *const way_names[] = { "onednn", "onednn-f32", "winograd", "direct" };
+static const gchar *const way_names[] = { "onednn", "onednn-f32", "winograd", "direct", "im2col" };
 
 void
 grad_conv_way_clear (GradConvWay * way)
@@ -27,6 +27,7 @@ grad_conv_way_clear (GradConvWay * way)
   grad_onednn_free (way->onednn);
   grad_winograd_free (way->winograd);
   grad_direct_free (way->direct);
+  grad_im2col_free (way->im2col);
 }
 
 static GradShape
@@ -122,6 +123,8 @@ grad_conv_way_run (GradConvWay * way, GradConvDirection direction, const GradTen
   }
   if (way->direct != NULL)
     return grad_direct_convolve (way->direct, x, w, b, residual, y, error);
+  if (way->im2col != NULL)
+    return grad_im2col_gradient (way->im2col, x, y, w, b, accumulate, error);
   if (direction == GRAD_CONV_FORWARD)
     return grad_winograd_convolve (way->winograd, x, w, b, residual, y, error);
   if (direction == GRAD_CONV_BACKWARD_DATA)
@@ -165,12 +168,14 @@ static gint
 find_fastest (GradDevice * device, const GradConvDesc * d, GradConvDirection direction,
     GradConvWay * ways, GError ** error)
 {
-  gint64 best[GRAD_CONV_N_WAYS] = { G_MAXINT64, G_MAXINT64, G_MAXINT64, G_MAXINT64 };
+  gint64 best[GRAD_CONV_N_WAYS];
   Scratch s = { NULL };
   gboolean ok = scratch_new (device, d,
       d->bias && direction != GRAD_CONV_BACKWARD_DATA, &s, error);
   gint fastest = 0;
 
+  for (gint i = 0; i < GRAD_CONV_N_WAYS; i++)
+    best[i] = G_MAXINT64;
   for (gint i = 0; i < GRAD_CONV_N_WAYS * (1 + N_RUNS) && ok; i++) {
     GradConvWay *way = &ways[i % GRAD_CONV_N_WAYS];
     gint64 start = g_get_monotonic_time ();
@@ -220,7 +225,7 @@ choice_key (GradDevice * device, const GradConvDesc * d, GradConvDirection direc
   static const gchar *const names[] = { "forward", "data", "weights" };
   const dnnl_version_t *v = dnnl_version ();
 
-  return g_strdup_printf ("cpu 2 %s, blocks of %u, oneDNN %d.%d.%d, %u threads|%s%s%s%s%s %d %d %dx%d "
+  return g_strdup_printf ("cpu 3 %s, blocks of %u, oneDNN %d.%d.%d, %u threads|%s%s%s%s%s %d %d %dx%d "
       "%d %dx%d k%d s%d p%d", processor_name (), grad_cpu_block (), v->major, v->minor, v->patch,
       grad_device_get_threads (device), names[direction],
       grad_device_get_precision (device) == GRAD_PRECISION_BF16 ? " bf16" : "",
@@ -249,13 +254,16 @@ way_supported (GradDevice * device, const GradConvDesc * d, GradConvDirection di
           || grad_onednn_activation (device, y_shape (d)).bf16;
     case GRAD_CONV_WINOGRAD:
       return grad_winograd_supports (device, d, direction);
+    case GRAD_CONV_IM2COL:
+      return direction == GRAD_CONV_BACKWARD_WEIGHTS && grad_im2col_supports (device, d);
     default:
       return direction == GRAD_CONV_FORWARD && grad_direct_supports (device, d);
   }
 }
 
 /* without timing: Winograd transforms the weights for each batch, which pays with many pixels, and with stride 2, where backward
- * ones are far from what multiplications take, with fewer; with few of them it is reading the weights that counts */
+ * ones are far from what multiplications take, with fewer; with few of them it is reading the weights that counts. To the weights
+ * of a stem oneDNN has nothing fast. */
 static GradConvWayKind
 rule (GradDevice * device, const GradConvDesc * d, GradConvDirection direction)
 {
@@ -263,6 +271,8 @@ rule (GradDevice * device, const GradConvDesc * d, GradConvDirection direction)
 
   if (many && way_supported (device, d, direction, GRAD_CONV_WINOGRAD))
     return GRAD_CONV_WINOGRAD;
+  if (way_supported (device, d, direction, GRAD_CONV_IM2COL))
+    return GRAD_CONV_IM2COL;
   return is_small (d) && way_supported (device, d, direction, GRAD_CONV_DIRECT)
       ? GRAD_CONV_DIRECT : GRAD_CONV_ONEDNN;
 }
@@ -275,6 +285,8 @@ way_new (GradDevice * device, const GradConvDesc * d, GradConvDirection directio
     return (way->winograd = grad_winograd_new (device, d, direction, error)) != NULL;
   if (kind == GRAD_CONV_DIRECT)
     return (way->direct = grad_direct_new (device, d, error)) != NULL;
+  if (kind == GRAD_CONV_IM2COL)
+    return (way->im2col = grad_im2col_new (device, d, error)) != NULL;
   way->onednn = onednn_new (device, d, direction, kind == GRAD_CONV_ONEDNN, forward, error);
   return way->onednn != NULL;
 }

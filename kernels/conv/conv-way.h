@@ -3,6 +3,7 @@
 #pragma once
 
 #include "direct.h"
+#include "im2col.h"
 #include "winograd.h"
 #include "kernels/onednn.h"
 
@@ -14,6 +15,7 @@ typedef enum
   GRAD_CONV_ONEDNN_F32,         /* in floats, though they are stored as bfloat16 */
   GRAD_CONV_WINOGRAD,
   GRAD_CONV_DIRECT,
+  GRAD_CONV_IM2COL,
   GRAD_CONV_N_WAYS
 } GradConvWayKind;
 
@@ -23,6 +25,7 @@ typedef struct
   GradOnednn *onednn;
   GradWinograd *winograd;
   GradDirect *direct;
+  GradIm2col *im2col;
 } GradConvWay;
 
 /* oneDNN's forward primitives, of which backward ones want to be told, of each kind that there is */
@@ -38,7 +41,7 @@ void grad_conv_way_clear (GradConvWay * way);
 static inline gboolean
 grad_conv_way_is_set (const GradConvWay * way)
 {
-  return way->onednn != NULL || way->winograd != NULL || way->direct != NULL;
+  return way->onednn != NULL || way->winograd != NULL || way->direct != NULL || way->im2col != NULL;
 }
 
 /* x, w, b, y or their gradients: what `direction` computes is written, the rest is read. residual: forward with `add`, may be y;

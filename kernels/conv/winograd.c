@@ -25,16 +25,9 @@ ceil_div (gint a, gint b)
 static const GradWinogradLoops *
 find_loops (void)
 {
-#if defined (__x86_64__) && defined (__GNUC__)
-  if (grad_cpu_block () == 16)
-    return __builtin_cpu_supports ("avx512f") && __builtin_cpu_supports ("avx512dq")
-        && __builtin_cpu_supports ("avx512bw") && __builtin_cpu_supports ("avx512vl")
-        ? &grad_winograd_16 : NULL;
-  return __builtin_cpu_supports ("avx2") && __builtin_cpu_supports ("fma")
-      ? &grad_winograd_8 : NULL;
-#else
-  return NULL;
-#endif
+  guint lanes = grad_cpu_lanes ();
+
+  return lanes == 16 ? &grad_winograd_16 : lanes == 8 ? &grad_winograd_8 : NULL;
 }
 
 /* floats that a worker needs for a chunk */

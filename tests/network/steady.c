@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "model.h"
 #include "kernels/onednn.h"
+#include "lib/device/gradcpudevice-private.h"
 
 #define N_CONVOLUTIONS 20
 #define N_LINEAR 3              /* the last layer's weights, forward, for its input, and as a gradient */
@@ -71,10 +72,11 @@ test_inference (gconstpointer name)
   if (g_str_equal (name, "cpu"))
     g_assert_cmpuint (reorders.activations, ==, 0);
   g_assert_cmpuint (reorders.parameters, <=, 1);        /* the last layer's */
-  /* until they change */
+  /* until they change; before AVX-512 bf16 is oneDNN's alone, which takes them as they are */
   train (&m, NULL);
   count (&m, evaluate, &reorders, &allocations);
-  g_assert_cmpuint (reorders.parameters, >, 1);
+  if (grad_cpu_block () == GRAD_LAYOUT_NCHW16C || g_str_equal (name, "cpu"))
+    g_assert_cmpuint (reorders.parameters, >, 1);
   model_clear (&m);
 }
 
