@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Owns the bus, the device, and what caps and buffers have to do with tensors. */
+#include "gradattachment.h"
 #include "gradtransform.h"
 
 GST_DEBUG_CATEGORY_STATIC (grad_transform_debug);
@@ -9,14 +10,7 @@ GST_DEBUG_CATEGORY_STATIC (grad_transform_debug);
 
 typedef struct
 {
-  /* properties, object lock */
-  gchar *device_name;
-  GradPrecision precision;
-  guint threads;
-  gboolean deterministic;
-
-  /* from NULL to READY on */
-  GradBus *bus;
+  GradAttachment attachment;
   /* from READY to PAUSED on */
   GradDevice *device;
   /* streaming thread */
@@ -28,10 +22,7 @@ typedef struct
 enum
 {
   PROP_0,
-  PROP_DEVICE,
-  PROP_PRECISION,
-  PROP_THREADS,
-  PROP_DETERMINISTIC
+  PROP_ATTACHMENT
 };
 
 G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (GradTransform, grad_transform, GST_TYPE_BASE_TRANSFORM);
@@ -47,7 +38,7 @@ G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (GradTransform, grad_transform, GST_TYPE_BAS
 GradBus *
 grad_transform_peek_bus (GradTransform * transform)
 {
-  return PRIV (transform)->bus;
+  return PRIV (transform)->attachment.bus;
 }
 
 /**
@@ -207,21 +198,11 @@ grad_transform_transform (GstBaseTransform * trans, GstBuffer * in, GstBuffer * 
 static gboolean
 attach (GradTransform * self)
 {
-  GradTransformPrivate *priv = PRIV (self);
-  GradDeviceSettings settings;
-  g_autofree gchar *name = NULL;
   GError *error = NULL;
 
-  grad_element_join_bus (GST_ELEMENT (self), &priv->bus);
-  GST_OBJECT_LOCK (self);
-  name = g_strcmp0 (priv->device_name, "auto") == 0 ? NULL : g_strdup (priv->device_name);
-  settings = (GradDeviceSettings) {
-  name, priv->precision, priv->threads, priv->deterministic};
-  GST_OBJECT_UNLOCK (self);
-  if (!grad_bus_add_settings (priv->bus, &settings, &error)
-      || (KLASS (self)->attach && !KLASS (self)->attach (self, &error)))
-    return fail (self, error);
-  return TRUE;
+  return (grad_attachment_attach (&PRIV (self)->attachment, GST_ELEMENT (self), &error)
+      && (KLASS (self)->attach == NULL || KLASS (self)->attach (self, &error)))
+      || fail (self, error);
 }
 
 static gboolean
@@ -231,7 +212,7 @@ grad_transform_start (GstBaseTransform * trans)
   GradTransformPrivate *priv = PRIV (self);
   GError *error = NULL;
 
-  priv->device = grad_element_open_device (GST_ELEMENT (self), priv->bus, &error);
+  priv->device = grad_element_open_device (GST_ELEMENT (self), priv->attachment.bus, &error);
   if (priv->device == NULL || (KLASS (self)->start && !KLASS (self)->start (self, &error))) {
     g_clear_object (&priv->device);
     return fail (self, error);
@@ -257,28 +238,26 @@ grad_transform_change_state (GstElement * element, GstStateChange transition)
   GstStateChangeReturn ret;
 
   if (transition == GST_STATE_CHANGE_NULL_TO_READY && !attach (GRAD_TRANSFORM (element))) {
-    grad_element_leave_bus (&PRIV (element)->bus);
+    grad_attachment_detach (&PRIV (element)->attachment);
     return GST_STATE_CHANGE_FAILURE;
   }
   ret = GST_ELEMENT_CLASS (grad_transform_parent_class)->change_state (element, transition);
   if (transition == GST_STATE_CHANGE_READY_TO_NULL)
-    grad_element_leave_bus (&PRIV (element)->bus);
+    grad_attachment_detach (&PRIV (element)->attachment);
   return ret;
 }
 
 static gboolean
 grad_transform_query (GstBaseTransform * trans, GstPadDirection direction, GstQuery * query)
 {
-  return grad_element_query_context (GST_ELEMENT (trans), query, PRIV (trans)->bus)
+  return grad_element_query_context (GST_ELEMENT (trans), query,
+      PRIV (trans)->attachment.bus)
       || GST_BASE_TRANSFORM_CLASS (grad_transform_parent_class)->query (trans, direction, query);
 }
 
 /* where each property is kept */
 static const gsize fields[] = {
-  [PROP_DEVICE] = G_STRUCT_OFFSET (GradTransformPrivate, device_name),
-  [PROP_PRECISION] = G_STRUCT_OFFSET (GradTransformPrivate, precision),
-  [PROP_THREADS] = G_STRUCT_OFFSET (GradTransformPrivate, threads),
-  [PROP_DETERMINISTIC] = G_STRUCT_OFFSET (GradTransformPrivate, deterministic),
+  GRAD_ATTACHMENT_FIELDS (PROP_ATTACHMENT, GradTransformPrivate, attachment),
 };
 
 static void
@@ -296,7 +275,7 @@ grad_transform_get_property (GObject * object, guint id, GValue * value, GParamS
 static void
 grad_transform_finalize (GObject * object)
 {
-  g_free (PRIV (object)->device_name);
+  grad_attachment_clear (&PRIV (object)->attachment);
   G_OBJECT_CLASS (grad_transform_parent_class)->finalize (object);
 }
 
@@ -312,19 +291,7 @@ grad_transform_class_init (GradTransformClass * klass)
   object_class->get_property = grad_transform_get_property;
   object_class->finalize = grad_transform_finalize;
 
-  g_object_class_install_property (object_class, PROP_DEVICE,
-      g_param_spec_string ("device", "Device", "Where to compute: auto, cpu, cuda, cuda:1 …, or ref (slow, in "
-          "double precision); one for the whole pipeline", "auto", GRAD_PARAM_STATIC));
-  g_object_class_install_property (object_class, PROP_PRECISION,
-      g_param_spec_enum ("precision", "Precision", "Number format to compute in: f32, bf16 "
-          "(parameters and sums stay f32), tf32 (GPUs alone) or int8 (CPUs, for inference alone); auto is f32 on a CPU, bf16 on a GPU; "
-          "one for the whole pipeline", GRAD_TYPE_PRECISION, GRAD_PRECISION_AUTO, GRAD_PARAM_STATIC));
-  g_object_class_install_property (object_class, PROP_THREADS,
-      g_param_spec_uint ("threads", "Threads", "Number of compute threads, 0 for one per "
-          "processor; one for the whole pipeline", 0, 1024, 0, GRAD_PARAM_STATIC));
-  g_object_class_install_property (object_class, PROP_DETERMINISTIC,
-      g_param_spec_boolean ("deterministic", "Deterministic", "Let no choice depend on timing, "
-          "so that every run gives the same bits", FALSE, GRAD_PARAM_STATIC));
+  grad_attachment_install_properties (object_class, PROP_ATTACHMENT);
 
   element_class->change_state = GST_DEBUG_FUNCPTR (grad_transform_change_state);
   trans_class->transform_caps = GST_DEBUG_FUNCPTR (grad_transform_transform_caps);
@@ -344,5 +311,5 @@ grad_transform_class_init (GradTransformClass * klass)
 static void
 grad_transform_init (GradTransform * self)
 {
-  PRIV (self)->device_name = g_strdup ("auto");
+  grad_attachment_init (&PRIV (self)->attachment);
 }

@@ -1,0 +1,82 @@
+/* GradStreamer: which device an element asks for, and its bus
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "gradattachment.h"
+
+/**
+ * grad_attachment_install_properties: (skip)
+ * @klass: class of an element
+ * @first: id of the first of the four properties
+ */
+void
+grad_attachment_install_properties (GObjectClass * klass, guint first)
+{
+  g_object_class_install_property (klass, first,
+      g_param_spec_string ("device", "Device", "Where to compute: auto, cpu, cuda, cuda:1 …, or ref (slow, in "
+          "double precision); one for the whole pipeline", "auto", GRAD_PARAM_STATIC));
+  g_object_class_install_property (klass, first + 1,
+      g_param_spec_enum ("precision", "Precision", "Number format to compute in: f32, bf16 "
+          "(parameters and sums stay f32), tf32 (GPUs alone) or int8 (CPUs, for inference alone); auto is f32 on a CPU, bf16 on a GPU; "
+          "one for the whole pipeline", GRAD_TYPE_PRECISION, GRAD_PRECISION_AUTO, GRAD_PARAM_STATIC));
+  g_object_class_install_property (klass, first + 2,
+      g_param_spec_uint ("threads", "Threads", "Number of compute threads, 0 for one per "
+          "processor; one for the whole pipeline", 0, 1024, 0, GRAD_PARAM_STATIC));
+  g_object_class_install_property (klass, first + 3,
+      g_param_spec_boolean ("deterministic", "Deterministic", "Let no choice depend on timing, "
+          "so that every run gives the same bits", FALSE, GRAD_PARAM_STATIC));
+}
+
+/**
+ * grad_attachment_init: (skip)
+ * @self: (out caller-allocates): what to set to defaults
+ */
+void
+grad_attachment_init (GradAttachment * self)
+{
+  *self = (GradAttachment) {.device = g_strdup ("auto") };
+}
+
+/**
+ * grad_attachment_clear: (skip)
+ * @self: what to free
+ */
+void
+grad_attachment_clear (GradAttachment * self)
+{
+  grad_attachment_detach (self);
+  g_clear_pointer (&self->device, g_free);
+}
+
+/**
+ * grad_attachment_attach: (skip)
+ * @self: the element's attachment
+ * @element: an element that goes from NULL to READY
+ * @error: location of a #GError
+ *
+ * Joins the pipeline's bus and tells it which device the element wants.
+ *
+ * Returns: %FALSE as grad_bus_add_settings()
+ */
+gboolean
+grad_attachment_attach (GradAttachment * self, GstElement * element, GError ** error)
+{
+  g_autofree gchar *name = NULL;
+  GradDeviceSettings settings;
+
+  grad_element_join_bus (element, &self->bus);
+  GST_OBJECT_LOCK (element);
+  name = g_strcmp0 (self->device, "auto") == 0 ? NULL : g_strdup (self->device);
+  settings = (GradDeviceSettings) {
+  name, self->precision, self->threads, self->deterministic};
+  GST_OBJECT_UNLOCK (element);
+  return grad_bus_add_settings (self->bus, &settings, error);
+}
+
+/**
+ * grad_attachment_detach: (skip)
+ * @self: the attachment of an element that goes from READY to NULL, or whose way up failed
+ */
+void
+grad_attachment_detach (GradAttachment * self)
+{
+  grad_element_leave_bus (&self->bus);
+}

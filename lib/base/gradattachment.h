@@ -1,0 +1,43 @@
+/* GradStreamer: which device an element asks for, and its bus
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "gradelement.h"
+
+G_BEGIN_DECLS
+
+/**
+ * GradAttachment: (skip)
+ * @device: name of the device, "auto" for any
+ * @precision: number format
+ * @threads: compute threads, 0 for one per processor
+ * @deterministic: whether no choice may depend on timing
+ * @bus: the bus, from NULL to READY on
+ *
+ * What elements that compute have in common: four properties, guarded by the object lock, and the bus.
+ */
+typedef struct
+{
+  gchar *device;
+  GradPrecision precision;
+  guint threads;
+  gboolean deterministic;
+  GradBus *bus;
+} GradAttachment;
+
+/* Of the properties: device, precision, threads, deterministic have ids from `first` on, and these fields. */
+#define GRAD_ATTACHMENT_N_PROPERTIES 4
+#define GRAD_ATTACHMENT_FIELDS(first, Type, member) \
+  [(first)] = G_STRUCT_OFFSET (Type, member.device), \
+  [(first) + 1] = G_STRUCT_OFFSET (Type, member.precision), \
+  [(first) + 2] = G_STRUCT_OFFSET (Type, member.threads), \
+  [(first) + 3] = G_STRUCT_OFFSET (Type, member.deterministic)
+
+GRAD_API void grad_attachment_install_properties (GObjectClass * klass, guint first);
+GRAD_API void grad_attachment_init (GradAttachment * self);
+GRAD_API void grad_attachment_clear (GradAttachment * self);
+GRAD_API gboolean grad_attachment_attach (GradAttachment * self, GstElement * element,
+    GError ** error);
+GRAD_API void grad_attachment_detach (GradAttachment * self);
+
+G_END_DECLS
