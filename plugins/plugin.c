@@ -14,6 +14,7 @@ plugin_init (GstPlugin * plugin)
       && GST_ELEMENT_REGISTER (gradfc, plugin)
       && GST_ELEMENT_REGISTER (gradloss, plugin)
       && GST_ELEMENT_REGISTER (gradadamsink, plugin)
+      && GST_ELEMENT_REGISTER (gradmodel, plugin)
       && gst_tracer_register (plugin, "gradtimes", grad_times_get_type ());
 }
 
