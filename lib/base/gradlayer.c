@@ -78,7 +78,7 @@ grad_layer_attach (GradTransform * trans, GError ** error)
 /**
  * grad_layer_new_graph: (skip)
  * @layer: a layer, in a pipeline or not
- * @network: gives out prefixes to layers that have none of their own
+ * @network: (nullable): gives out prefixes to layers that have no param-prefix of their own
  * @prefix: (inout): the layer's prefix; set when it is %NULL
  *
  * Builds the units of a layer. Default prefixes are numbered in the order of the calls.

@@ -79,7 +79,6 @@ static gboolean
 build (GradClassifier * self, GError ** error)
 {
   const GradModelInput *in = &self->model->input;
-  g_autoptr (GradNetwork) network = grad_network_new ("classifier");    /* numbers prefixes */
   GradShape output;
 
   self->layers = grad_model_create_layers (self->model, error);
@@ -87,7 +86,7 @@ build (GradClassifier * self, GError ** error)
     return FALSE;
   for (guint i = 0; i < self->layers->len; i++) {
     g_autofree gchar *prefix = NULL;
-    GradGraph *graph = grad_layer_new_graph (self->layers->pdata[i], network, &prefix);
+    GradGraph *graph = grad_layer_new_graph (self->layers->pdata[i], NULL, &prefix);
 
     grad_graph_set_limit (graph, MAX_ELEMENTS);
     g_ptr_array_add (self->graphs, graph);

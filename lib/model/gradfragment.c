@@ -25,6 +25,7 @@ typedef struct
   const gchar *text, *p;
   guint n_layers;
   GstElement *layer;            /* that is read, not owned */
+  GradNetwork *network;         /* numbers prefixes */
 } Reader;
 
 static gboolean fail (Reader * r, GError ** error, const gchar * format, ...)
@@ -171,6 +172,20 @@ create_layer (const gchar * name)
   return GRAD_LAYER_CLASS (klass)->before ? NULL : gst_element_factory_create (factory, NULL);
 }
 
+/* Layers that do not say their prefix get it now, and so the same one whatever network they join. */
+static void
+set_prefix (Reader * r)
+{
+  const gchar *kind = GRAD_LAYER_GET_CLASS (r->layer)->prefix_kind;
+  g_autofree gchar *prefix = NULL;
+
+  g_object_get (r->layer, "param-prefix", &prefix, NULL);
+  if (prefix == NULL && kind != NULL) {
+    prefix = grad_network_next_prefix (r->network, kind);
+    g_object_set (r->layer, "param-prefix", prefix, NULL);
+  }
+}
+
 static gboolean
 read_layer (Reader * r, GPtrArray * layers, GError ** error)
 {
@@ -192,6 +207,7 @@ read_layer (Reader * r, GPtrArray * layers, GError ** error)
   for (skip_space (r); *r->p != '\0' && *r->p != '!'; skip_space (r))
     if (!read_property (r, seen, error))
       return FALSE;
+  set_prefix (r);
   return TRUE;
 }
 
@@ -199,7 +215,8 @@ GPtrArray *
 grad_fragment_create_layers (const gchar * fragment, GError ** error)
 {
   g_autoptr (GPtrArray) layers = g_ptr_array_new_with_free_func (gst_object_unref);
-  Reader r = { fragment, fragment, 0, NULL };
+  g_autoptr (GradNetwork) network = grad_network_new ("model");
+  Reader r = {.text = fragment,.p = fragment,.network = network };
 
   if (strlen (fragment) > MAX_BYTES) {
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_FILE, "network: longer than %d bytes", MAX_BYTES);

@@ -27,7 +27,8 @@ struct _GradModel
 GRAD_API GradModel *grad_model_parse (GradSafetensors * file, const gchar * location,
     GError ** error);
 
-/* Makes layers from "factory name=value … ! factory …": (transfer full) (element-type GradLayer), in order of the flow.
+/* Makes layers from "factory name=value … ! factory …": (transfer full) (element-type GradLayer), in order of the flow,
+ * each with its param-prefix.
  * GRAD_ERROR_FILE names the byte and what is wrong there. */
 GPtrArray *grad_fragment_create_layers (const gchar * fragment, GError ** error);
 

@@ -75,12 +75,9 @@ get_text (GradSafetensors * file, const gchar * key, const gchar ** text, GError
 static gint
 count_channels (GradSafetensors * file, GstElement * first)
 {
-  g_autofree gchar *own = NULL;
-  const gchar *prefix = GRAD_LAYER_GET_CLASS (first)->prefix_kind;
+  g_autofree gchar *prefix = NULL;
 
-  g_object_get (first, "param-prefix", &own, NULL);
-  if (own != NULL)
-    prefix = own;
+  g_object_get (first, "param-prefix", &prefix, NULL);
   for (guint i = 0; prefix && i < grad_safetensors_get_n_entries (file); i++) {
     const GradSafetensorsEntry *entry = grad_safetensors_get_entry (file, i);
 
@@ -269,8 +266,8 @@ grad_model_get_steps (GradModel * model)
  * @model: a model
  * @error: location of a #GError
  *
- * Makes the elements that the network consists of, with the properties that say what they are. They are in no bin, and know
- * no weights: set `model`, and a `model-name`.
+ * Makes the elements that the network consists of, with the properties that say what they are, `param-prefix` included.
+ * They are in no bin, and know no weights: set `model`, and a `model-name`.
  *
  * Returns: (transfer full) (element-type GradLayer) (nullable): layers in the order of the flow, with references that
  *   are not floating; %NULL with %GRAD_ERROR_FILE when one cannot be made any more

@@ -6,7 +6,7 @@
 #include <string.h>
 
 static const gchar *const elements[] = { "gradadamsink", "gradconvstem", "gradfc",
-  "gradglobalpool", "gradloss", "gradresize", "gradresstage", "idxsrc"
+  "gradglobalpool", "gradloss", "gradmodel", "gradresize", "gradresstage", "idxsrc"
 };
 
 static void
@@ -163,6 +163,8 @@ main (int argc, char **argv)
     for (guint t = 0; t < G_N_ELEMENTS (tests); t++) {
       g_autofree gchar *path = g_strdup_printf ("/%s/%s", elements[i], tests[t].name);
 
+      if (g_str_equal (elements[i], "gradmodel") && tests[t].func == test_ready)
+        continue;               /* needs a file, see its own test */
       g_test_add_data_func (path, elements[i], tests[t].func);
     }
   }
