@@ -14,6 +14,7 @@ GST_ELEMENT_REGISTER_DECLARE (gradglobalpool);
 GST_ELEMENT_REGISTER_DECLARE (gradfc);
 GST_ELEMENT_REGISTER_DECLARE (gradloss);
 GST_ELEMENT_REGISTER_DECLARE (gradadamsink);
+GST_ELEMENT_REGISTER_DECLARE (gradtovideo);
 GType grad_times_get_type (void);
 
 G_END_DECLS

@@ -14,6 +14,9 @@ plugin_init (GstPlugin * plugin)
       && GST_ELEMENT_REGISTER (gradfc, plugin)
       && GST_ELEMENT_REGISTER (gradloss, plugin)
       && GST_ELEMENT_REGISTER (gradadamsink, plugin)
+#ifdef HAVE_VIDEO
+      && GST_ELEMENT_REGISTER (gradtovideo, plugin)
+#endif
       && gst_tracer_register (plugin, "gradtimes", grad_times_get_type ());
 }
 
