@@ -63,6 +63,8 @@ describe_range (GParamSpec * pspec)
 static const gchar *
 describe_type (GParamSpec * pspec)
 {
+  if (pspec->value_type == GST_TYPE_FRACTION)
+    return "fraction";
   switch (G_TYPE_FUNDAMENTAL (pspec->value_type)) {
     case G_TYPE_BOOLEAN:
       return "boolean";

@@ -18,6 +18,7 @@ plugin_init (GstPlugin * plugin)
       && GST_ELEMENT_REGISTER (gradpublish, plugin)
 #ifdef HAVE_VIDEO
       && GST_ELEMENT_REGISTER (gradclassify, plugin)
+      && GST_ELEMENT_REGISTER (gradtovideo, plugin)
 #endif
 #if defined (HAVE_VIDEO) && defined (HAVE_PANGO)
       && GST_ELEMENT_REGISTER (gradoverlay, plugin)

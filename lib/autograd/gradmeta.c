@@ -91,6 +91,35 @@ grad_buffer_get_sample_meta (GstBuffer * buffer)
   return (GradSampleMeta *) gst_buffer_get_meta (buffer, GRAD_SAMPLE_META_API_TYPE);
 }
 
+static GBytes *
+select_value (GBytes * values, guint n, guint i)
+{
+  gsize size = sizeof (gint32);
+
+  return values && g_bytes_get_size (values) == n * size
+      ? g_bytes_new_from_bytes (values, i * size, size) : NULL;
+}
+
+/**
+ * grad_sample_meta_select: (skip)
+ * @meta: a sample meta
+ * @i: number of a sample in its batch
+ *
+ * Makes it that of this sample alone, for inference: what is left are its label and its numbers.
+ */
+void
+grad_sample_meta_select (GradSampleMeta * meta, guint i)
+{
+  GradSampleMeta one = {.meta = meta->meta,.index = meta->index + i,.n_samples = 1 };
+
+  if (i < meta->n_samples) {
+    one.labels = select_value (meta->labels, meta->n_samples, i);
+    one.indices = select_value (meta->indices, meta->n_samples, i);
+  }
+  sample_meta_free ((GstMeta *) meta, NULL);
+  *meta = one;
+}
+
 /**
  * grad_sample_meta_new_source:
  *

@@ -17,7 +17,7 @@
  * grad_element_set_field: (skip)
  * @object: an object
  * @field: the field that the property is kept in
- * @value: its new value: boolean, int, uint, uint64, double, enumeration or string
+ * @value: its new value: boolean, int, uint, uint64, double, enumeration, string or fraction (two ints)
  */
 void
 grad_element_set_field (GObject * object, gpointer field, const GValue * value)
@@ -33,7 +33,8 @@ grad_element_set_field (GObject * object, gpointer field, const GValue * value)
       *(gchar **) field = g_value_dup_string (value);
       break;
     default:
-      g_assert_not_reached ();
+      ((gint *) field)[0] = gst_value_get_fraction_numerator (value);
+      ((gint *) field)[1] = gst_value_get_fraction_denominator (value);
   }
   GST_OBJECT_UNLOCK (object);
 }
@@ -57,7 +58,7 @@ grad_element_get_field (GObject * object, gpointer field, GValue * value)
       g_value_set_string (value, *(gchar **) field);
       break;
     default:
-      g_assert_not_reached ();
+      gst_value_set_fraction (value, ((gint *) field)[0], ((gint *) field)[1]);
   }
   GST_OBJECT_UNLOCK (object);
 }

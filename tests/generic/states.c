@@ -7,6 +7,10 @@
 
 static const gchar *const elements[] = { "gradadamsink", "gradconvstem", "gradfc",
   "gradglobalpool", "gradloss", "gradmodel", "gradresize", "gradresstage", "idxsrc"
+  "gradglobalpool", "gradloss", "gradresize", "gradresstage", "idxsrc",
+#ifdef HAVE_VIDEO
+  "gradtovideo",
+#endif
 };
 
 static void
@@ -31,8 +35,10 @@ test_description (gconstpointer name)
   g_assert_nonnull (templates);
   for (; templates != NULL; templates = templates->next) {
     g_autoptr (GstCaps) caps = gst_static_pad_template_get_caps (templates->data);
+    const GstStructure *s = gst_caps_get_structure (caps, 0);
 
-    g_assert_true (gst_structure_has_name (gst_caps_get_structure (caps, 0), "other/tensors"));
+    g_assert_true (gst_structure_has_name (s, "other/tensors")
+        || gst_structure_has_name (s, "video/x-raw"));
   }
 }
 
@@ -55,6 +61,8 @@ set_other (GObject * object, GParamSpec * spec)
     g_value_set_uint (&value, 3);
   else if (G_VALUE_HOLDS_UINT64 (&value))
     g_value_set_uint64 (&value, G_MAXUINT64);
+  else if (GST_VALUE_HOLDS_FRACTION (&value))
+    gst_value_set_fraction (&value, 3, 2);
   else
     g_value_set_double (&value, 0.25);
   g_object_set_property (object, spec->name, &value);
