@@ -1,6 +1,8 @@
 /* GradStreamer: a trained network as its file describes it
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gradmodel-private.h"
+#include "gradsafetensors-private.h"
+#include "../gradfile-private.h"
 #include "../base/gradlayer.h"
 #include "../data/gradresizer.h"
 
@@ -109,13 +111,15 @@ read_file (GradModel * self, GError ** error)
 }
 
 GradModel *
-grad_model_parse (GradSafetensors * file, const gchar * location, GError ** error)
+grad_model_parse (GBytes * bytes, const gchar * location, GError ** error)
 {
   g_autoptr (GradModel) self = g_object_new (GRAD_TYPE_MODEL, NULL);
   g_autoptr (GError) cause = NULL;
 
   self->location = g_strdup (location);
-  self->file = g_object_ref (file);
+  self->file = grad_safetensors_parse (bytes, location, error);
+  if (self->file == NULL)
+    return NULL;
   if (read_file (self, &cause))
     return g_steal_pointer (&self);
   g_set_error (error, GRAD_ERROR, GRAD_ERROR_FILE, "%s: %s", location, cause->message);
@@ -135,13 +139,13 @@ grad_model_parse (GradSafetensors * file, const gchar * location, GError ** erro
 GradModel *
 grad_model_open (const gchar * location, GError ** error)
 {
-  g_autoptr (GradSafetensors) file = NULL;
+  g_autoptr (GBytes) bytes = NULL;
   struct stat info = { 0 };
   GradModel *self;
 
   stat (location, &info);       /* opening says why it fails */
-  file = grad_safetensors_open (location, error);
-  self = file ? grad_model_parse (file, location, error) : NULL;
+  bytes = grad_file_map (location, error);
+  self = bytes ? grad_model_parse (bytes, location, error) : NULL;
   if (self != NULL)
     self->info = info;
   return self;
