@@ -54,18 +54,32 @@ grad_softmax (const gfloat * logits, gsize n, gsize k, gfloat * probabilities)
   }
 }
 
-/* Prepares all layers for pictures of a shape. */
+/* Makes the graph of a layer, unless it is there. */
+static GradGraph *
+ensure_graph (GradClassifier * self, guint i)
+{
+  if (i == self->graphs->len) {
+    g_autofree gchar *prefix = NULL;
+    GradGraph *graph = grad_layer_new_graph (self->layers->pdata[i], NULL, &prefix);
+
+    grad_graph_set_limit (graph, MAX_ELEMENTS);
+    g_ptr_array_add (self->graphs, graph);
+  }
+  return self->graphs->pdata[i];
+}
+
+/* Prepares all layers for pictures of a shape: one after the other, so that no more is made than the file has weights for. */
 static gboolean
 prepare (GradClassifier * self, const GradShape * pictures, GradShape * output, GError ** error)
 {
   *output = *pictures;
-  for (guint i = 0; i < self->graphs->len; i++) {
+  for (guint i = 0; i < self->layers->len; i++) {
     GradLayer *layer = self->layers->pdata[i];
     GradLayerClass *klass = GRAD_LAYER_GET_CLASS (layer);
     GradShape input = *output;
 
     if ((klass->check && !klass->check (layer, &input, error))
-        || !grad_graph_prepare (self->graphs->pdata[i], self->device, self->store, &input, output,
+        || !grad_graph_prepare (ensure_graph (self, i), self->device, self->store, &input, output,
             error)) {
       g_prefix_error (error, "layer %u, %s: ", i + 1,
           GST_OBJECT_NAME (gst_element_get_factory (GST_ELEMENT (layer))));
@@ -84,13 +98,6 @@ build (GradClassifier * self, GError ** error)
   self->layers = grad_model_create_layers (self->model, error);
   if (self->layers == NULL)
     return FALSE;
-  for (guint i = 0; i < self->layers->len; i++) {
-    g_autofree gchar *prefix = NULL;
-    GradGraph *graph = grad_layer_new_graph (self->layers->pdata[i], NULL, &prefix);
-
-    grad_graph_set_limit (graph, MAX_ELEMENTS);
-    g_ptr_array_add (self->graphs, graph);
-  }
   if (in->width == 0 || in->channels == 0) {
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_FILE, "the model does not say what pictures it "
         "wants: train it with gradresize and a layer of convolutions in front");

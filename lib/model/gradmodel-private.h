@@ -23,9 +23,8 @@ struct _GradModel
   guint64 steps;
 };
 
-/* As grad_model_open(), of a file that is open. What has GRAD_API here is for tests. */
-GRAD_API GradModel *grad_model_parse (GradSafetensors * file, const gchar * location,
-    GError ** error);
+/* As grad_model_open(), from bytes; the location stands for the file in messages. What has GRAD_API here is for tests. */
+GRAD_API GradModel *grad_model_parse (GBytes * bytes, const gchar * location, GError ** error);
 
 /* Makes layers from "factory name=value … ! factory …": (transfer full) (element-type GradLayer), in order of the flow,
  * each with its param-prefix.

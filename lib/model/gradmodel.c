@@ -110,13 +110,15 @@ read_file (GradModel * self, GError ** error)
 }
 
 GradModel *
-grad_model_parse (GradSafetensors * file, const gchar * location, GError ** error)
+grad_model_parse (GBytes * bytes, const gchar * location, GError ** error)
 {
   g_autoptr (GradModel) self = g_object_new (GRAD_TYPE_MODEL, NULL);
   g_autoptr (GError) cause = NULL;
 
   self->location = g_strdup (location);
-  self->file = g_object_ref (file);
+  self->file = grad_safetensors_parse (bytes, location, error);
+  if (self->file == NULL)
+    return NULL;
   if (read_file (self, &cause))
     return g_steal_pointer (&self);
   g_set_error (error, GRAD_ERROR, GRAD_ERROR_FILE, "%s: %s", location, cause->message);
@@ -124,20 +126,17 @@ grad_model_parse (GradSafetensors * file, const gchar * location, GError ** erro
 }
 
 /* The whole file in memory, where nobody can cut it short while it is read */
-static GradSafetensors *
+static GBytes *
 load_file (const gchar * location, GError ** error)
 {
   g_autoptr (GError) cause = NULL;
-  g_autoptr (GBytes) bytes = NULL;
   gchar *data;
   gsize size;
 
-  if (!g_file_get_contents (location, &data, &size, &cause)) {
-    g_set_error (error, GRAD_ERROR, GRAD_ERROR_IO, "cannot read the model: %s", cause->message);
-    return NULL;
-  }
-  bytes = g_bytes_new_take (data, size);
-  return grad_safetensors_parse (bytes, location, error);
+  if (g_file_get_contents (location, &data, &size, &cause))
+    return g_bytes_new_take (data, size);
+  g_set_error (error, GRAD_ERROR, GRAD_ERROR_IO, "cannot read the model: %s", cause->message);
+  return NULL;
 }
 
 /**
@@ -153,13 +152,13 @@ load_file (const gchar * location, GError ** error)
 GradModel *
 grad_model_open (const gchar * location, GError ** error)
 {
-  g_autoptr (GradSafetensors) file = NULL;
+  g_autoptr (GBytes) bytes = NULL;
   struct stat info = { 0 };
   GradModel *self;
 
   stat (location, &info);       /* opening says why it fails */
-  file = load_file (location, error);
-  self = file ? grad_model_parse (file, location, error) : NULL;
+  bytes = load_file (location, error);
+  self = bytes ? grad_model_parse (bytes, location, error) : NULL;
   if (self != NULL)
     self->info = info;
   return self;
