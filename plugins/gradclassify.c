@@ -22,6 +22,7 @@
 #include "lib/base/gradattachment.h"
 #include "lib/video/gradanalytics.h"
 #include "lib/video/gradframeclassifier.h"
+#include "lib/video/gradreporter.h"
 #include "gradstreamerelements.h"
 
 #include <gst/base/gstbasetransform.h>
@@ -52,12 +53,8 @@ struct _GradClassify
   /* streaming thread */
   GstVideoInfo info;
   GstCaps *refused;             /* they come again with the next event, and one error is enough */
-  /* object lock */
-  guint64 n_frames, n_results, n_skipped;
-  GstClockTime earliest;        /* running time before which frames are late */
-  GstClockTime latency;         /* that queries report */
-  guint last_class;
-  gint64 last_message;
+  GradReporter reporter;
+  GstClockTime earliest;        /* object lock: running time before which frames are late */
 };
 
 enum
@@ -88,9 +85,6 @@ enum
 #define DEFAULT_MAX_LAG GST_SECOND
 #define DEFAULT_REFRESH_INTERVAL (500 * GST_MSECOND)
 
-/* Nobody may be reading the bus: while the class stays the same, messages are limited by time. */
-#define MESSAGE_INTERVAL (50 * G_TIME_SPAN_MILLISECOND)
-
 #define CAPS GST_VIDEO_CAPS_MAKE (GRAD_FRAME_FORMATS) "; " \
     GST_VIDEO_CAPS_MAKE_WITH_FEATURES ("memory:CUDAMemory", GRAD_FRAME_FORMATS)
 
@@ -110,27 +104,6 @@ fail (GradClassify * self, GError * error)
   return FALSE;
 }
 
-static void
-post_result (GradClassify * self, GradClassification * result)
-{
-  gint64 now = g_get_monotonic_time ();
-  guint class = grad_classification_get_n_results (result) > 0
-      ? grad_classification_get_index (result, 0) : G_MAXUINT;
-  gboolean post;
-
-  GST_OBJECT_LOCK (self);
-  self->n_results++;
-  post = class != self->last_class || now - self->last_message >= MESSAGE_INTERVAL;
-  if (post) {
-    self->last_class = class;
-    self->last_message = now;
-  }
-  GST_OBJECT_UNLOCK (self);
-  if (post)
-    gst_element_post_message (GST_ELEMENT (self), gst_message_new_element (GST_OBJECT (self),
-            grad_classification_to_structure (result)));
-}
-
 /* In the classifier's thread. A model that cannot be read while the video plays is no reason to stop it. */
 static void
 take_result (gpointer element, GradClassification * result, const GError * error)
@@ -138,7 +111,7 @@ take_result (gpointer element, GradClassification * result, const GError * error
   GradClassify *self = element;
 
   if (result != NULL)
-    post_result (self, result);
+    grad_reporter_post (&self->reporter, result);
   else
     GST_ELEMENT_WARNING (self, RESOURCE, READ, ("%s", error->message), (NULL));
 }
@@ -177,12 +150,8 @@ start (GradClassify * self, GError ** error)
 {
   g_auto (GradFrameClassifierSettings) settings = { NULL };
 
-  GST_OBJECT_LOCK (self);
-  self->n_frames = self->n_results = self->n_skipped = 0;
+  grad_reporter_start (&self->reporter, GST_ELEMENT (self));
   self->earliest = GST_CLOCK_TIME_NONE;
-  self->latency = 0;
-  self->last_class = G_MAXUINT;
-  GST_OBJECT_UNLOCK (self);
   if (!get_settings (self, &settings, error))
     return FALSE;
   self->device = grad_element_open_device (GST_ELEMENT (self), self->attachment.bus, error);
@@ -284,43 +253,20 @@ is_late (GradClassify * self, GstBuffer * frame)
   return late;
 }
 
-/* Tells the pipeline when frames wait clearly longer than it knows. */
-static void
-update_latency (GradClassify * self, GstClockTime latency)
-{
-  gboolean tell;
-
-  GST_OBJECT_LOCK (self);
-  tell = latency > self->latency;
-  if (tell)
-    self->latency = latency + latency / 4;
-  GST_OBJECT_UNLOCK (self);
-  if (tell)
-    gst_element_post_message (GST_ELEMENT (self), gst_message_new_latency (GST_OBJECT (self)));
-}
-
-static void
-count_skipped (GradClassify * self)
-{
-  GST_OBJECT_LOCK (self);
-  self->n_skipped++;
-  GST_OBJECT_UNLOCK (self);
-}
-
 /* The frame's own result; %NULL when there is none. */
 static gboolean
 classify_now (GradClassify * self, GstBuffer * frame, GradClassification ** result,
     GError ** error)
 {
   if (is_late (self, frame)) {
-    count_skipped (self);
+    grad_reporter_count_skipped (&self->reporter);
     return TRUE;
   }
   if (!grad_frame_classifier_run (self->classifier, frame, &self->info, result, error))
     return FALSE;
   if (*result != NULL) {
-    update_latency (self, grad_classification_get_latency (*result));
-    post_result (self, *result);
+    grad_reporter_set_latency (&self->reporter, grad_classification_get_latency (*result));
+    grad_reporter_post (&self->reporter, *result);
   }
   return TRUE;
 }
@@ -345,11 +291,12 @@ grad_classify_transform_ip (GstBaseTransform * trans, GstBuffer * frame)
   GradClassify *self = GRAD_CLASSIFY (trans);
   g_autoptr (GradClassification) result = NULL;
   GError *error = NULL;
+  guint64 n = grad_reporter_count_frame (&self->reporter);
   gboolean sync, due;
 
   GST_OBJECT_LOCK (self);
   sync = self->sync;
-  due = self->n_frames++ % self->interval == 0;
+  due = n % self->interval == 0;
   GST_OBJECT_UNLOCK (self);
   if (sync && due && !classify_now (self, frame, &result, &error)) {
     fail (self, error);
@@ -363,7 +310,7 @@ grad_classify_transform_ip (GstBaseTransform * trans, GstBuffer * frame)
   }
   /* last, since whoever waits for it keeps the frame from being changed */
   if (!sync && due && grad_frame_classifier_submit (self->classifier, frame, &self->info))
-    count_skipped (self);
+    grad_reporter_count_skipped (&self->reporter);
   return GST_FLOW_OK;
 }
 
@@ -413,9 +360,7 @@ grad_classify_query (GstBaseTransform * trans, GstPadDirection direction, GstQue
   if (!GST_BASE_TRANSFORM_CLASS (grad_classify_parent_class)->query (trans, direction, query))
     return FALSE;
   if (GST_QUERY_TYPE (query) == GST_QUERY_LATENCY && direction == GST_PAD_SRC) {
-    GST_OBJECT_LOCK (self);
-    latency = self->sync ? self->latency : 0;
-    GST_OBJECT_UNLOCK (self);
+    latency = grad_reporter_get_latency (&self->reporter);
     gst_query_parse_latency (query, &live, &min, &max);
     gst_query_set_latency (query, live, min + latency,
         GST_CLOCK_TIME_IS_VALID (max) ? max + latency : max);
@@ -448,23 +393,11 @@ grad_classify_set_property (GObject * object, guint id, const GValue * value, GP
     configure (GRAD_CLASSIFY (object));
 }
 
-static GstStructure *
-get_stats (GradClassify * self)
-{
-  GstStructure *s;
-
-  GST_OBJECT_LOCK (self);
-  s = gst_structure_new ("grad-classify-stats", "frames", G_TYPE_UINT64, self->n_frames,
-      "results", G_TYPE_UINT64, self->n_results, "skipped", G_TYPE_UINT64, self->n_skipped, NULL);
-  GST_OBJECT_UNLOCK (self);
-  return s;
-}
-
 static void
 grad_classify_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
 {
   if (id == PROP_STATS)
-    g_value_take_boxed (value, get_stats (GRAD_CLASSIFY (object)));
+    g_value_take_boxed (value, grad_reporter_get_stats (&GRAD_CLASSIFY (object)->reporter));
   else
     grad_element_get_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
 }
@@ -566,4 +499,5 @@ grad_classify_init (GradClassify * self)
   self->qos = DEFAULT_QOS;
   self->max_lag = DEFAULT_MAX_LAG;
   self->refresh_interval = DEFAULT_REFRESH_INTERVAL;
+  grad_reporter_start (&self->reporter, GST_ELEMENT (self));
 }
