@@ -66,30 +66,6 @@ grad_resize_infer_shape (GradTransform * trans, const GradShape * input, GradSha
   return TRUE;
 }
 
-/* "0.5" or "0.485,0.456,0.406": one number per channel; the last one holds for further channels */
-static gboolean
-parse_channels (const gchar * name, const gchar * text, gfloat values[GRAD_RESIZER_CHANNELS],
-    gboolean positive, GError ** error)
-{
-  g_auto (GStrv) parts = g_strsplit (text ? text : "", ",", -1);
-  guint n = g_strv_length (parts);
-
-  for (guint i = 0; n >= 1 && n <= GRAD_RESIZER_CHANNELS && i < GRAD_RESIZER_CHANNELS; i++) {
-    gchar *part = g_strstrip (parts[MIN (i, n - 1)]), *end;
-
-    values[i] = g_ascii_strtod (part, &end);
-    if (*part == '\0' || *end != '\0' || !(ABS (values[i]) <= G_MAXFLOAT)
-        || (positive && !(values[i] > 0)))
-      break;
-    if (i == GRAD_RESIZER_CHANNELS - 1)
-      return TRUE;
-  }
-  g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS, "%s=\"%s\": use 1 to %d %snumbers "
-      "separated by commas", name, text ? text : "", GRAD_RESIZER_CHANNELS,
-      positive ? "positive " : "");
-  return FALSE;
-}
-
 static gboolean
 grad_resize_start (GradTransform * trans, GError ** error)
 {
@@ -98,8 +74,8 @@ grad_resize_start (GradTransform * trans, GError ** error)
   gboolean ok;
 
   GST_OBJECT_LOCK (self);
-  ok = parse_channels ("mean", self->mean, mean, FALSE, error)
-      && parse_channels ("std", self->std, std, TRUE, error);
+  ok = grad_resizer_parse_channels ("mean", self->mean, FALSE, mean, error)
+      && grad_resizer_parse_channels ("std", self->std, TRUE, std, error);
   GST_OBJECT_UNLOCK (self);
   if (ok)
     self->resizer = grad_resizer_new (grad_transform_peek_device (trans), mean, std);
