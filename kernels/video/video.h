@@ -60,12 +60,12 @@ typedef struct
       GError ** error);
 } GradVideoOps;
 
-gint grad_video_n_planes (GradVideoFormat format);
+GRAD_API gint grad_video_n_planes (GradVideoFormat format);
 
 /* Makes a frame as small as its crop allows, its planes pointing to what is left, and says how large they are. The crop must
  * have something of the frame. */
-void grad_video_reduce (GradVideoFrame * frame, gint rows[GRAD_VIDEO_MAX_PLANES],
-    gint row_bytes[GRAD_VIDEO_MAX_PLANES]);
+GRAD_API void grad_video_reduce (GradVideoFrame * frame,
+    gint rows[GRAD_VIDEO_MAX_PLANES], gint row_bytes[GRAD_VIDEO_MAX_PLANES]);
 
 extern const GradVideoOps grad_video_ref_ops;
 extern const GradVideoOps grad_video_cpu_ops;
