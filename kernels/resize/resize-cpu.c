@@ -119,7 +119,7 @@ resize_plane (CpuPlan * self, const guint8 * x, const gfloat * value, gpointer y
 }
 
 static gboolean
-run (GradPlan * plan, const GradTensor * x, GradTensor * y, GError ** error)
+run (GradPlan * plan, const GradTensor * x, GradTensor * y, gint first, GError ** error)
 {
   CpuPlan *self = (CpuPlan *) plan;
   const GradResizeDesc *d = &self->desc;
@@ -128,9 +128,12 @@ run (GradPlan * plan, const GradTensor * x, GradTensor * y, GError ** error)
   const guint8 *in = grad_tensor_data (x);
   gpointer out = grad_tensor_data (y);
 
-  for (gsize i = 0; i < (gsize) d->n * d->c; i++)
+  for (gsize i = 0; i < (gsize) d->n * d->c; i++) {
+    gsize o = (gsize) first * d->c + i; /* plane of y */
+
     resize_plane (self, in + i * in_plane, self->value[MIN (i % d->c, 3)], out,
-        i / block * block * out_plane + i % block, block, grad_cpu_layout_is_bf16 (y->layout));
+        o / block * block * out_plane + o % block, block, grad_cpu_layout_is_bf16 (y->layout));
+  }
   return TRUE;
 }
 

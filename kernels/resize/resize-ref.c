@@ -48,12 +48,12 @@ resize_line (const GradResizeTable * t, const guint8 * x, guint8 * y, gsize step
 }
 
 static gboolean
-run (GradPlan * plan, const GradTensor * x, GradTensor * y, GError ** error)
+run (GradPlan * plan, const GradTensor * x, GradTensor * y, gint first, GError ** error)
 {
   RefPlan *self = (RefPlan *) plan;
   const GradResizeDesc *d = &self->desc;
   const guint8 *in = grad_tensor_data (x);
-  gdouble *out = grad_tensor_data (y);
+  gdouble *out = (gdouble *) grad_tensor_data (y) + (gsize) first * d->c * d->oh * d->ow;
   g_autofree guint8 *rows = g_new (guint8, (gsize) d->ih * d->ow);      /* (IH, OW) */
   g_autofree guint8 *pixels = g_new (guint8, (gsize) d->oh * d->ow);    /* (OH, OW) */
 

@@ -297,22 +297,23 @@ run_wide (Plan * plan, const guint8 * x, T * y, GError ** error)
 }
 
 template < class T > static gboolean
-run_typed (Plan * plan, const GradTensor * x, GradTensor * y, GError ** error)
+run_typed (Plan * plan, const GradTensor * x, GradTensor * y, gint first, GError ** error)
 {
   const int V = GradWidth < T >::value;
   const guint8 *from = grad_cuda_data < const guint8 > (x);
-  T *to = grad_cuda_data < T > (y);
+  const Resize *r = &plan->resize;
+  T *to = grad_cuda_data < T > (y) + (gsize) first * r->oh * r->ow * r->c;
 
-  return plan->resize.ow * plan->resize.c % V == 0 ? run_wide < V > (plan, from, to, error)
+  return r->ow * r->c % V == 0 ? run_wide < V > (plan, from, to, error)
       : run_wide < 1 > (plan, from, to, error);
 }
 
 static gboolean
-resize_run (GradPlan * base, const GradTensor * x, GradTensor * y, GError ** error)
+resize_run (GradPlan * base, const GradTensor * x, GradTensor * y, gint first, GError ** error)
 {
   Plan *plan = (Plan *) base;
 
-  return GRAD_CUDA_DISPATCH (y, run_typed, plan, x, y, error);
+  return GRAD_CUDA_DISPATCH (y, run_typed, plan, x, y, first, error);
 }
 
 extern "C" const GradResizeOps grad_resize_cuda_ops = {

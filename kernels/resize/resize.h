@@ -6,7 +6,7 @@
 
 /* Antialiased bilinear in fixed point, bit for bit Pillow's Image.resize (BILINEAR): horizontal pass to
  * uint8, then vertical pass to uint8; then y = (v / 255 - mean(c)) / std(c).
- * x: (N, C, IH, IW) uint8, y: (N, C, OH, OW) float32. */
+ * x: (N, C, IH, IW) uint8; y: float32, (N, C, OH, OW) or more samples, of which those from `first` on are written. */
 typedef struct
 {
   gint n, c, ih, iw, oh, ow;
@@ -16,7 +16,8 @@ typedef struct
 typedef struct
 {
   GradPlan *(*plan) (GradDevice * device, const GradResizeDesc * desc, GError ** error);
-  gboolean (*run) (GradPlan * plan, const GradTensor * x, GradTensor * y, GError ** error);
+  gboolean (*run) (GradPlan * plan, const GradTensor * x, GradTensor * y, gint first,
+      GError ** error);
 } GradResizeOps;
 
 extern const GradResizeOps grad_resize_ref_ops;

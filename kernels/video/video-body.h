@@ -25,12 +25,14 @@ typedef struct
   gint32 black, gain, red_v, green_u, green_v, blue_u;
 } GradVideoColours;
 
-/* Where the components R, G, B or Y, U, V of the crop are, whatever the format: component c of pixel (x, y) is
+/* The part of the crop that is in the frame has columns left to right - 1 and rows top to bottom - 1 of it. Where its components
+ * R, G, B or Y, U, V are, whatever the format: component c of its pixel (x, y), from 0 on, is
  * data[c][(y + first_y >> shift_y) stride[c] + (x + first_x >> shift_x) step[c]], without first and shift for c = 0.
- * first_x and first_y are 0 or 1: where the crop begins in its first block of pixels with one chroma sample. */
+ * first_x and first_y are 0 or 1: where it begins in its first block of pixels with one chroma sample. */
 typedef struct
 {
   GradVideoKind kind;
+  gint left, right, top, bottom;
   const guint8 *data[3];
   gssize stride[3];
   gint step[3];
@@ -44,7 +46,7 @@ grad_video_channels (GradVideoKind kind)
   return kind == GRAD_VIDEO_RGB_TO_LUMA || kind == GRAD_VIDEO_LUMA_TO_LUMA ? 1 : 3;
 }
 
-/* FALSE when the frame's crop is not in the frame, or sample n of y is not of its size. */
+/* FALSE when the crop has nothing of the frame, or sample n of y is not of its size. */
 GRAD_API gboolean grad_video_view_init (GradVideoView * view, const GradVideoFrame * frame,
     const GradTensor * y, gint n, GError ** error);
 
@@ -88,13 +90,20 @@ grad_video_blue (const GradVideoColours * k, gint32 light, guint8 uc)
   return grad_video_round (light + k->blue_u * (uc - 128));
 }
 
-/* kind: that of the view, as a constant */
+/* Pixel (x, y) of the crop; kind: that of the view, as a constant */
 GRAD_BODY void
 grad_video_pixel (const GradVideoView * v, GradVideoKind kind, gint x, gint y, guint8 out[3])
 {
-  guint8 a = v->data[0][y * v->stride[0] + (gssize) x * v->step[0]], b, c;
+  guint8 a, b, c;
   gint32 light;
 
+  if (x < v->left || x >= v->right || y < v->top || y >= v->bottom) {
+    out[0] = out[1] = out[2] = 0;
+    return;
+  }
+  x -= v->left;
+  y -= v->top;
+  a = v->data[0][y * v->stride[0] + (gssize) x * v->step[0]];
   if (kind == GRAD_VIDEO_LUMA_TO_RGB || kind == GRAD_VIDEO_LUMA_TO_LUMA) {
     out[0] = out[1] = out[2] = grad_video_round (grad_video_light (&v->colours, a));
     return;

@@ -6,6 +6,8 @@
 #include "kernels/cpu.h"
 #include "video-body.h"
 
+#include <string.h>
+
 GRAD_INLINE void
 spread (const guint8 * restrict from, gint step, guint8 * restrict to, gint n)
 {
@@ -91,17 +93,22 @@ static gboolean
 convert (GradDevice * device, const GradVideoFrame * frame, GradTensor * y, gint n, GError ** error)
 {
   GradVideoView view;
-  gint width = frame->crop_width, height = frame->crop_height;
-  gsize plane = (gsize) width * height;
+  gsize stride = frame->crop_width, plane = stride * frame->crop_height;
+  gint width, channels;
   g_autofree guint8 *lines = NULL;
   guint8 *out = grad_tensor_data (y);
   const guint8 *in[3];
 
   if (!grad_video_view_init (&view, frame, y, n, error))
     return FALSE;
+  width = view.right - view.left;
+  channels = grad_video_channels (view.kind);
   lines = g_malloc (3 * ((gsize) width + 3));
-  out += n * grad_video_channels (view.kind) * plane;
-  for (gint row = 0; row < height; row++, out += width) {
+  out += n * channels * plane;
+  if ((gsize) width * (view.bottom - view.top) < plane)
+    memset (out, 0, channels * plane);
+  out += view.top * stride + view.left;
+  for (gint row = 0; row < view.bottom - view.top; row++, out += stride) {
     if (view.kind == GRAD_VIDEO_RGB_TO_RGB) {
       for (gint c = 0; c < 3; c++)
         component_row (&view, c, row, width, out + c * plane);
@@ -114,7 +121,7 @@ convert (GradDevice * device, const GradVideoFrame * frame, GradTensor * y, gint
     else if (view.kind == GRAD_VIDEO_YUV_TO_RGB)
       rgb_row (&view.colours, in[0], in[1], in[2], out, out + plane, out + 2 * plane, width);
     else
-      for (gint c = 0; c < grad_video_channels (view.kind); c++)
+      for (gint c = 0; c < channels; c++)
         light_row (&view.colours, in[0], out + c * plane, width);
   }
   return TRUE;

@@ -53,12 +53,12 @@ grad_video_reduce (GradVideoFrame * frame, gint rows[GRAD_VIDEO_MAX_PLANES],
     gint row_bytes[GRAD_VIDEO_MAX_PLANES])
 {
   gint sx = formats[frame->format].shift_x, sy = formats[frame->format].shift_y;
-  gint x = frame->x >> sx << sx, y = frame->y >> sy << sy;
+  gint x = MAX (frame->x, 0) >> sx << sx, y = MAX (frame->y, 0) >> sy << sy;
 
+  frame->width = MIN ((gint64) frame->x + frame->crop_width, frame->width) - x;
+  frame->height = MIN ((gint64) frame->y + frame->crop_height, frame->height) - y;
   frame->x -= x;
   frame->y -= y;
-  frame->width = frame->x + frame->crop_width;
-  frame->height = frame->y + frame->crop_height;
   memset (rows, 0, GRAD_VIDEO_MAX_PLANES * sizeof *rows);
   memset (row_bytes, 0, GRAD_VIDEO_MAX_PLANES * sizeof *row_bytes);
   for (gint c = 0; c < 3; c++) {
@@ -90,31 +90,36 @@ grad_video_view_init (GradVideoView * view, const GradVideoFrame * frame, const 
   const gint *dims = y->shape.dims;
   gboolean yuv = formats[frame->format].yuv, rgb = dims[1] == 3;
   gint shift_x = formats[frame->format].shift_x, shift_y = formats[frame->format].shift_y;
+  gint x = MAX (frame->x, 0), y0 = MAX (frame->y, 0);   /* the first pixel that is in the frame */
 
   if (y->dtype != GRAD_DTYPE_UINT8 || y->shape.rank != 4 || (dims[1] != 1 && dims[1] != 3)
       || n < 0 || n >= dims[0] || frame->crop_height != dims[2] || frame->crop_width != dims[3]
-      || frame->x < 0 || frame->x > frame->width - frame->crop_width
-      || frame->y < 0 || frame->y > frame->height - frame->crop_height)
+      || frame->x <= -frame->crop_width || frame->x >= frame->width
+      || frame->y <= -frame->crop_height || frame->y >= frame->height)
     return refuse (error, frame, y, n);
 
   *view = (GradVideoView) {
     .kind = frame->format == GRAD_VIDEO_GRAY8 || (yuv && !rgb)
         ? rgb ? GRAD_VIDEO_LUMA_TO_RGB : GRAD_VIDEO_LUMA_TO_LUMA
         : yuv ? GRAD_VIDEO_YUV_TO_RGB : rgb ? GRAD_VIDEO_RGB_TO_RGB : GRAD_VIDEO_RGB_TO_LUMA,
-    .first_x = frame->x & shift_x,
-    .first_y = frame->y & shift_y,
+    .left = x - frame->x,
+    .right = MIN (frame->crop_width, (gint64) frame->width - frame->x),
+    .top = y0 - frame->y,
+    .bottom = MIN (frame->crop_height, (gint64) frame->height - frame->y),
+    .first_x = x & shift_x,
+    .first_y = y0 & shift_y,
     .shift_x = shift_x,
     .shift_y = shift_y,
     .colours = colours[frame->matrix][!yuv || frame->full_range],
   };
   for (gint c = 0; c < 3; c++) {
     gint p = formats[frame->format].plane[c];
-    gint x = c ? frame->x >> shift_x : frame->x, y0 = c ? frame->y >> shift_y : frame->y;
 
     view->stride[c] = frame->strides[p];
     view->step[c] = formats[frame->format].step[c];
     view->data[c] = frame->planes[p] + formats[frame->format].offset[c]
-        + y0 * view->stride[c] + (gssize) x * view->step[c];
+        + (c ? y0 >> shift_y : y0) * view->stride[c]
+        + (gssize) (c ? x >> shift_x : x) * view->step[c];
   }
   return TRUE;
 }

@@ -37,7 +37,7 @@ struct _GradVideoFrame
   GradVideoMatrix matrix;       /* of YUV */
   gboolean full_range;          /* of YUV: 0 to 255, else 16 to 235 and 16 to 240 */
   gint width, height;           /* of the whole frame */
-  gint x, y, crop_width, crop_height;   /* what to take of it, in luma pixels */
+  gint x, y, crop_width, crop_height;   /* what to take, in luma pixels: black where that is not of the frame */
   const guint8 *planes[GRAD_VIDEO_MAX_PLANES];  /* where the device computes: host memory for ref and cpu */
   gssize strides[GRAD_VIDEO_MAX_PLANES];        /* bytes from row to row, may be negative */
 };
@@ -50,21 +50,22 @@ struct _GradVideoFrame
  *   luma from YUV  r (a (Y - b)), which is Y itself in full range
  *   luma from RGB  r (19595 R + 38470 G + 7471 B): BT.601, as Pillow's convert ("L")
  *   GRAY8          is luma, and R = G = B; whatever full_range says
+ *   black          0, where the crop reaches beyond the frame
  * Chroma is that of the nearest sample: the one at (x / 2, y / 2) (YUY2 and UYVY: (x / 2, y)) holds for its block of pixels,
  * wherever it is sited, also in interlaced frames.
- * Refuses a crop outside of the frame and a tensor that does not fit it: GRAD_ERROR_SHAPE. */
+ * Refuses a crop that has nothing of the frame and a tensor that does not fit it: GRAD_ERROR_SHAPE. */
 typedef struct
 {
   gboolean (*convert) (GradDevice * device, const GradVideoFrame * frame, GradTensor * y, gint n,
       GError ** error);
 } GradVideoOps;
 
-gint grad_video_n_planes (GradVideoFormat format);
+GRAD_API gint grad_video_n_planes (GradVideoFormat format);
 
-/* Makes a frame as small as its crop allows, its planes pointing to what is left, and says how large they are. The crop must be
- * in the frame. */
-void grad_video_reduce (GradVideoFrame * frame, gint rows[GRAD_VIDEO_MAX_PLANES],
-    gint row_bytes[GRAD_VIDEO_MAX_PLANES]);
+/* Makes a frame as small as its crop allows, its planes pointing to what is left, and says how large they are. The crop must
+ * have something of the frame. */
+GRAD_API void grad_video_reduce (GradVideoFrame * frame,
+    gint rows[GRAD_VIDEO_MAX_PLANES], gint row_bytes[GRAD_VIDEO_MAX_PLANES]);
 
 extern const GradVideoOps grad_video_ref_ops;
 extern const GradVideoOps grad_video_cpu_ops;

@@ -95,20 +95,40 @@ GradTensor *
 grad_resizer_run (GradResizer * resizer, GradTensor * pictures, gint width, gint height,
     GError ** error)
 {
-  const GradResizeOps *ops = grad_device_kernels (resizer->device)->resize;
   const gint *in = grad_tensor_get_shape (pictures)->dims;
+  g_autoptr (GradTensor) out = grad_tensor_new (resizer->device, GRAD_DTYPE_FLOAT32,
+      &GRAD_SHAPE (in[0], in[1], height, width), error);
+
+  return out && grad_resizer_run_into (resizer, pictures, out, 0, error)
+      ? g_steal_pointer (&out) : NULL;
+}
+
+/**
+ * grad_resizer_run_into: (skip)
+ * @resizer: a resizer
+ * @pictures: uint8, N C H W
+ * @out: float32, made by grad_tensor_new(), with as many channels and at least @first + N samples
+ * @first: sample of @out to begin with
+ * @error: location of a #GError
+ *
+ * As grad_resizer_run(), to some samples of a larger batch.
+ *
+ * Returns: %FALSE with the device's error
+ */
+gboolean
+grad_resizer_run_into (GradResizer * resizer, GradTensor * pictures, GradTensor * out, gint first,
+    GError ** error)
+{
+  const GradResizeOps *ops = grad_device_kernels (resizer->device)->resize;
+  const gint *in = grad_tensor_get_shape (pictures)->dims, *to = grad_tensor_get_shape (out)->dims;
   GradResizeDesc desc = resizer->desc;
-  g_autoptr (GradTensor) out = NULL;
 
   desc.n = in[0], desc.c = in[1], desc.ih = in[2], desc.iw = in[3];
-  desc.oh = height, desc.ow = width;
+  desc.oh = to[2], desc.ow = to[3];
   if (resizer->plan == NULL || memcmp (&desc, &resizer->desc, sizeof desc) != 0) {
     grad_plan_free (resizer->plan);
     resizer->desc = desc;
     resizer->plan = ops->plan (resizer->device, &desc, error);
   }
-  if (resizer->plan != NULL)
-    out = grad_tensor_new (resizer->device, GRAD_DTYPE_FLOAT32,
-        &GRAD_SHAPE (desc.n, desc.c, height, width), error);
-  return out && ops->run (resizer->plan, pictures, out, error) ? g_steal_pointer (&out) : NULL;
+  return resizer->plan && ops->run (resizer->plan, pictures, out, first, error);
 }

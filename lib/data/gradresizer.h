@@ -18,6 +18,8 @@ GRAD_API GradResizer *grad_resizer_new (GradDevice * device, const gfloat * mean
 GRAD_API void grad_resizer_free (GradResizer * resizer);
 GRAD_API GradTensor *grad_resizer_run (GradResizer * resizer, GradTensor * pictures, gint width,
     gint height, GError ** error);
+GRAD_API gboolean grad_resizer_run_into (GradResizer * resizer, GradTensor * pictures,
+    GradTensor * out, gint first, GError ** error);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (GradResizer, grad_resizer_free)
 

@@ -264,6 +264,23 @@ grad_tensor_unref (GradTensor * tensor)
   gst_memory_unref (GST_MEMORY_CAST (tensor));
 }
 
+/**
+ * grad_tensor_truncate:
+ * @tensor: a tensor made by grad_tensor_new(), of which nobody else has a reference
+ * @n: samples to keep, from the first on
+ *
+ * Drops the last samples of a batch that did not fill.
+ */
+void
+grad_tensor_truncate (GradTensor * tensor, gint n)
+{
+  g_return_if_fail (grad_tensor_is_exclusive (tensor) && n >= 1 && n <= tensor->shape.dims[0]);
+  /* in every layout of activations samples lie one behind the other */
+  tensor->shape.dims[0] = n;
+  tensor->memory.size = tensor->memory.maxsize =
+      grad_shape_n_elements (&tensor->shape) * grad_dtype_size (tensor->dtype);
+}
+
 GradTensor *
 grad_tensor_hold (GradTensor * tensor)
 {

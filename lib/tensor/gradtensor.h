@@ -37,6 +37,7 @@ GRAD_API GradTensor *grad_tensor_new_parameter (GradDevice * device, const GradS
     GError ** error);
 GRAD_API GradTensor *grad_tensor_ref (GradTensor * tensor);
 GRAD_API void grad_tensor_unref (GradTensor * tensor);
+GRAD_API void grad_tensor_truncate (GradTensor * tensor, gint n);
 
 GRAD_API gboolean grad_memory_is_tensor (GstMemory * memory);
 GRAD_API GradTensor *grad_tensor_from_buffer (GstBuffer * buffer, GradDevice * device,

@@ -40,6 +40,13 @@ gboolean grad_frame_reader_check (const GstVideoInfo * info, GError ** error);
 GradTensor *grad_frame_reader_read (GradFrameReader * reader, GstBuffer * const *frames,
     const GstVideoInfo * infos, guint n, GError ** error);
 
+/* The same one by one: a batch of n samples, whose values are undefined, and a frame to one of them. */
+GradTensor *grad_frame_reader_new_batch (GradFrameReader * reader, guint n, GError ** error);
+gboolean grad_frame_reader_read_into (GradFrameReader * reader, GstBuffer * frame,
+    const GstVideoInfo * info, GradTensor * batch, guint sample, GError ** error);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (GradFrameReader, grad_frame_reader_free)
+
 /* Caps of video/x-raw that can be read, as a string for pad templates */
 #define GRAD_FRAME_FORMATS "{ I420, YV12, NV12, NV21, YUY2, UYVY, RGB, BGR, RGBx, BGRx, xRGB, xBGR, " \
     "RGBA, BGRA, ARGB, ABGR, GRAY8 }"

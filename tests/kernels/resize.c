@@ -42,7 +42,7 @@ resize_tensor (GradDevice * device, const GradResizeDesc * d, const guint8 * pix
   g_assert_no_error (error);
   g_assert_true (grad_tensor_upload (x, pixels, grad_shape_n_elements (&in), NULL));
   for (guint i = 0; i < 2; i++) /* a plan can be used again */
-    g_assert_true (ops->run (plan, x, y, &error));
+    g_assert_true (ops->run (plan, x, y, 0, &error));
   grad_plan_free (plan);
   return y;
 }
@@ -121,6 +121,37 @@ test_channels (void)
           g_assert_cmpfloat (values[p * plane + i], ==, test_stored (stored, alone[i]));
         g_assert_cmpfloat (fabs (alone[0] * one.std[0] + one.mean[0]), <=, 1 + rounding);
       }
+    }
+  }
+}
+
+/* From a sample on, in a batch of five; the others stay as they are */
+static void
+test_first (void)
+{
+  static const gint channels[] = { 1, 3, 16 };
+
+  for (const gchar * const *name = test_devices (); *name; name++) {
+    g_autoptr (GradDevice) device = test_device (*name);
+    const GradResizeOps *ops = grad_device_kernels (device)->resize;
+
+    for (guint i = 0; i < G_N_ELEMENTS (channels); i++) {
+      gint c = channels[i], sample = c * 9 * 13;
+      GradResizeDesc desc = {.n = 2,.c = c,.ih = 7,.iw = 11,.oh = 9,.ow = 13,.std = {1, 1, 1, 1} };
+      g_autoptr (GradTensor) x = grad_tensor_new (device, GRAD_DTYPE_UINT8, &GRAD_SHAPE (2, c, 7, 11), NULL);
+      g_autoptr (GradTensor) y = test_random (device, GRAD_SHAPE (5, c, 9, 13), 1, 0, 1);
+      g_autofree guint8 *pixels = g_new (guint8, 2 * c * 77);
+      g_autofree gfloat *before = test_download (y), *after = NULL, *alone = NULL;
+      GradPlan *plan = ops->plan (device, &desc, NULL);
+
+      draw (pixels, 2 * c * 7, 11, TRUE, c);
+      g_assert_true (grad_tensor_upload (x, pixels, 2 * c * 77, NULL));
+      g_assert_true (ops->run (plan, x, y, 2, NULL));
+      grad_plan_free (plan);
+      alone = resize (device, &desc, pixels);
+      after = test_download (y);
+      for (gint k = 0; k < 5 * sample; k++)
+        g_assert_cmpfloat (after[k], ==, k / sample == 2 || k / sample == 3 ? alone[k - 2 * sample] : before[k]);
     }
   }
 }
@@ -217,6 +248,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/resize/golden", test_golden);
   g_test_add_func ("/resize/channels", test_channels);
+  g_test_add_func ("/resize/first", test_first);
   g_test_add_func ("/resize/normalise", test_normalise);
   g_test_add_func ("/resize/devices-agree", test_devices_agree);
   g_test_add_func ("/resize/large", test_large);

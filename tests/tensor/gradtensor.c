@@ -166,6 +166,32 @@ test_foreign_buffer (void)
   g_assert_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE);
 }
 
+/* What is left is what was there, whatever the layout, and all that a buffer has */
+static void
+test_truncate (void)
+{
+  static const gint channels[] = { 3, 16 };
+
+  for (const gchar * const *name = test_devices (); *name; name++) {
+    g_autoptr (GradDevice) device = test_device (*name);
+
+    for (guint i = 0; i < G_N_ELEMENTS (channels); i++) {
+      gint sample = channels[i] * 2 * 5;
+      GradTensor *t = test_random (device, GRAD_SHAPE (4, channels[i], 2, 5), 1, -1, 1);
+      g_autofree gfloat *before = test_download (t), *after = NULL;
+      g_autoptr (GstBuffer) buffer = gst_buffer_new ();
+
+      grad_tensor_truncate (t, 3);
+      g_assert_true (grad_shape_equal (grad_tensor_get_shape (t), &GRAD_SHAPE (3, channels[i], 2, 5)));
+      after = test_download (t);
+      g_assert_cmpmem (after, 3 * sample * sizeof (gfloat), before, 3 * sample * sizeof (gfloat));
+      gst_buffer_append_memory (buffer, GST_MEMORY_CAST (t));
+      g_assert_cmpuint (gst_buffer_get_size (buffer), ==, 3 * sample * sizeof (gfloat));
+      g_assert_cmpint (gst_buffer_memcmp (buffer, 0, before, 3 * sample * sizeof (gfloat)), ==, 0);
+    }
+  }
+}
+
 int
 main (int argc, char **argv)
 {
@@ -177,6 +203,7 @@ main (int argc, char **argv)
   g_test_add_func ("/tensor/buffer-operations", test_buffer_operations);
   g_test_add_func ("/tensor/hold", test_hold);
   g_test_add_func ("/tensor/pool", test_pool);
+  g_test_add_func ("/tensor/truncate", test_truncate);
   g_test_add_func ("/tensor/foreign-buffer", test_foreign_buffer);
   return g_test_run ();
 }

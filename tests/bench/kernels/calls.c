@@ -481,7 +481,7 @@ resize_open (BenchCall * s, const BenchCall * like, GError ** error)
 static gboolean
 resize_run (BenchCall * s, GError ** error)
 {
-  return grad_device_kernels (s->device)->resize->run (s->plan, s->x, s->y, error);
+  return grad_device_kernels (s->device)->resize->run (s->plan, s->x, s->y, 0, error);
 }
 
 /* ---- */
