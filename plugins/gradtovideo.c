@@ -11,7 +11,8 @@
  * label and index as #GradSampleMeta.
  *
  * Bytes are shown as they are. Floats go from the least value of their tile to the largest, unless `minimum` and `maximum` say
- * otherwise: from 0 in the colours for unsigned values, with 0 in the middle in those for signed ones.
+ * otherwise: from 0 in the colours for unsigned values, with 0 in the middle in those for signed ones. Grey goes from 0 to 255;
+ * where it is to become YUV, convert it to RGB first: `videoconvert` takes grey for 16 to 235 there.
  *
  * Nothing of the tape is passed on, and the tensor is only read, which is what costs: `interval` limits how often. When batches
  * get smaller, the video keeps its size. In a launch string the branch with the queue stands first: the sink at the end of the
@@ -140,7 +141,7 @@ grad_to_video_transform_caps (GstBaseTransform * trans, GstPadDirection directio
   return result;
 }
 
-/* Of the frames: what the tensors say, else the property; *timed: which it was */
+/* What the tensors say of it, else the property, which then makes the timestamps, too */
 static void
 choose_framerate (GradToVideo * self, const GstCaps * caps, guint n_frames, GstVideoInfo * info,
     gboolean * timed)
@@ -148,8 +149,8 @@ choose_framerate (GradToVideo * self, const GstCaps * caps, guint n_frames, GstV
   gint n = 0, d = 1;
 
   gst_structure_get_fraction (gst_caps_get_structure (caps, 0), "framerate", &n, &d);
-  *timed = n == 0;
-  if (*timed) {
+  *timed = FALSE;
+  if (n == 0) {
     GST_OBJECT_LOCK (self);
     n = self->fps_n;
     d = self->fps_d;
