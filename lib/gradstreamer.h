@@ -13,6 +13,7 @@
 #include "model/gradsafetensors.h"
 #include "data/gradclassification.h"
 #include "data/graddataset.h"
+#include "data/gradframesmeta.h"
 #include "autograd/gradunit.h"
 #include "autograd/gradnetwork.h"
 #include "autograd/gradbus.h"

@@ -19,6 +19,7 @@ GST_ELEMENT_REGISTER_DECLARE (gradoverlay);
 GST_ELEMENT_REGISTER_DECLARE (gradpublish);
 GST_ELEMENT_REGISTER_DECLARE (gradmodel);
 GST_ELEMENT_REGISTER_DECLARE (gradtovideo);
+GST_ELEMENT_REGISTER_DECLARE (gradfromvideo);
 GType grad_times_get_type (void);
 
 G_END_DECLS

@@ -19,6 +19,7 @@ plugin_init (GstPlugin * plugin)
 #ifdef HAVE_VIDEO
       && GST_ELEMENT_REGISTER (gradclassify, plugin)
       && GST_ELEMENT_REGISTER (gradtovideo, plugin)
+      && GST_ELEMENT_REGISTER (gradfromvideo, plugin)
 #endif
 #if defined (HAVE_VIDEO) && defined (HAVE_PANGO)
       && GST_ELEMENT_REGISTER (gradoverlay, plugin)

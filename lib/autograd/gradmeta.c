@@ -120,6 +120,38 @@ grad_sample_meta_select (GradSampleMeta * meta, guint i)
   *meta = one;
 }
 
+/* a b, if both are known */
+static GBytes *
+join (GBytes * a, GBytes * b)
+{
+  GByteArray *both = a && b ? g_bytes_unref_to_array (a) : NULL;
+
+  if (both == NULL) {
+    g_clear_pointer (&a, g_bytes_unref);
+    return NULL;
+  }
+  g_byte_array_append (both, g_bytes_get_data (b, NULL), g_bytes_get_size (b));
+  return g_byte_array_free_to_bytes (both);
+}
+
+/**
+ * grad_sample_meta_append: (skip)
+ * @meta: what a batch consists of
+ * @more: what is put behind it
+ *
+ * Makes @meta that of the whole: for inference if they are for different things, with labels if both have some.
+ */
+void
+grad_sample_meta_append (GradSampleMeta * meta, const GradSampleMeta * more)
+{
+  if (meta->phase != more->phase)
+    meta->phase = GRAD_PHASE_INFER;
+  meta->n_samples += more->n_samples;
+  meta->last |= more->last;
+  meta->labels = join (meta->labels, more->labels);
+  meta->indices = join (meta->indices, more->indices);
+}
+
 /**
  * grad_sample_meta_new_source:
  *

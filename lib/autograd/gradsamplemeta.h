@@ -47,6 +47,7 @@ typedef struct
 GRAD_API GradSampleMeta *grad_buffer_add_sample_meta (GstBuffer * buffer);
 GRAD_API GradSampleMeta *grad_buffer_get_sample_meta (GstBuffer * buffer);
 GRAD_API void grad_sample_meta_select (GradSampleMeta * meta, guint i);
+GRAD_API void grad_sample_meta_append (GradSampleMeta * meta, const GradSampleMeta * more);
 GRAD_API guint64 grad_sample_meta_new_source (void);
 
 /* What gradloss found out about a batch. */

@@ -8,7 +8,7 @@
 static const gchar *const elements[] = { "gradadamsink", "gradconvstem", "gradfc",
   "gradglobalpool", "gradloss", "gradmodel", "gradpublish", "gradresize", "gradresstage", "idxsrc",
 #ifdef HAVE_VIDEO
-  "gradclassify", "gradtovideo",
+  "gradclassify", "gradfromvideo", "gradtovideo",
 #ifdef HAVE_PANGO
   "gradoverlay",
 #endif

@@ -1,0 +1,447 @@
+/* GradStreamer: base class of elements that make batches of the frames of one or several videos
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Owns pads, events and queries; what a frame becomes is the subclass's. */
+#include "gradvideobatcher.h"
+#include "gradbatchsender.h"
+#include "../base/gradattachment.h"
+
+#include <stdio.h>
+
+/* ---- sink pads: a stream each */
+
+#define GRAD_TYPE_VIDEO_BATCHER_PAD (grad_video_batcher_pad_get_type ())
+G_DECLARE_FINAL_TYPE (GradVideoBatcherPad, grad_video_batcher_pad, GRAD, VIDEO_BATCHER_PAD, GstPad)
+
+struct _GradVideoBatcherPad
+{
+  GstPad parent;
+
+  /* lock of the element's sender */
+  GstVideoInfo info;            /* written with its object lock, too */
+  GstSegment segment;
+  gboolean eos;
+};
+
+G_DEFINE_FINAL_TYPE (GradVideoBatcherPad, grad_video_batcher_pad, GST_TYPE_PAD);
+
+static void
+grad_video_batcher_pad_class_init (GradVideoBatcherPadClass * klass)
+{
+}
+
+static void
+grad_video_batcher_pad_init (GradVideoBatcherPad * pad)
+{
+  gst_video_info_init (&pad->info);
+  gst_segment_init (&pad->segment, GST_FORMAT_TIME);
+  pad->eos = FALSE;
+}
+
+/* ---- the element */
+
+typedef struct
+{
+  GradAttachment attachment;
+  /* properties, object lock */
+  guint batch_size;
+  guint64 batch_timeout;
+
+  guint next_pad;               /* object lock: number of the next request pad */
+  gint requested;               /* atomic: whether there was one */
+
+  /* from READY to PAUSED on */
+  GradDevice *device;
+  GradBatchSender sender;
+} GradVideoBatcherPrivate;
+
+enum
+{
+  PROP_0,
+  PROP_BATCH_SIZE,
+  PROP_BATCH_TIMEOUT,
+  PROP_ATTACHMENT
+};
+
+#define DEFAULT_BATCH_SIZE 1
+#define DEFAULT_BATCH_TIMEOUT 0
+
+#define CAPS GST_VIDEO_CAPS_MAKE (GRAD_FRAME_FORMATS) "; " \
+    GST_VIDEO_CAPS_MAKE_WITH_FEATURES ("memory:CUDAMemory", GRAD_FRAME_FORMATS)
+
+static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK,
+    GST_PAD_ALWAYS, GST_STATIC_CAPS (CAPS));
+static GstStaticPadTemplate request_template = GST_STATIC_PAD_TEMPLATE ("sink_%u", GST_PAD_SINK,
+    GST_PAD_REQUEST, GST_STATIC_CAPS (CAPS));
+static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE ("src", GST_PAD_SRC,
+    GST_PAD_ALWAYS, GST_STATIC_CAPS (GRAD_CAPS ("float32")));
+
+G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (GradVideoBatcher, grad_video_batcher, GST_TYPE_ELEMENT);
+#define PRIV(b) ((GradVideoBatcherPrivate *) grad_video_batcher_get_instance_private (GRAD_VIDEO_BATCHER (b)))
+
+static gboolean
+fail (gpointer element, GError * error)
+{
+  grad_element_post_error (element, error);
+  g_error_free (error);
+  return FALSE;
+}
+
+/* ---- what comes from other elements */
+
+static GstFlowReturn
+grad_video_batcher_chain (GstPad * pad, GstObject * parent, GstBuffer * frame)
+{
+  GradVideoBatcherPrivate *self = PRIV (parent);
+  GradVideoBatcherPad *stream = GRAD_VIDEO_BATCHER_PAD (pad);
+  GstFlowReturn ret = GST_FLOW_OK;
+  GError *error = NULL;
+
+  g_mutex_lock (&self->sender.lock);
+  if (g_atomic_int_get (&self->requested))
+    ret = grad_batch_sender_share (&self->sender);
+  if (ret == GST_FLOW_OK)
+    ret = grad_batch_sender_add (&self->sender, frame, &stream->info, GST_OBJECT_NAME (pad),
+        &stream->segment, &error);
+  g_mutex_unlock (&self->sender.lock);
+  if (error != NULL)
+    fail (parent, error);
+  gst_buffer_unref (frame);
+  return ret;
+}
+
+static gboolean
+set_caps (GradVideoBatcher * element, GradVideoBatcherPad * pad, GstEvent * event)
+{
+  GradBatchSender *sender = &PRIV (element)->sender;
+  GstVideoInfo info;
+  GstCaps *caps;
+
+  gst_event_parse_caps (event, &caps);
+  if (!gst_video_info_from_caps (&info, caps))
+    return FALSE;
+  if (GST_VIDEO_INFO_FORMAT (&pad->info) != GST_VIDEO_FORMAT_UNKNOWN)
+    grad_batch_sender_finish (sender);
+  GST_OBJECT_LOCK (element);
+  pad->info = info;             /* if they are not what can be read, the first frame is refused */
+  GST_OBJECT_UNLOCK (element);
+  sender->fps_n = GST_VIDEO_INFO_FPS_N (&info);
+  sender->fps_d = GST_VIDEO_INFO_FPS_D (&info);
+  sender->announced = 0;
+  return TRUE;
+}
+
+/* Whether there was something and nothing more comes */
+static gboolean
+all_ended (GstElement * element)
+{
+  gboolean any = FALSE, all = TRUE;
+
+  GST_OBJECT_LOCK (element);
+  for (GList * l = element->sinkpads; l; l = l->next) {
+    gboolean eos = GRAD_VIDEO_BATCHER_PAD (l->data)->eos;
+
+    any |= eos;
+    all &= eos || !GST_PAD_IS_LINKED (l->data);
+  }
+  GST_OBJECT_UNLOCK (element);
+  return any && all;
+}
+
+/* Whether the event goes on downstream: of several streams one says what holds for all. */
+static gboolean
+handle_event (GradVideoBatcher * element, GradVideoBatcherPad * pad, GstEvent * event)
+{
+  GradBatchSender *sender = &PRIV (element)->sender;
+  g_autoptr (GstEvent) known = NULL;
+
+  switch (GST_EVENT_TYPE (event)) {
+    case GST_EVENT_FLUSH_STOP:
+      pad->eos = FALSE;
+      grad_batch_sender_flush (sender);
+      return TRUE;
+    case GST_EVENT_STREAM_START:
+      pad->eos = FALSE;
+      known = gst_pad_get_sticky_event (sender->pad, GST_EVENT_STREAM_START, 0);
+      return !sender->shared || known == NULL;
+    case GST_EVENT_SEGMENT:
+      gst_event_copy_segment (event, &pad->segment);
+      if (sender->shared)
+        return FALSE;
+      grad_batch_sender_finish (sender);
+      grad_batch_sender_announce (sender, sender->size);
+      return TRUE;
+    case GST_EVENT_EOS:
+      pad->eos = TRUE;
+      if (!all_ended (GST_ELEMENT (element)))
+        return FALSE;
+      grad_batch_sender_finish (sender);
+      return TRUE;
+    case GST_EVENT_GAP:
+      if (!sender->shared)
+        grad_batch_sender_finish (sender);
+      return !sender->shared;
+    default:
+      return !sender->shared;
+  }
+}
+
+static gboolean
+grad_video_batcher_sink_event (GstPad * pad, GstObject * parent, GstEvent * event)
+{
+  GradVideoBatcher *element = GRAD_VIDEO_BATCHER (parent);
+  GradVideoBatcherPrivate *self = PRIV (element);
+  gboolean caps = GST_EVENT_TYPE (event) == GST_EVENT_CAPS, ok = TRUE;
+
+  if (!GST_EVENT_IS_SERIALIZED (event)) /* the begin of a flush among them: whoever pushes has the lock */
+    return gst_pad_event_default (pad, parent, event);
+  g_mutex_lock (&self->sender.lock);
+  if (g_atomic_int_get (&self->requested))
+    grad_batch_sender_share (&self->sender);
+  if (caps)
+    ok = set_caps (element, GRAD_VIDEO_BATCHER_PAD (pad), event);
+  else if (handle_event (element, GRAD_VIDEO_BATCHER_PAD (pad), event))
+    ok = gst_pad_push_event (self->sender.pad, gst_event_ref (event));
+  g_mutex_unlock (&self->sender.lock);
+  if (caps && ok && self->sender.size > 1)
+    gst_element_post_message (GST_ELEMENT (element), gst_message_new_latency (parent));
+  gst_event_unref (event);
+  return ok;
+}
+
+static gboolean
+grad_video_batcher_sink_query (GstPad * pad, GstObject * parent, GstQuery * query)
+{
+  if (grad_element_query_context (GST_ELEMENT (parent), query, PRIV (parent)->attachment.bus))
+    return TRUE;
+  if (GST_QUERY_TYPE (query) != GST_QUERY_ALLOCATION)
+    return gst_pad_query_default (pad, parent, query);
+  gst_query_add_allocation_meta (query, GST_VIDEO_META_API_TYPE, NULL);
+  return TRUE;
+}
+
+/* How long the first frame of a batch waits for the last one, as far as is known */
+static GstClockTime
+get_latency (GstElement * element)
+{
+  GradBatchSender *sender = &PRIV (element)->sender;
+  GstClockTime full;
+  gdouble rate = 0;             /* frames per second, of all streams */
+
+  if (sender->size == 1)
+    return 0;
+  GST_OBJECT_LOCK (element);
+  for (GList * l = element->sinkpads; l; l = l->next) {
+    const GstVideoInfo *info = &GRAD_VIDEO_BATCHER_PAD (l->data)->info;
+
+    rate += (gdouble) GST_VIDEO_INFO_FPS_N (info) / MAX (GST_VIDEO_INFO_FPS_D (info), 1);
+  }
+  GST_OBJECT_UNLOCK (element);
+  if (rate <= 0)
+    return sender->timeout;
+  full = (sender->size - 1) / rate * GST_SECOND;
+  return sender->timeout ? MIN (sender->timeout, full) : full;
+}
+
+static gboolean
+grad_video_batcher_src_query (GstPad * pad, GstObject * parent, GstQuery * query)
+{
+  GstClockTime latency, min, max;
+  gboolean live;
+
+  if (grad_element_query_context (GST_ELEMENT (parent), query, PRIV (parent)->attachment.bus))
+    return TRUE;
+  if (!gst_pad_query_default (pad, parent, query))
+    return FALSE;
+  if (GST_QUERY_TYPE (query) == GST_QUERY_LATENCY) {
+    gst_query_parse_latency (query, &live, &min, &max);
+    latency = live ? get_latency (GST_ELEMENT (parent)) : 0;
+    gst_query_set_latency (query, live, min + latency,
+        GST_CLOCK_TIME_IS_VALID (max) ? max + latency : max);
+  }
+  return TRUE;
+}
+
+/* ---- pads and states */
+
+static gboolean
+grad_video_batcher_src_activate_mode (GstPad * pad, GstObject * parent, GstPadMode mode,
+    gboolean active)
+{
+  return mode == GST_PAD_MODE_PUSH && grad_batch_sender_activate (&PRIV (parent)->sender, active);
+}
+
+static GstPad *
+add_pad (GstElement * element, const gchar * name, GstPadTemplate * template)
+{
+  GstPad *pad = g_object_new (GRAD_TYPE_VIDEO_BATCHER_PAD, "name", name, "direction", GST_PAD_SINK,
+      "template", template, NULL);
+
+  gst_pad_set_chain_function (pad, grad_video_batcher_chain);
+  gst_pad_set_event_function (pad, grad_video_batcher_sink_event);
+  gst_pad_set_query_function (pad, grad_video_batcher_sink_query);
+  return gst_element_add_pad (element, pad) ? pad : NULL;
+}
+
+static GstPad *
+grad_video_batcher_request_new_pad (GstElement * element, GstPadTemplate * template,
+    const gchar * name, const GstCaps * caps)
+{
+  GradVideoBatcherPrivate *self = PRIV (element);
+  g_autofree gchar *numbered = NULL;
+  guint i;
+
+  GST_OBJECT_LOCK (element);
+  if (name == NULL || sscanf (name, "sink_%u", &i) != 1)
+    i = self->next_pad;
+  self->next_pad = MAX (self->next_pad, i + 1);
+  GST_OBJECT_UNLOCK (element);
+  numbered = g_strdup_printf ("sink_%u", i);
+  g_atomic_int_set (&self->requested, TRUE);
+  return add_pad (element, numbered, template);
+}
+
+static void
+grad_video_batcher_release_pad (GstElement * element, GstPad * pad)
+{
+  GradBatchSender *sender = &PRIV (element)->sender;
+  gboolean awaited = !GRAD_VIDEO_BATCHER_PAD (pad)->eos;
+
+  gst_element_remove_pad (element, pad);
+  g_mutex_lock (&sender->lock);
+  if (awaited && sender->batch != NULL && all_ended (element)) {
+    grad_batch_sender_finish (sender);
+    gst_pad_push_event (sender->pad, gst_event_new_eos ());
+  }
+  g_mutex_unlock (&sender->lock);
+}
+
+static gboolean
+start (GradVideoBatcher * element, GError ** error)
+{
+  GradVideoBatcherPrivate *self = PRIV (element);
+  GradBatchSender *sender = &self->sender;
+  GradRegion region;
+
+  if (!GRAD_VIDEO_BATCHER_GET_CLASS (element)->get_input (element, &sender->input, &region, error))
+    return FALSE;
+  self->device = grad_element_open_device (GST_ELEMENT (element), self->attachment.bus, error);
+  if (self->device == NULL)
+    return FALSE;
+  GST_OBJECT_LOCK (element);
+  sender->size = self->batch_size;
+  sender->timeout = self->batch_timeout;
+  for (GList * l = GST_ELEMENT (element)->sinkpads; l; l = l->next)
+    grad_video_batcher_pad_init (l->data);
+  GST_OBJECT_UNLOCK (element);
+  grad_batch_sender_start (sender, grad_frame_reader_new (self->device, &sender->input, region));
+  return TRUE;
+}
+
+static void
+stop (GradVideoBatcherPrivate * self)
+{
+  grad_batch_sender_stop (&self->sender);
+  g_clear_object (&self->device);
+}
+
+static GstStateChangeReturn
+grad_video_batcher_change_state (GstElement * element, GstStateChange transition)
+{
+  GradVideoBatcherPrivate *self = PRIV (element);
+  GstStateChangeReturn ret = GST_STATE_CHANGE_FAILURE;
+  GError *error = NULL;
+
+  if ((transition == GST_STATE_CHANGE_NULL_TO_READY
+          && !grad_attachment_attach (&self->attachment, element, &error))
+      || (transition == GST_STATE_CHANGE_READY_TO_PAUSED
+          && !start (GRAD_VIDEO_BATCHER (element), &error)))
+    fail (element, error);
+  else
+    ret = GST_ELEMENT_CLASS (grad_video_batcher_parent_class)->change_state (element, transition);
+  if (transition == GST_STATE_CHANGE_PAUSED_TO_READY
+      || (transition == GST_STATE_CHANGE_READY_TO_PAUSED && ret == GST_STATE_CHANGE_FAILURE))
+    stop (self);
+  if (transition == GST_STATE_CHANGE_READY_TO_NULL
+      || (transition == GST_STATE_CHANGE_NULL_TO_READY && ret == GST_STATE_CHANGE_FAILURE))
+    grad_attachment_detach (&self->attachment);
+  return ret;
+}
+
+/* ---- properties */
+
+/* where each property is kept */
+static const gsize fields[] = {
+  [PROP_BATCH_SIZE] = G_STRUCT_OFFSET (GradVideoBatcherPrivate, batch_size),
+  [PROP_BATCH_TIMEOUT] = G_STRUCT_OFFSET (GradVideoBatcherPrivate, batch_timeout),
+  GRAD_ATTACHMENT_FIELDS (PROP_ATTACHMENT, GradVideoBatcherPrivate, attachment),
+};
+
+static void
+grad_video_batcher_set_property (GObject * object, guint id, const GValue * value,
+    GParamSpec * pspec)
+{
+  grad_element_set_field (object, G_STRUCT_MEMBER_P (PRIV (object), fields[id]), value);
+}
+
+static void
+grad_video_batcher_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
+{
+  grad_element_get_field (object, G_STRUCT_MEMBER_P (PRIV (object), fields[id]), value);
+}
+
+static void
+grad_video_batcher_finalize (GObject * object)
+{
+  GradVideoBatcherPrivate *self = PRIV (object);
+
+  grad_batch_sender_clear (&self->sender);
+  grad_attachment_clear (&self->attachment);
+  G_OBJECT_CLASS (grad_video_batcher_parent_class)->finalize (object);
+}
+
+static void
+grad_video_batcher_class_init (GradVideoBatcherClass * klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
+
+  object_class->set_property = grad_video_batcher_set_property;
+  object_class->get_property = grad_video_batcher_get_property;
+  object_class->finalize = grad_video_batcher_finalize;
+  g_object_class_install_property (object_class, PROP_BATCH_SIZE,
+      g_param_spec_uint ("batch-size", "Batch size", "Frames in a batch, of all streams together", 1, 1 << 20,
+          DEFAULT_BATCH_SIZE, GRAD_PARAM_STATIC));
+  g_object_class_install_property (object_class, PROP_BATCH_TIMEOUT,
+      g_param_spec_uint64 ("batch-timeout", "Batch timeout", "Longest time in ns that a frame waits for its batch to "
+          "fill, 0 for as long as it takes", 0, G_MAXUINT64, DEFAULT_BATCH_TIMEOUT, GRAD_PARAM_STATIC));
+  grad_attachment_install_properties (object_class, PROP_ATTACHMENT);
+
+  gst_element_class_add_static_pad_template_with_gtype (element_class, &sink_template,
+      GRAD_TYPE_VIDEO_BATCHER_PAD);
+  gst_element_class_add_static_pad_template_with_gtype (element_class, &request_template,
+      GRAD_TYPE_VIDEO_BATCHER_PAD);
+  gst_element_class_add_static_pad_template (element_class, &src_template);
+  element_class->change_state = GST_DEBUG_FUNCPTR (grad_video_batcher_change_state);
+  element_class->request_new_pad = GST_DEBUG_FUNCPTR (grad_video_batcher_request_new_pad);
+  element_class->release_pad = GST_DEBUG_FUNCPTR (grad_video_batcher_release_pad);
+  gst_type_mark_as_plugin_api (GRAD_TYPE_VIDEO_BATCHER, 0);
+  gst_type_mark_as_plugin_api (GRAD_TYPE_VIDEO_BATCHER_PAD, 0);
+}
+
+static void
+grad_video_batcher_init (GradVideoBatcher * element)
+{
+  GradVideoBatcherPrivate *self = PRIV (element);
+
+  grad_attachment_init (&self->attachment);
+  grad_batch_sender_init (&self->sender);
+  self->batch_size = DEFAULT_BATCH_SIZE;
+  self->batch_timeout = DEFAULT_BATCH_TIMEOUT;
+  add_pad (GST_ELEMENT (element), "sink",
+      gst_element_class_get_pad_template (GST_ELEMENT_GET_CLASS (element), "sink"));
+  self->sender.pad = gst_pad_new_from_static_template (&src_template, "src");
+  gst_pad_set_query_function (self->sender.pad, grad_video_batcher_src_query);
+  gst_pad_set_activatemode_function (self->sender.pad, grad_video_batcher_src_activate_mode);
+  gst_element_add_pad (GST_ELEMENT (element), self->sender.pad);
+}
