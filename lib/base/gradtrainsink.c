@@ -118,6 +118,8 @@ describe (GradTrainSink * self, GError ** error)
 
   priv->fragment = grad_model_fragment (GST_BASE_SINK (self)->sinkpad,
       grad_network_get_name (priv->network));
+  if (*priv->fragment == '\0')  /* its layers are not found upstream, so nobody else can make them */
+    return TRUE;
   for (guint i = 0; i < grad_parameter_store_get_n_parameters (store) && channels == 0; i++) {
     const GradShape *shape = &grad_parameter_store_get_parameter (store, i)->shape;
 

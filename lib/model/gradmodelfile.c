@@ -46,6 +46,26 @@ describe (GstElement * element)
   return g_string_free (text, FALSE);
 }
 
+/* The pad of an element that @pad is linked to, through the walls of bins: (transfer full) (nullable) */
+static GstPad *
+get_peer (GstPad * pad)
+{
+  GstPad *peer = gst_pad_get_peer (pad);
+
+  while (peer != NULL && GST_IS_PROXY_PAD (peer)) {
+    g_autoptr (GstPad) wall = peer;
+    g_autoptr (GstProxyPad) outside = NULL;
+
+    if (GST_IS_GHOST_PAD (wall))        /* into a bin */
+      peer = gst_ghost_pad_get_target (GST_GHOST_PAD (wall));
+    else {                      /* out of one */
+      outside = gst_proxy_pad_get_internal (GST_PROXY_PAD (wall));
+      peer = outside ? gst_pad_get_peer (GST_PAD (outside)) : NULL;
+    }
+  }
+  return peer;
+}
+
 /**
  * grad_model_fragment: (skip)
  * @sinkpad: sink pad behind the network
@@ -63,7 +83,7 @@ grad_model_fragment (GstPad * sinkpad, const gchar * model_name)
   GstPad *pad = gst_object_ref (sinkpad);
 
   while (pad != NULL) {
-    g_autoptr (GstPad) peer = gst_pad_get_peer (pad);
+    g_autoptr (GstPad) peer = get_peer (pad);
     g_autoptr (GstElement) element = peer ? gst_pad_get_parent_element (peer) : NULL;
 
     gst_object_unref (pad);

@@ -56,9 +56,22 @@ test_shared (gconstpointer launch)
 static void
 test_nested_trains (void)
 {
-  g_autoptr (TestResult) result = test_train (NESTED);
+  g_autoptr (GstElement) pipeline = test_launch (NESTED), sink = test_get (pipeline, "sink");
+  g_autoptr (TestResult) result = NULL;
+  g_autoptr (GradModel) model = NULL;
+  g_autoptr (GError) error = NULL;
 
+  g_object_set (sink, "location", "nested.safetensors", NULL);
+  result = test_play (pipeline);
+  g_assert_true (result->eos);
   g_assert_cmpuint (result->epochs->len, ==, 1);
+  /* the walls of bins are no ends of the network */
+  model = grad_model_open ("nested.safetensors", &error);
+  g_assert_no_error (error);
+  g_assert_cmpstr (grad_model_get_fragment (model), ==, "gradconvstem param-prefix=\"\" "
+      "channels=4 ! gradresstage param-prefix=layer1 channels=4 ! gradglobalpool "
+      "! gradfc param-prefix=fc units=5");
+  test_assert_files ("nested.safetensors", NULL);
 }
 
 static void
