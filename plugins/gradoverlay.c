@@ -74,9 +74,7 @@ enum
 
 #define MARGIN (1 / 30.)        /* of the frame's height */
 #define FEATURE GST_CAPS_FEATURE_META_GST_VIDEO_OVERLAY_COMPOSITION
-#define CAPS GST_VIDEO_CAPS_MAKE (GST_VIDEO_OVERLAY_COMPOSITION_BLEND_FORMATS) "; " \
-    GST_VIDEO_CAPS_MAKE_WITH_FEATURES (GST_CAPS_FEATURE_MEMORY_SYSTEM_MEMORY ", " FEATURE, \
-    GST_VIDEO_OVERLAY_COMPOSITION_BLEND_FORMATS)
+#define CAPS "video/x-raw(ANY)"
 
 static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK,
     GST_PAD_ALWAYS, GST_STATIC_CAPS (CAPS));
@@ -203,10 +201,14 @@ take_result (GradOverlay * self, GradClassification * c)
 static gchar *
 note_rate (GradOverlay * self)
 {
-  gdouble ms = grad_classification_get_latency (self->last) / (gdouble) GST_MSECOND;
+  GstClockTime latency = grad_classification_get_latency (self->last);
+  GString *note = g_string_new (NULL);
 
-  return self->interval > 0 ? g_strdup_printf ("%.1f ms, %.0f/s", ms, 1 / self->interval)
-      : g_strdup_printf ("%.1f ms", ms);
+  if (GST_CLOCK_TIME_IS_VALID (latency))
+    g_string_printf (note, "%.1f ms  ", latency / (gdouble) GST_MSECOND);
+  if (self->interval > 0)
+    g_string_append_printf (note, "%.0f/s", 1 / self->interval);
+  return g_string_free (note, FALSE);
 }
 
 /* All that decides what is drawn */
@@ -285,6 +287,7 @@ grad_overlay_transform_ip (GstBaseTransform * trans, GstBuffer * frame)
   GradOverlay *self = GRAD_OVERLAY (trans);
   GstVideoOverlayComposition *composition = get_composition (self, frame);
   GstVideoFrame map;
+  gboolean ok;
 
   if (composition == NULL)
     return GST_FLOW_OK;
@@ -292,14 +295,16 @@ grad_overlay_transform_ip (GstBaseTransform * trans, GstBuffer * frame)
     gst_buffer_add_video_overlay_composition_meta (frame, composition);
     return GST_FLOW_OK;
   }
-  if (!gst_video_frame_map (&map, &self->info, frame, GST_MAP_READWRITE)) {
-    GST_ELEMENT_ERROR (self, RESOURCE, WRITE, ("A frame cannot be painted on: its memory cannot be "
-            "written; put videoconvert in front."), (NULL));
-    return GST_FLOW_ERROR;
+  ok = gst_video_frame_map (&map, &self->info, frame, GST_MAP_READWRITE);
+  if (ok) {
+    ok = gst_video_overlay_composition_blend (composition, &map);
+    gst_video_frame_unmap (&map);
   }
-  gst_video_overlay_composition_blend (composition, &map);
-  gst_video_frame_unmap (&map);
-  return GST_FLOW_OK;
+  if (ok)
+    return GST_FLOW_OK;
+  GST_ELEMENT_ERROR (self, STREAM, FORMAT, ("Frames of this kind cannot be painted on: put "
+          "videoconvert in front."), (NULL));
+  return GST_FLOW_ERROR;
 }
 
 static gboolean

@@ -73,7 +73,7 @@ grad_classification_new (const gfloat * probabilities, guint n_classes,
   for (guint rank = 0; rank < self->n; rank++) {
     Result *r = &self->results[rank];
 
-    r->label = r->index < n_names ? g_strdup (class_names[r->index])
+    r->label = r->index < n_names ? g_utf8_make_valid (class_names[r->index], -1)
         : g_strdup_printf ("%u", r->index);
   }
   return self;
