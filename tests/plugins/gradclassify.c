@@ -10,7 +10,7 @@
 #define BODY " ! gradconvstem channels=4 kernel-size=3 stride=1 ! gradglobalpool ! gradfc units=2 ! gradloss ! "
 #define TRAIN "idxsrc location=shades labels=shade-labels batch-size=16 epochs=12 class-names=\"%s\" ! gradresize" \
   BODY "gradadamsink name=sink learning-rate=0.05 "
-#define VIDEO "videotestsrc name=video num-buffers=%u pattern=%s ! video/x-raw,format=%s,width=50,height=38,framerate=30/1 ! "
+#define VIDEO "videotestsrc name=video num-buffers=%u pattern=%s ! video/x-raw,format=%s,width=64,height=48,framerate=30/1 ! "
 
 /* 12x12 pictures that are dark, which is class 0, or bright */
 static void
