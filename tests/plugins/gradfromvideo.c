@@ -499,7 +499,7 @@ test_stop (void)
     guint before = g_atomic_int_get (&tap->n);
 
     gst_element_set_state (pipeline, GST_STATE_PLAYING);
-    while (g_atomic_int_get (&tap->n) < before + 8)
+    while ((guint) g_atomic_int_get (&tap->n) < before + 8)
       g_usleep (1000);
     g_usleep (i * 2000);
     gst_element_set_state (pipeline, i % 2 ? GST_STATE_NULL : GST_STATE_READY);
