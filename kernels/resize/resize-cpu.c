@@ -8,11 +8,15 @@
 #include "lib/device/gradcpudevice-private.h"
 #include "resize-body.h"
 
+#define VECTOR 16
+
 typedef struct
 {
   GradPlan plan;
   GradResizeDesc desc;
   GradResizeTable across, down;
+  gint taps;                    /* of a pixel, when there are many: padded to whole vectors; else 0 */
+  gint32 *first, *weights;      /* (OW), (OW, TAPS): `across` in that order */
   gfloat value[4][256];         /* y of each uint8, for the first four channels */
   gint32 *wide, *sums;          /* (IW), (OW): a row of x, sums of a row */
   guint8 *rows, *line;          /* (IH, OW), (OW): after the first pass, after the second */
@@ -25,11 +29,34 @@ cpu_free (GradPlan * plan)
 
   grad_resize_table_clear (&self->across);
   grad_resize_table_clear (&self->down);
+  g_free (self->first);
+  g_free (self->weights);
   g_free (self->wide);
   g_free (self->sums);
   g_free (self->rows);
   g_free (self->line);
   g_free (self);
+}
+
+/* Each pixel's weights one behind the other, if a vector is full of them */
+static void
+order_by_pixel (CpuPlan * self)
+{
+  const GradResizeTable *t = &self->across;
+  gint taps = (t->n_taps + VECTOR - 1) / VECTOR * VECTOR;
+
+  if (t->n_taps < VECTOR / 2 || taps > t->in)
+    return;
+  self->taps = taps;
+  self->first = g_new (gint32, t->out);
+  self->weights = g_new0 (gint32, (gsize) t->out * taps);
+  for (gint o = 0; o < t->out; o++) {
+    gint32 *weights = self->weights + (gsize) o * taps;
+
+    self->first[o] = MIN (t->first[o], t->in - taps);
+    for (gint k = 0; k < t->n_taps; k++)
+      weights[t->first[o] - self->first[o] + k] = t->weights[(gsize) k * t->out + o];
+  }
 }
 
 static GradPlan *
@@ -41,6 +68,7 @@ plan_new (GradDevice * device, const GradResizeDesc * desc, GError ** error)
   self->desc = *desc;
   grad_resize_table_init (&self->across, desc->iw, desc->ow);
   grad_resize_table_init (&self->down, desc->ih, desc->oh);
+  order_by_pixel (self);
   for (gint c = 0; c < MIN (desc->c, 4); c++)
     for (gint v = 0; v < 256; v++)
       self->value[c][v] = (v / 255.f - desc->mean[c]) / desc->std[c];
@@ -73,6 +101,21 @@ resize_row (const GradResizeTable * table, const guint8 * restrict x, guint8 * r
     y[o] = grad_resize_round (sums[o]);
 }
 
+/* The same where a picture shrinks a lot: weights (OW, TAPS) */
+GRAD_CLONES static void
+shrink_row (const gint32 * restrict first, const gint32 * restrict weights, gint taps,
+    const guint8 * restrict x, guint8 * restrict y, gint out)
+{
+  for (gint o = 0; o < out; o++, weights += taps) {
+    const guint8 *in = x + first[o];
+    gint32 sum = GRAD_RESIZE_HALF;
+
+    for (gint t = 0; t < taps / VECTOR * VECTOR; t++)
+      sum += weights[t] * in[t];
+    y[o] = grad_resize_round (sum);
+  }
+}
+
 /* Row o of the second pass: rows (IH, W), y (W) */
 GRAD_CLONES static void
 mix_rows (const GradResizeTable * table, gint o, const guint8 * restrict rows, gsize width,
@@ -101,9 +144,15 @@ resize_plane (CpuPlan * self, const guint8 * x, const gfloat * value, gpointer y
   const guint8 *rows = x;
 
   if (d->iw != d->ow) {
-    for (gint r = 0; r < d->ih; r++)
-      resize_row (&self->across, x + (gsize) r * d->iw, self->rows + (gsize) r * d->ow, self->wide,
-          self->sums);
+    for (gint r = 0; r < d->ih; r++) {
+      const guint8 *in = x + (gsize) r * d->iw;
+      guint8 *out = self->rows + (gsize) r * d->ow;
+
+      if (self->taps)
+        shrink_row (self->first, self->weights, self->taps, in, out, d->ow);
+      else
+        resize_row (&self->across, in, out, self->wide, self->sums);
+    }
     rows = self->rows;
   }
   for (gint o = 0; o < d->oh; o++) {

@@ -224,6 +224,9 @@ test_large (void)
     {.n = 2,.c = 7,.ih = 400,.iw = 10,.oh = 9,.ow = 21},
     {.n = 1,.c = 1,.ih = 2,.iw = 3,.oh = 300,.ow = 200},
     {.n = 1,.c = 40,.ih = 9,.iw = 12,.oh = 20,.ow = 300},
+    {.n = 1,.c = 2,.ih = 5,.iw = 700,.oh = 4,.ow = 13},
+    {.n = 1,.c = 2,.ih = 5,.iw = 97,.oh = 4,.ow = 21},
+    {.n = 1,.c = 2,.ih = 5,.iw = 20,.oh = 4,.ow = 1},
     {.n = 40,.c = 1,.ih = 28,.iw = 28,.oh = 33,.ow = 32},
   };
   g_autoptr (GradDevice) ref = test_device ("ref");
