@@ -71,12 +71,15 @@ grad_batch_sender_finish (GradBatchSender * sender)
 {
   guint n = grad_frame_batch_get_n_frames (sender->batch);
   GstBuffer *batch = grad_frame_batch_take (sender->batch);
+  GstFlowReturn ret;
 
   if (batch == NULL)
     return GST_FLOW_OK;
   GST_LOG_OBJECT (sender->pad, "%u frames: %" GST_PTR_FORMAT, n, batch);
   grad_batch_sender_announce (sender, n);
-  return gst_pad_push (sender->pad, batch);
+  ret = gst_pad_push (sender->pad, batch);
+  /* another stream's flush is no reason for this one to stop */
+  return ret == GST_FLOW_FLUSHING && sender->shared && !sender->stopping ? GST_FLOW_OK : ret;
 }
 
 void
@@ -88,17 +91,15 @@ grad_batch_sender_flush (GradBatchSender * sender)
   sender->timed = FALSE;
 }
 
-GstFlowReturn
+void
 grad_batch_sender_share (GradBatchSender * sender)
 {
-  GstFlowReturn ret = sender->shared ? GST_FLOW_OK : grad_batch_sender_finish (sender);
-
-  if (!sender->shared) {
-    sender->shared = TRUE;
-    sender->timed = FALSE;
-    sender->announced = 0;
-  }
-  return ret;
+  if (sender->shared)
+    return;
+  grad_batch_sender_finish (sender);
+  sender->shared = TRUE;
+  sender->timed = FALSE;
+  sender->announced = 0;
 }
 
 GstFlowReturn

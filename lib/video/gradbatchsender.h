@@ -43,6 +43,6 @@ void grad_batch_sender_flush (GradBatchSender * sender);
 /* Sends caps of batches of n frames, if others are downstream, and for several streams their segment. */
 void grad_batch_sender_announce (GradBatchSender * sender, guint n);
 /* There is more than one stream from now on. */
-GstFlowReturn grad_batch_sender_share (GradBatchSender * sender);
+void grad_batch_sender_share (GradBatchSender * sender);
 
 G_END_DECLS

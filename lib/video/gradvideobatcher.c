@@ -17,25 +17,42 @@ struct _GradVideoBatcherPad
 {
   GstPad parent;
 
-  /* lock of the element's sender */
-  GstVideoInfo info;            /* written with its object lock, too */
+  /* streaming thread of the pad */
+  GQueue pending;               /* GstEvent, to be looked at with the next frame */
   GstSegment segment;
-  gboolean eos;
+  GstVideoInfo info;            /* written with the element's object lock */
+  gboolean started;             /* whether there was a frame */
+  gboolean eos;                 /* lock of the element's sender */
 };
 
 G_DEFINE_FINAL_TYPE (GradVideoBatcherPad, grad_video_batcher_pad, GST_TYPE_PAD);
 
 static void
+grad_video_batcher_pad_reset (GradVideoBatcherPad * pad)
+{
+  g_queue_clear_full (&pad->pending, (GDestroyNotify) gst_event_unref);
+  gst_segment_init (&pad->segment, GST_FORMAT_TIME);
+  gst_video_info_init (&pad->info);
+  pad->started = pad->eos = FALSE;
+}
+
+static void
+grad_video_batcher_pad_finalize (GObject * object)
+{
+  grad_video_batcher_pad_reset (GRAD_VIDEO_BATCHER_PAD (object));
+  G_OBJECT_CLASS (grad_video_batcher_pad_parent_class)->finalize (object);
+}
+
+static void
 grad_video_batcher_pad_class_init (GradVideoBatcherPadClass * klass)
 {
+  G_OBJECT_CLASS (klass)->finalize = grad_video_batcher_pad_finalize;
 }
 
 static void
 grad_video_batcher_pad_init (GradVideoBatcherPad * pad)
 {
-  gst_video_info_init (&pad->info);
-  gst_segment_init (&pad->segment, GST_FORMAT_TIME);
-  pad->eos = FALSE;
+  grad_video_batcher_pad_reset (pad);
 }
 
 /* ---- the element */
@@ -89,48 +106,6 @@ fail (gpointer element, GError * error)
 
 /* ---- what comes from other elements */
 
-static GstFlowReturn
-grad_video_batcher_chain (GstPad * pad, GstObject * parent, GstBuffer * frame)
-{
-  GradVideoBatcherPrivate *self = PRIV (parent);
-  GradVideoBatcherPad *stream = GRAD_VIDEO_BATCHER_PAD (pad);
-  GstFlowReturn ret = GST_FLOW_OK;
-  GError *error = NULL;
-
-  g_mutex_lock (&self->sender.lock);
-  if (g_atomic_int_get (&self->requested))
-    ret = grad_batch_sender_share (&self->sender);
-  if (ret == GST_FLOW_OK)
-    ret = grad_batch_sender_add (&self->sender, frame, &stream->info, GST_OBJECT_NAME (pad),
-        &stream->segment, &error);
-  g_mutex_unlock (&self->sender.lock);
-  if (error != NULL)
-    fail (parent, error);
-  gst_buffer_unref (frame);
-  return ret;
-}
-
-static gboolean
-set_caps (GradVideoBatcher * element, GradVideoBatcherPad * pad, GstEvent * event)
-{
-  GradBatchSender *sender = &PRIV (element)->sender;
-  GstVideoInfo info;
-  GstCaps *caps;
-
-  gst_event_parse_caps (event, &caps);
-  if (!gst_video_info_from_caps (&info, caps))
-    return FALSE;
-  if (GST_VIDEO_INFO_FORMAT (&pad->info) != GST_VIDEO_FORMAT_UNKNOWN)
-    grad_batch_sender_finish (sender);
-  GST_OBJECT_LOCK (element);
-  pad->info = info;             /* if they are not what can be read, the first frame is refused */
-  GST_OBJECT_UNLOCK (element);
-  sender->fps_n = GST_VIDEO_INFO_FPS_N (&info);
-  sender->fps_d = GST_VIDEO_INFO_FPS_D (&info);
-  sender->announced = 0;
-  return TRUE;
-}
-
 /* Whether there was something and nothing more comes */
 static gboolean
 all_ended (GstElement * element)
@@ -156,14 +131,17 @@ handle_event (GradVideoBatcher * element, GradVideoBatcherPad * pad, GstEvent * 
   g_autoptr (GstEvent) known = NULL;
 
   switch (GST_EVENT_TYPE (event)) {
-    case GST_EVENT_FLUSH_STOP:
-      pad->eos = FALSE;
-      grad_batch_sender_flush (sender);
-      return TRUE;
     case GST_EVENT_STREAM_START:
       pad->eos = FALSE;
       known = gst_pad_get_sticky_event (sender->pad, GST_EVENT_STREAM_START, 0);
       return !sender->shared || known == NULL;
+    case GST_EVENT_CAPS:
+      if (pad->started)
+        grad_batch_sender_finish (sender);
+      sender->fps_n = GST_VIDEO_INFO_FPS_N (&pad->info);
+      sender->fps_d = GST_VIDEO_INFO_FPS_D (&pad->info);
+      sender->announced = 0;
+      return FALSE;
     case GST_EVENT_SEGMENT:
       gst_event_copy_segment (event, &pad->segment);
       if (sender->shared)
@@ -186,26 +164,98 @@ handle_event (GradVideoBatcher * element, GradVideoBatcherPad * pad, GstEvent * 
   }
 }
 
+/* With the sender's lock. Whether the last event went well */
+static gboolean
+handle_pending (GradVideoBatcher * element, GradVideoBatcherPad * pad)
+{
+  GradVideoBatcherPrivate *self = PRIV (element);
+  gboolean ok = TRUE;
+  GstEvent *event;
+
+  if (g_atomic_int_get (&self->requested))
+    grad_batch_sender_share (&self->sender);
+  while ((event = g_queue_pop_head (&pad->pending)) != NULL) {
+    ok = !handle_event (element, pad, event)
+        || gst_pad_push_event (self->sender.pad, gst_event_ref (event));
+    gst_event_unref (event);
+  }
+  return ok;
+}
+
+static GstFlowReturn
+grad_video_batcher_chain (GstPad * pad, GstObject * parent, GstBuffer * frame)
+{
+  GradVideoBatcherPrivate *self = PRIV (parent);
+  GradVideoBatcherPad *stream = GRAD_VIDEO_BATCHER_PAD (pad);
+  GError *error = NULL;
+  GstFlowReturn ret;
+
+  g_mutex_lock (&self->sender.lock);
+  handle_pending (GRAD_VIDEO_BATCHER (parent), stream);
+  stream->started = TRUE;
+  ret = grad_batch_sender_add (&self->sender, frame, &stream->info, GST_OBJECT_NAME (pad),
+      &stream->segment, &error);
+  g_mutex_unlock (&self->sender.lock);
+  if (error != NULL)
+    fail (parent, error);
+  gst_buffer_unref (frame);
+  return ret;
+}
+
+static gboolean
+set_info (GstElement * element, GradVideoBatcherPad * pad, GstEvent * event)
+{
+  GstVideoInfo info;
+  GstCaps *caps;
+
+  gst_event_parse_caps (event, &caps);
+  if (!gst_video_info_from_caps (&info, caps))
+    return FALSE;
+  GST_OBJECT_LOCK (element);
+  pad->info = info;             /* if they are not what can be read, the first frame is refused */
+  GST_OBJECT_UNLOCK (element);
+  if (PRIV (element)->sender.size > 1)
+    gst_element_post_message (element, gst_message_new_latency (GST_OBJECT (element)));
+  return TRUE;
+}
+
+static gboolean
+flush_stop (GradBatchSender * sender, GradVideoBatcherPad * pad, GstEvent * event)
+{
+  gboolean ok;
+
+  g_mutex_lock (&sender->lock);
+  pad->eos = FALSE;
+  grad_batch_sender_flush (sender);
+  ok = gst_pad_push_event (sender->pad, event);
+  g_mutex_unlock (&sender->lock);
+  return ok;
+}
+
+/* A live source holds a lock while it pushes events, and its state cannot change until it is back. So events that others do not
+ * wait with either wait for nobody, such as a thread that is in a paused sink with a batch. */
 static gboolean
 grad_video_batcher_sink_event (GstPad * pad, GstObject * parent, GstEvent * event)
 {
-  GradVideoBatcher *element = GRAD_VIDEO_BATCHER (parent);
-  GradVideoBatcherPrivate *self = PRIV (element);
-  gboolean caps = GST_EVENT_TYPE (event) == GST_EVENT_CAPS, ok = TRUE;
+  GradBatchSender *sender = &PRIV (parent)->sender;
+  GradVideoBatcherPad *stream = GRAD_VIDEO_BATCHER_PAD (pad);
+  GstEventType type = GST_EVENT_TYPE (event);
+  gboolean ok = TRUE;
 
-  if (!GST_EVENT_IS_SERIALIZED (event)) /* the begin of a flush among them: whoever pushes has the lock */
+  if (type == GST_EVENT_FLUSH_STOP)
+    return flush_stop (sender, stream, event);
+  if (!GST_EVENT_IS_SERIALIZED (event))
     return gst_pad_event_default (pad, parent, event);
-  g_mutex_lock (&self->sender.lock);
-  if (g_atomic_int_get (&self->requested))
-    grad_batch_sender_share (&self->sender);
-  if (caps)
-    ok = set_caps (element, GRAD_VIDEO_BATCHER_PAD (pad), event);
-  else if (handle_event (element, GRAD_VIDEO_BATCHER_PAD (pad), event))
-    ok = gst_pad_push_event (self->sender.pad, gst_event_ref (event));
-  g_mutex_unlock (&self->sender.lock);
-  if (caps && ok && self->sender.size > 1)
-    gst_element_post_message (GST_ELEMENT (element), gst_message_new_latency (parent));
-  gst_event_unref (event);
+  if (type == GST_EVENT_CAPS && !set_info (GST_ELEMENT (parent), stream, event)) {
+    gst_event_unref (event);
+    return FALSE;
+  }
+  g_queue_push_tail (&stream->pending, event);
+  if (type == GST_EVENT_EOS || type == GST_EVENT_GAP) {
+    g_mutex_lock (&sender->lock);
+    ok = handle_pending (GRAD_VIDEO_BATCHER (parent), stream);
+    g_mutex_unlock (&sender->lock);
+  }
   return ok;
 }
 
@@ -332,7 +382,7 @@ start (GradVideoBatcher * element, GError ** error)
   sender->size = self->batch_size;
   sender->timeout = self->batch_timeout;
   for (GList * l = GST_ELEMENT (element)->sinkpads; l; l = l->next)
-    grad_video_batcher_pad_init (l->data);
+    grad_video_batcher_pad_reset (l->data);
   GST_OBJECT_UNLOCK (element);
   grad_batch_sender_start (sender, grad_frame_reader_new (self->device, &sender->input, region));
   return TRUE;
