@@ -75,3 +75,18 @@ grad_buffer_get_frames_meta (GstBuffer * buffer)
 {
   return (GradFramesMeta *) gst_buffer_get_meta (buffer, GRAD_FRAMES_META_API_TYPE);
 }
+
+/**
+ * grad_frames_meta_get_frame:
+ * @meta: a frames meta
+ * @i: number of a sample in the batch
+ *
+ * For languages that cannot read an array of structures.
+ *
+ * Returns: (transfer none) (nullable): where the sample comes from; %NULL when there are fewer
+ */
+const GradFrame *
+grad_frames_meta_get_frame (const GradFramesMeta * meta, guint i)
+{
+  return i < meta->n_frames ? &meta->frames[i] : NULL;
+}

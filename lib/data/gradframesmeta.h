@@ -42,5 +42,6 @@ typedef struct
 GRAD_API GradFramesMeta *grad_buffer_add_frames_meta (GstBuffer * buffer, const GradFrame * frames,
     guint n_frames);
 GRAD_API GradFramesMeta *grad_buffer_get_frames_meta (GstBuffer * buffer);
+GRAD_API const GradFrame *grad_frames_meta_get_frame (const GradFramesMeta * meta, guint i);
 
 G_END_DECLS

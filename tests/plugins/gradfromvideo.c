@@ -353,6 +353,8 @@ test_frames_meta (void)
   g_assert_cmpuint (meta->n_frames, ==, 2);
   g_assert_cmpstr (meta->frames[1].pad, ==, "sink");
   g_assert_cmpuint (meta->frames[1].pts, ==, 4 * FRAME);
+  g_assert_true (grad_frames_meta_get_frame (meta, 1) == &meta->frames[1]);
+  g_assert_null (grad_frames_meta_get_frame (meta, 2));
   gst_harness_teardown (h);
 }
 
