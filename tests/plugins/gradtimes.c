@@ -126,6 +126,13 @@ assert_rate (const gdouble * columns, guint rate, guint amount)
       0.01 * columns[amount] + 0.00006 * columns[PER_BATCH]);
 }
 
+static void
+assert_per_batch (const gdouble * columns, guint batches)
+{
+  g_assert_cmpfloat_with_epsilon (columns[PER_BATCH] * batches, columns[TOTAL],
+      0.001 * columns[TOTAL] + 0.00051);
+}
+
 /* A section has every unit and element, and what it says of them agrees. samples: in all batches;
  * passes: over the weights, one where no gradient of the input is wanted. Returns the total. */
 static gdouble
@@ -145,8 +152,7 @@ assert_layers (gchar ** lines, const gchar * section, guint batches, guint sampl
     g_assert_cmpfloat_with_epsilon (unit[FLOPS], expected, 0.000051);
     g_assert_cmpfloat (unit[TOTAL], >, 0);
     g_assert_cmpfloat (unit[TOTAL], <=, element[TOTAL]);
-    g_assert_cmpfloat_with_epsilon (unit[PER_BATCH] * batches, unit[TOTAL],
-        0.001 * unit[TOTAL] + 0.00051);
+    assert_per_batch (unit, batches);
     if (!g_str_equal (units[i].element, "loss"))
       g_assert_cmpfloat (unit[BYTES], >, 0);
     flops += expected;
@@ -213,7 +219,7 @@ test_training (void)
     g_assert_true (find_line (lines, "besides", "update of parameters", update));
     g_assert_true (find_line (lines, "besides", "update of running statistics", statistics));
     g_assert_true (find_line (lines, "besides", "planning, once per shape", planning));
-    g_assert_cmpfloat_with_epsilon (update[PER_BATCH] * TEST_STEPS, update[TOTAL], 0.001);
+    assert_per_batch (update, TEST_STEPS);
     total += update[TOTAL] + statistics[TOTAL] + planning[TOTAL];
     g_assert_cmpfloat_with_epsilon (100 * update[TOTAL] / total, update[PERCENT], 0.1);
     computed = g_ascii_strtod (strstr (lines[0], "computed for ") + strlen ("computed for "), NULL);
