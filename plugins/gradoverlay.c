@@ -52,6 +52,8 @@ struct _GradOverlay
   GradClassification *last;
   gdouble interval;             /* seconds from result to result, smoothed; 0 when unknown */
   gint64 changed;               /* when the last one came, monotonic time */
+  gchar *note;                  /* what is said of it */
+  gint64 noted;                 /* when it was written */
   gchar *drawn;                 /* what the composition shows */
   GstVideoOverlayComposition *composition;
 };
@@ -73,6 +75,7 @@ enum
 #define DEFAULT_SHOW_RATE FALSE
 
 #define MARGIN (1 / 30.)        /* of the frame's height */
+#define NOTE_INTERVAL (G_TIME_SPAN_SECOND / 2)
 #define FEATURE GST_CAPS_FEATURE_META_GST_VIDEO_OVERLAY_COMPOSITION
 #define CAPS "video/x-raw(ANY)"
 
@@ -198,17 +201,24 @@ take_result (GradOverlay * self, GradClassification * c)
   self->last = grad_classification_ref (c);
 }
 
-static gchar *
+/* Numbers that a person can read stand for a while, and so does what was drawn. */
+static const gchar *
 note_rate (GradOverlay * self)
 {
   GstClockTime latency = grad_classification_get_latency (self->last);
-  GString *note = g_string_new (NULL);
+  GString *note;
 
+  if (self->note != NULL && self->changed - self->noted < NOTE_INTERVAL)
+    return self->note;
+  note = g_string_new (NULL);
   if (GST_CLOCK_TIME_IS_VALID (latency))
     g_string_printf (note, "%.1f ms  ", latency / (gdouble) GST_MSECOND);
   if (self->interval > 0)
     g_string_append_printf (note, "%.0f/s", 1 / self->interval);
-  return g_string_free (note, FALSE);
+  g_free (self->note);
+  self->note = g_string_free (note, FALSE);
+  self->noted = self->changed;
+  return self->note;
 }
 
 /* All that decides what is drawn */
@@ -255,7 +265,8 @@ static GstVideoOverlayComposition *
 get_composition (GradOverlay * self, GstBuffer * frame)
 {
   GradClassification *c = grad_buffer_get_classification (frame);
-  g_autofree gchar *note = NULL, *text = NULL;
+  g_autofree gchar *text = NULL;
+  const gchar *note;
 
   if (c == NULL || grad_classification_get_n_results (c) == 0)
     return NULL;
@@ -270,6 +281,26 @@ get_composition (GradOverlay * self, GstBuffer * frame)
   }
   GST_OBJECT_UNLOCK (self);
   return self->composition;
+}
+
+/* Over what the frame carries already, so that there is one composition. */
+static void
+attach (GstBuffer * frame, GstVideoOverlayComposition * ours)
+{
+  GstVideoOverlayCompositionMeta *meta = gst_buffer_get_video_overlay_composition_meta (frame);
+  GstVideoOverlayComposition *both;
+
+  if (meta == NULL) {
+    gst_buffer_add_video_overlay_composition_meta (frame, ours);
+    return;
+  }
+  both = gst_video_overlay_composition_copy (meta->overlay);
+  for (guint i = 0; i < gst_video_overlay_composition_n_rectangles (ours); i++)
+    gst_video_overlay_composition_add_rectangle (both,
+        gst_video_overlay_composition_get_rectangle (ours, i));
+  gst_buffer_remove_video_overlay_composition_meta (frame, meta);
+  gst_buffer_add_video_overlay_composition_meta (frame, both);
+  gst_video_overlay_composition_unref (both);
 }
 
 /* A frame is copied only if it is going to be changed, and someone else has it, too. */
@@ -292,7 +323,7 @@ grad_overlay_transform_ip (GstBaseTransform * trans, GstBuffer * frame)
   if (composition == NULL)
     return GST_FLOW_OK;
   if (self->attach) {
-    gst_buffer_add_video_overlay_composition_meta (frame, composition);
+    attach (frame, composition);
     return GST_FLOW_OK;
   }
   ok = gst_video_frame_map (&map, &self->info, frame, GST_MAP_READWRITE);
@@ -314,6 +345,7 @@ grad_overlay_stop (GstBaseTransform * trans)
 
   forget (self);
   g_clear_pointer (&self->last, grad_classification_unref);
+  g_clear_pointer (&self->note, g_free);
   self->interval = 0;
   return TRUE;
 }

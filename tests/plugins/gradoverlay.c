@@ -14,6 +14,7 @@ typedef struct
   GradClassification *classification;
   GPtrArray *frames;            /* GstBuffer, as they come out */
   GPtrArray *compositions;      /* not owned: of each frame, NULL without */
+  guint n_metas, n_rectangles;  /* of the last frame */
 } Run;
 
 static GradClassification *
@@ -45,6 +46,8 @@ keep (GstPad * pad, GstPadProbeInfo * info, gpointer data)
 
   g_ptr_array_add (run->frames, gst_buffer_copy_deep (buffer));
   g_ptr_array_add (run->compositions, meta ? meta->overlay : NULL);
+  run->n_metas = gst_buffer_get_n_meta (buffer, GST_VIDEO_OVERLAY_COMPOSITION_META_API_TYPE);
+  run->n_rectangles = meta ? gst_video_overlay_composition_n_rectangles (meta->overlay) : 0;
   return GST_PAD_PROBE_OK;
 }
 
@@ -185,6 +188,20 @@ test_composition (void)
   clear (&without);
 }
 
+/* What comes with an overlay leaves with one more rectangle in it. */
+static void
+test_merged (void)
+{
+  Run run;
+
+  play (&run, classification (0.6, 1), "video/x-raw,format=I420,width=200,height=150",
+      "! gradoverlay position=bottom-right ! video/x-raw(memory:SystemMemory,meta:GstVideoOverlayComposition)",
+      2);
+  g_assert_cmpuint (run.n_metas, ==, 1);
+  g_assert_cmpuint (run.n_rectangles, ==, 2);
+  clear (&run);
+}
+
 /* What is drawn follows what is said. */
 static void
 test_choices (void)
@@ -218,6 +235,7 @@ main (int argc, char **argv)
   g_test_add_func ("/gradoverlay/formats", test_formats);
   g_test_add_func ("/gradoverlay/places", test_places);
   g_test_add_func ("/gradoverlay/composition", test_composition);
+  g_test_add_func ("/gradoverlay/merged", test_merged);
   g_test_add_func ("/gradoverlay/choices", test_choices);
   return test_run_all ();
 }
