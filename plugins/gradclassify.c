@@ -96,14 +96,6 @@ static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE ("src", GST_P
 G_DEFINE_FINAL_TYPE (GradClassify, grad_classify, GST_TYPE_BASE_TRANSFORM);
 GST_ELEMENT_REGISTER_DEFINE (gradclassify, "gradclassify", GST_RANK_NONE, GRAD_TYPE_CLASSIFY);
 
-static gboolean
-fail (GradClassify * self, GError * error)
-{
-  grad_element_post_error (GST_ELEMENT (self), error);
-  g_error_free (error);
-  return FALSE;
-}
-
 /* In the classifier's thread. A model that cannot be read while the video plays is no reason to stop it. */
 static void
 take_result (gpointer element, GradClassification * result, const GError * error)
@@ -146,15 +138,16 @@ get_settings (GradClassify * self, GradFrameClassifierSettings * settings, GErro
 }
 
 static gboolean
-start (GradClassify * self, GError ** error)
+start (GstElement * element, GError ** error)
 {
+  GradClassify *self = GRAD_CLASSIFY (element);
   g_auto (GradFrameClassifierSettings) settings = { NULL };
 
-  grad_reporter_start (&self->reporter, GST_ELEMENT (self));
+  grad_reporter_start (&self->reporter, element);
   self->earliest = GST_CLOCK_TIME_NONE;
   if (!get_settings (self, &settings, error))
     return FALSE;
-  self->device = grad_element_open_device (GST_ELEMENT (self), self->attachment.bus, error);
+  self->device = grad_element_open_device (element, self->attachment.bus, error);
   if (self->device == NULL)
     return FALSE;
   g_mutex_lock (&self->configuring);
@@ -179,8 +172,9 @@ configure (GradClassify * self)
 }
 
 static void
-stop (GradClassify * self)
+stop (GstElement * element)
 {
+  GradClassify *self = GRAD_CLASSIFY (element);
   GradFrameClassifier *classifier;
 
   g_mutex_lock (&self->configuring);
@@ -194,24 +188,8 @@ stop (GradClassify * self)
 static GstStateChangeReturn
 grad_classify_change_state (GstElement * element, GstStateChange transition)
 {
-  GradClassify *self = GRAD_CLASSIFY (element);
-  GstStateChangeReturn ret = GST_STATE_CHANGE_SUCCESS;
-  GError *error = NULL;
-
-  if ((transition == GST_STATE_CHANGE_NULL_TO_READY
-          && !grad_attachment_attach (&self->attachment, element, &error))
-      || (transition == GST_STATE_CHANGE_READY_TO_PAUSED && !start (self, &error))) {
-    fail (self, error);
-    ret = GST_STATE_CHANGE_FAILURE;
-  } else
-    ret = GST_ELEMENT_CLASS (grad_classify_parent_class)->change_state (element, transition);
-  if (transition == GST_STATE_CHANGE_PAUSED_TO_READY
-      || (transition == GST_STATE_CHANGE_READY_TO_PAUSED && ret == GST_STATE_CHANGE_FAILURE))
-    stop (self);
-  if (transition == GST_STATE_CHANGE_READY_TO_NULL
-      || (transition == GST_STATE_CHANGE_NULL_TO_READY && ret == GST_STATE_CHANGE_FAILURE))
-    grad_attachment_detach (&self->attachment);
-  return ret;
+  return grad_attachment_change_state (&GRAD_CLASSIFY (element)->attachment, element, transition,
+      grad_classify_parent_class, start, stop);
 }
 
 static gboolean
@@ -226,7 +204,7 @@ grad_classify_set_caps (GstBaseTransform * trans, GstCaps * in, GstCaps * out)
   if (!gst_video_info_from_caps (&self->info, in))
     return FALSE;
   if (!grad_frame_reader_check (&self->info, &error))
-    return fail (self, error);
+    return grad_element_fail (self, error);
   gst_clear_caps (&self->refused);
   return TRUE;
 }
@@ -299,7 +277,7 @@ grad_classify_transform_ip (GstBaseTransform * trans, GstBuffer * frame)
   due = n % self->interval == 0;
   GST_OBJECT_UNLOCK (self);
   if (sync && due && !classify_now (self, frame, &result, &error)) {
-    fail (self, error);
+    grad_element_fail (self, error);
     return GST_FLOW_ERROR;
   }
   if (result == NULL)
@@ -352,19 +330,13 @@ static gboolean
 grad_classify_query (GstBaseTransform * trans, GstPadDirection direction, GstQuery * query)
 {
   GradClassify *self = GRAD_CLASSIFY (trans);
-  GstClockTime latency, min, max;
-  gboolean live;
 
   if (grad_element_query_context (GST_ELEMENT (self), query, self->attachment.bus))
     return TRUE;
   if (!GST_BASE_TRANSFORM_CLASS (grad_classify_parent_class)->query (trans, direction, query))
     return FALSE;
-  if (GST_QUERY_TYPE (query) == GST_QUERY_LATENCY && direction == GST_PAD_SRC) {
-    latency = grad_reporter_get_latency (&self->reporter);
-    gst_query_parse_latency (query, &live, &min, &max);
-    gst_query_set_latency (query, live, min + latency,
-        GST_CLOCK_TIME_IS_VALID (max) ? max + latency : max);
-  }
+  if (GST_QUERY_TYPE (query) == GST_QUERY_LATENCY && direction == GST_PAD_SRC)
+    grad_query_add_latency (query, grad_reporter_get_latency (&self->reporter));
   return TRUE;
 }
 

@@ -206,12 +206,12 @@ grad_model_bin_change_state (GstElement * element, GstStateChange transition)
 {
   GradModelBin *self = GRAD_MODEL_BIN (element);
   GstStateChangeReturn ret = GST_STATE_CHANGE_FAILURE;
-  g_autoptr (GError) error = NULL;
+  GError *error = NULL;
 
   if (transition != GST_STATE_CHANGE_NULL_TO_READY || add_layers (self, &error))
     ret = GST_ELEMENT_CLASS (grad_model_bin_parent_class)->change_state (element, transition);
   else
-    grad_element_post_error (element, error);
+    grad_element_fail (element, error);
   if (transition == GST_STATE_CHANGE_READY_TO_NULL
       || (transition == GST_STATE_CHANGE_NULL_TO_READY && ret == GST_STATE_CHANGE_FAILURE))
     remove_layers (self);

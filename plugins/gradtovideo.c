@@ -116,14 +116,6 @@ grad_to_video_mode_get_type (void)
   return type;
 }
 
-static gboolean
-fail (GradToVideo * self, GError * error)
-{
-  grad_element_post_error (GST_ELEMENT (self), error);
-  g_error_free (error);
-  return FALSE;
-}
-
 /* ---- caps */
 
 /* Only what both sides share, which is nothing: tensors are judged in set_caps(), where an error can say what is wrong. */
@@ -213,7 +205,7 @@ grad_to_video_set_caps (GstBaseTransform * trans, GstCaps * incaps, GstCaps * ou
     return FALSE;
   gst_caps_replace (&self->refused, incaps);
   if (!plan (self, incaps, &view, &self->info, &self->timed, &error))
-    return fail (self, error);
+    return grad_element_fail (self, error);
   made = gst_video_info_to_caps (&self->info);
   if (!gst_caps_can_intersect (made, outcaps)) {
     g_autofree gchar *asked = gst_caps_to_string (outcaps);
@@ -222,7 +214,7 @@ grad_to_video_set_caps (GstBaseTransform * trans, GstCaps * incaps, GstCaps * ou
         "behind it asks for %s: put videoconvert, videoscale or videorate between them",
         gst_video_format_to_string (GST_VIDEO_INFO_FORMAT (&self->info)), self->info.width,
         self->info.height, self->info.fps_n, self->info.fps_d, asked);
-    return fail (self, error);
+    return grad_element_fail (self, error);
   }
   gst_clear_caps (&self->refused);
   self->view = view;

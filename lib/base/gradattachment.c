@@ -80,3 +80,40 @@ grad_attachment_detach (GradAttachment * self)
 {
   grad_element_leave_bus (&self->bus);
 }
+
+/**
+ * grad_attachment_change_state: (skip)
+ * @self: the element's attachment
+ * @element: an element
+ * @transition: the change of its state
+ * @parent_class: its parent's #GstElementClass
+ * @start: what else happens between READY and PAUSED; when it fails, @stop is called all the same
+ * @stop: what undoes it
+ *
+ * A #GstElementClass.change_state() of elements whose parent has no start() and stop(): attached in READY, started in PAUSED.
+ * Posts an error message when one of the two fails.
+ *
+ * Returns: what the parent class returns, or %GST_STATE_CHANGE_FAILURE
+ */
+GstStateChangeReturn
+grad_attachment_change_state (GradAttachment * self, GstElement * element,
+    GstStateChange transition, gpointer parent_class,
+    gboolean (*start) (GstElement * element, GError ** error), void (*stop) (GstElement * element))
+{
+  GstStateChangeReturn ret = GST_STATE_CHANGE_FAILURE;
+  GError *error = NULL;
+
+  if ((transition == GST_STATE_CHANGE_NULL_TO_READY
+          && !grad_attachment_attach (self, element, &error))
+      || (transition == GST_STATE_CHANGE_READY_TO_PAUSED && !start (element, &error)))
+    grad_element_fail (element, error);
+  else
+    ret = GST_ELEMENT_CLASS (parent_class)->change_state (element, transition);
+  if (transition == GST_STATE_CHANGE_PAUSED_TO_READY
+      || (transition == GST_STATE_CHANGE_READY_TO_PAUSED && ret == GST_STATE_CHANGE_FAILURE))
+    stop (element);
+  if (transition == GST_STATE_CHANGE_READY_TO_NULL
+      || (transition == GST_STATE_CHANGE_NULL_TO_READY && ret == GST_STATE_CHANGE_FAILURE))
+    grad_attachment_detach (self);
+  return ret;
+}

@@ -39,5 +39,8 @@ GRAD_API void grad_attachment_clear (GradAttachment * self);
 GRAD_API gboolean grad_attachment_attach (GradAttachment * self, GstElement * element,
     GError ** error);
 GRAD_API void grad_attachment_detach (GradAttachment * self);
+GRAD_API GstStateChangeReturn grad_attachment_change_state (GradAttachment * self,
+    GstElement * element, GstStateChange transition, gpointer parent_class,
+    gboolean (*start) (GstElement * element, GError ** error), void (*stop) (GstElement * element));
 
 G_END_DECLS

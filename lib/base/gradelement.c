@@ -228,15 +228,8 @@ grad_element_open_device (GstElement * element, GradBus * bus, GError ** error)
   return device;
 }
 
-/**
- * grad_element_post_error: (skip)
- * @element: an element
- * @error: what went wrong
- *
- * Posts an error message of the kind that fits. Not to be called with the object lock.
- */
-void
-grad_element_post_error (GstElement * element, const GError * error)
+static void
+post_error (GstElement * element, const GError * error)
 {
 #define POST(domain, code) \
   GST_ELEMENT_ERROR (element, domain, code, ("%s", error->message), (NULL)); \
@@ -262,6 +255,39 @@ grad_element_post_error (GstElement * element, const GError * error)
       POST (LIBRARY, FAILED);
   }
 #undef POST
+}
+
+/**
+ * grad_element_fail: (skip)
+ * @element: a #GstElement
+ * @error: (transfer full): what went wrong
+ *
+ * Posts an error message of the kind that fits. Not to be called with the object lock.
+ *
+ * Returns: %FALSE
+ */
+gboolean
+grad_element_fail (gpointer element, GError * error)
+{
+  post_error (element, error);
+  g_error_free (error);
+  return FALSE;
+}
+
+/**
+ * grad_query_add_latency: (skip)
+ * @query: an answered latency query
+ * @latency: what an element adds to it
+ */
+void
+grad_query_add_latency (GstQuery * query, GstClockTime latency)
+{
+  GstClockTime min, max;
+  gboolean live;
+
+  gst_query_parse_latency (query, &live, &min, &max);
+  gst_query_set_latency (query, live, min + latency,
+      GST_CLOCK_TIME_IS_VALID (max) ? max + latency : max);
 }
 
 /**

@@ -27,7 +27,8 @@ GRAD_API gboolean grad_element_query_context (GstElement * element, GstQuery * q
     GradBus * bus);
 GRAD_API GradDevice *grad_element_open_device (GstElement * element, GradBus * bus,
     GError ** error);
-GRAD_API void grad_element_post_error (GstElement * element, const GError * error);
+GRAD_API gboolean grad_element_fail (gpointer element, GError * error);
+GRAD_API void grad_query_add_latency (GstQuery * query, GstClockTime latency);
 
 /**
  * GRAD_DATASET_EVENT:

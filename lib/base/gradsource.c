@@ -58,14 +58,6 @@ G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (GradSource, grad_source, GST_TYPE_PUSH_SRC)
 #define PRIV(s) ((GradSourcePrivate *) grad_source_get_instance_private (GRAD_SOURCE (s)))
 
 static gboolean
-fail (GradSource * self, GError * error)
-{
-  grad_element_post_error (GST_ELEMENT (self), error);
-  g_error_free (error);
-  return FALSE;
-}
-
-static gboolean
 open_data (GradSource * self, GError ** error)
 {
   GradSourcePrivate *priv = PRIV (self);
@@ -120,7 +112,7 @@ start (GradSource * self)
   if (!open_data (self, &error)
       || !(priv->device = grad_element_open_device (GST_ELEMENT (self), priv->bus, &error))) {
     grad_source_stop (GST_BASE_SRC (self));
-    return fail (self, error);
+    return grad_element_fail (self, error);
   }
   priv->samples_done = 0;
   priv->caps_n = 0;
@@ -225,7 +217,7 @@ grad_source_create (GstPushSrc * src, GstBuffer ** buffer)
   *buffer = read_batch (self, &batch, &error);
   if (*buffer != NULL)
     return GST_FLOW_OK;
-  fail (self, error);
+  grad_element_fail (self, error);
   return GST_FLOW_ERROR;
 }
 
@@ -282,7 +274,7 @@ grad_source_change_state (GstElement * element, GstStateChange transition)
     grad_element_join_bus (element, &priv->bus);
     if (!grad_bus_set_seed (priv->bus, priv->seed, &error)) {
       grad_element_leave_bus (&priv->bus);
-      fail (self, error);
+      grad_element_fail (self, error);
       return GST_STATE_CHANGE_FAILURE;
     }
   } else if (transition == GST_STATE_CHANGE_READY_TO_PAUSED && !start (self))

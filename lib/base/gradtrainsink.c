@@ -52,9 +52,10 @@ fail (GradTrainSink * self, GError * error)
 {
   gboolean aborted = g_error_matches (error, GRAD_ERROR, GRAD_ERROR_ABORTED);
 
-  if (!aborted)
-    grad_element_post_error (GST_ELEMENT (self), error);
-  g_error_free (error);
+  if (aborted)
+    g_error_free (error);
+  else
+    grad_element_fail (self, error);
   return aborted ? GST_FLOW_FLUSHING : GST_FLOW_ERROR;
 }
 

@@ -53,14 +53,6 @@ grad_transform_peek_device (GradTransform * transform)
   return PRIV (transform)->device;
 }
 
-static gboolean
-fail (GradTransform * self, GError * error)
-{
-  grad_element_post_error (GST_ELEMENT (self), error);
-  g_error_free (error);
-  return FALSE;
-}
-
 static void
 copy_framerate (const GstCaps * from, GstCaps * to)
 {
@@ -146,7 +138,7 @@ grad_transform_set_caps (GstBaseTransform * trans, GstCaps * incaps, GstCaps * o
     return FALSE;
   gst_caps_replace (&priv->refused, incaps);
   if (!output_caps (self, incaps, &priv->dtype, &priv->input, &inferred, &error))
-    return fail (self, error);
+    return grad_element_fail (self, error);
   if (grad_caps_parse (inferred, GRAD_MAX_RANK, &dtype, &expected, NULL)
       && (!grad_caps_parse (outcaps, GRAD_MAX_RANK, &dtype, &asked, NULL)
           || !grad_shape_equal (&asked, &expected))) {
@@ -154,10 +146,10 @@ grad_transform_set_caps (GstBaseTransform * trans, GstCaps * incaps, GstCaps * o
         "behind it asks for %s", gst_structure_get_string (gst_caps_get_structure (inferred, 0),
             "dimensions"), gst_structure_get_string (gst_caps_get_structure (outcaps, 0),
             "dimensions"));
-    return fail (self, error);
+    return grad_element_fail (self, error);
   }
   if (KLASS (self)->prepare && !KLASS (self)->prepare (self, &priv->input, &error))
-    return fail (self, error);
+    return grad_element_fail (self, error);
   gst_clear_caps (&priv->refused);
   return TRUE;
 }
@@ -191,7 +183,7 @@ grad_transform_transform (GstBaseTransform * trans, GstBuffer * in, GstBuffer * 
     g_error_free (error);
     return GST_FLOW_FLUSHING;
   }
-  fail (self, error);
+  grad_element_fail (self, error);
   return GST_FLOW_ERROR;
 }
 
@@ -202,7 +194,7 @@ attach (GradTransform * self)
 
   return (grad_attachment_attach (&PRIV (self)->attachment, GST_ELEMENT (self), &error)
       && (KLASS (self)->attach == NULL || KLASS (self)->attach (self, &error)))
-      || fail (self, error);
+      || grad_element_fail (self, error);
 }
 
 static gboolean
@@ -215,7 +207,7 @@ grad_transform_start (GstBaseTransform * trans)
   priv->device = grad_element_open_device (GST_ELEMENT (self), priv->attachment.bus, &error);
   if (priv->device == NULL || (KLASS (self)->start && !KLASS (self)->start (self, &error))) {
     g_clear_object (&priv->device);
-    return fail (self, error);
+    return grad_element_fail (self, error);
   }
   return TRUE;
 }

@@ -4,58 +4,10 @@
  * Owns pads, events and queries; what a frame becomes is the subclass's. */
 #include "gradvideobatcher.h"
 #include "gradbatchsender.h"
+#include "gradvideobatcherpad.h"
 #include "../base/gradattachment.h"
 
 #include <stdio.h>
-
-/* ---- sink pads: a stream each */
-
-#define GRAD_TYPE_VIDEO_BATCHER_PAD (grad_video_batcher_pad_get_type ())
-G_DECLARE_FINAL_TYPE (GradVideoBatcherPad, grad_video_batcher_pad, GRAD, VIDEO_BATCHER_PAD, GstPad)
-
-struct _GradVideoBatcherPad
-{
-  GstPad parent;
-
-  /* streaming thread of the pad */
-  GQueue pending;               /* GstEvent, to be looked at with the next frame */
-  GstSegment segment;
-  GstVideoInfo info;            /* written with the element's object lock */
-  gboolean started;             /* whether there was a frame */
-  gboolean eos;                 /* lock of the element's sender */
-};
-
-G_DEFINE_FINAL_TYPE (GradVideoBatcherPad, grad_video_batcher_pad, GST_TYPE_PAD);
-
-static void
-grad_video_batcher_pad_reset (GradVideoBatcherPad * pad)
-{
-  g_queue_clear_full (&pad->pending, (GDestroyNotify) gst_event_unref);
-  gst_segment_init (&pad->segment, GST_FORMAT_TIME);
-  gst_video_info_init (&pad->info);
-  pad->started = pad->eos = FALSE;
-}
-
-static void
-grad_video_batcher_pad_finalize (GObject * object)
-{
-  grad_video_batcher_pad_reset (GRAD_VIDEO_BATCHER_PAD (object));
-  G_OBJECT_CLASS (grad_video_batcher_pad_parent_class)->finalize (object);
-}
-
-static void
-grad_video_batcher_pad_class_init (GradVideoBatcherPadClass * klass)
-{
-  G_OBJECT_CLASS (klass)->finalize = grad_video_batcher_pad_finalize;
-}
-
-static void
-grad_video_batcher_pad_init (GradVideoBatcherPad * pad)
-{
-  grad_video_batcher_pad_reset (pad);
-}
-
-/* ---- the element */
 
 typedef struct
 {
@@ -95,14 +47,6 @@ static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE ("src", GST_P
 
 G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (GradVideoBatcher, grad_video_batcher, GST_TYPE_ELEMENT);
 #define PRIV(b) ((GradVideoBatcherPrivate *) grad_video_batcher_get_instance_private (GRAD_VIDEO_BATCHER (b)))
-
-static gboolean
-fail (gpointer element, GError * error)
-{
-  grad_element_post_error (element, error);
-  g_error_free (error);
-  return FALSE;
-}
 
 /* ---- what comes from other elements */
 
@@ -197,7 +141,7 @@ grad_video_batcher_chain (GstPad * pad, GstObject * parent, GstBuffer * frame)
       &stream->segment, &error);
   g_mutex_unlock (&self->sender.lock);
   if (error != NULL)
-    fail (parent, error);
+    grad_element_fail (parent, error);
   gst_buffer_unref (frame);
   return ret;
 }
@@ -296,7 +240,6 @@ get_latency (GstElement * element)
 static gboolean
 grad_video_batcher_src_query (GstPad * pad, GstObject * parent, GstQuery * query)
 {
-  GstClockTime latency, min, max;
   gboolean live;
 
   if (grad_element_query_context (GST_ELEMENT (parent), query, PRIV (parent)->attachment.bus))
@@ -304,10 +247,8 @@ grad_video_batcher_src_query (GstPad * pad, GstObject * parent, GstQuery * query
   if (!gst_pad_query_default (pad, parent, query))
     return FALSE;
   if (GST_QUERY_TYPE (query) == GST_QUERY_LATENCY) {
-    gst_query_parse_latency (query, &live, &min, &max);
-    latency = live ? get_latency (GST_ELEMENT (parent)) : 0;
-    gst_query_set_latency (query, live, min + latency,
-        GST_CLOCK_TIME_IS_VALID (max) ? max + latency : max);
+    gst_query_parse_latency (query, &live, NULL, NULL);
+    grad_query_add_latency (query, live ? get_latency (GST_ELEMENT (parent)) : 0);
   }
   return TRUE;
 }
@@ -367,21 +308,22 @@ grad_video_batcher_release_pad (GstElement * element, GstPad * pad)
 }
 
 static gboolean
-start (GradVideoBatcher * element, GError ** error)
+start (GstElement * element, GError ** error)
 {
+  GradVideoBatcher *batcher = GRAD_VIDEO_BATCHER (element);
   GradVideoBatcherPrivate *self = PRIV (element);
   GradBatchSender *sender = &self->sender;
   GradRegion region;
 
-  if (!GRAD_VIDEO_BATCHER_GET_CLASS (element)->get_input (element, &sender->input, &region, error))
+  if (!GRAD_VIDEO_BATCHER_GET_CLASS (batcher)->get_input (batcher, &sender->input, &region, error))
     return FALSE;
-  self->device = grad_element_open_device (GST_ELEMENT (element), self->attachment.bus, error);
+  self->device = grad_element_open_device (element, self->attachment.bus, error);
   if (self->device == NULL)
     return FALSE;
   GST_OBJECT_LOCK (element);
   sender->size = self->batch_size;
   sender->timeout = self->batch_timeout;
-  for (GList * l = GST_ELEMENT (element)->sinkpads; l; l = l->next)
+  for (GList * l = element->sinkpads; l; l = l->next)
     grad_video_batcher_pad_reset (l->data);
   GST_OBJECT_UNLOCK (element);
   grad_batch_sender_start (sender, grad_frame_reader_new (self->device, &sender->input, region));
@@ -389,8 +331,10 @@ start (GradVideoBatcher * element, GError ** error)
 }
 
 static void
-stop (GradVideoBatcherPrivate * self)
+stop (GstElement * element)
 {
+  GradVideoBatcherPrivate *self = PRIV (element);
+
   grad_batch_sender_stop (&self->sender);
   g_clear_object (&self->device);
 }
@@ -398,24 +342,8 @@ stop (GradVideoBatcherPrivate * self)
 static GstStateChangeReturn
 grad_video_batcher_change_state (GstElement * element, GstStateChange transition)
 {
-  GradVideoBatcherPrivate *self = PRIV (element);
-  GstStateChangeReturn ret = GST_STATE_CHANGE_FAILURE;
-  GError *error = NULL;
-
-  if ((transition == GST_STATE_CHANGE_NULL_TO_READY
-          && !grad_attachment_attach (&self->attachment, element, &error))
-      || (transition == GST_STATE_CHANGE_READY_TO_PAUSED
-          && !start (GRAD_VIDEO_BATCHER (element), &error)))
-    fail (element, error);
-  else
-    ret = GST_ELEMENT_CLASS (grad_video_batcher_parent_class)->change_state (element, transition);
-  if (transition == GST_STATE_CHANGE_PAUSED_TO_READY
-      || (transition == GST_STATE_CHANGE_READY_TO_PAUSED && ret == GST_STATE_CHANGE_FAILURE))
-    stop (self);
-  if (transition == GST_STATE_CHANGE_READY_TO_NULL
-      || (transition == GST_STATE_CHANGE_NULL_TO_READY && ret == GST_STATE_CHANGE_FAILURE))
-    grad_attachment_detach (&self->attachment);
-  return ret;
+  return grad_attachment_change_state (&PRIV (element)->attachment, element, transition,
+      grad_video_batcher_parent_class, start, stop);
 }
 
 /* ---- properties */
