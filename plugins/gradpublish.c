@@ -23,6 +23,7 @@
 #include "lib/data/gradclassification.h"
 #include "lib/model/gradjson-private.h"
 #include "gradstreamerelements.h"
+#include "gradtextpad.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
@@ -56,12 +57,7 @@ struct _GradPublish
   /* streaming thread */
   GradClassification *last;
   /* object lock to change it */
-  GstPad *text;
-
-  GMutex lock;                  /* guards the following: what the text pad's own thread pushes */
-  GCond more;
-  GQueue queue;                 /* of buffers and events */
-  gboolean flushing;
+  GradTextPad *text;
 };
 
 enum
@@ -74,14 +70,13 @@ enum
 
 #define DEFAULT_CHANGES_ONLY FALSE
 #define DEFAULT_TEXT_FORMAT GRAD_TEXT_LABEL
-#define MAX_QUEUED 100          /* buffers */
 
 static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK,
     GST_PAD_ALWAYS, GST_STATIC_CAPS_ANY);
 static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE ("src", GST_PAD_SRC,
     GST_PAD_ALWAYS, GST_STATIC_CAPS_ANY);
 static GstStaticPadTemplate text_template = GST_STATIC_PAD_TEMPLATE ("text", GST_PAD_SRC,
-    GST_PAD_REQUEST, GST_STATIC_CAPS ("text/x-raw, format=(string)utf8"));
+    GST_PAD_REQUEST, GST_STATIC_CAPS (GRAD_TEXT_CAPS));
 
 G_DEFINE_FINAL_TYPE (GradPublish, grad_publish, GST_TYPE_BASE_TRANSFORM);
 GST_ELEMENT_REGISTER_DEFINE (gradpublish, "gradpublish", GST_RANK_NONE, GRAD_TYPE_PUBLISH);
@@ -102,120 +97,6 @@ grad_text_format_get_type (void)
   return type;
 }
 
-/* ---- the text pad: a queue and a thread of its own */
-
-/* Takes over the object. Text that nobody takes in time makes room for newer one. */
-static void
-enqueue (GradPublish * self, gpointer object)
-{
-  g_mutex_lock (&self->lock);
-  if (self->flushing) {
-    gst_mini_object_unref (object);
-  } else {
-    if (GST_IS_BUFFER (object) && self->queue.length >= MAX_QUEUED)
-      for (GList * l = self->queue.head; l; l = l->next)
-        if (GST_IS_BUFFER (l->data)) {
-          gst_mini_object_unref (l->data);
-          g_queue_delete_link (&self->queue, l);
-          break;
-        }
-    g_queue_push_tail (&self->queue, object);
-    g_cond_signal (&self->more);
-  }
-  g_mutex_unlock (&self->lock);
-}
-
-/* Time goes on without text: one gap says it, however long. */
-static void
-enqueue_gap (GradPublish * self, GstClockTime pts)
-{
-  g_mutex_lock (&self->lock);
-  if (self->queue.tail && GST_IS_EVENT (self->queue.tail->data)
-      && GST_EVENT_TYPE (self->queue.tail->data) == GST_EVENT_GAP)
-    gst_mini_object_unref (g_queue_pop_tail (&self->queue));
-  g_mutex_unlock (&self->lock);
-  enqueue (self, gst_event_new_gap (pts, GST_CLOCK_TIME_NONE));
-}
-
-static void
-push_text (gpointer element)
-{
-  GradPublish *self = element;
-  gpointer object;
-
-  g_mutex_lock (&self->lock);
-  while (!self->flushing && self->queue.length == 0)
-    g_cond_wait (&self->more, &self->lock);
-  object = self->flushing ? NULL : g_queue_pop_head (&self->queue);
-  g_mutex_unlock (&self->lock);
-  if (object == NULL)
-    gst_pad_pause_task (self->text);
-  else if (GST_IS_EVENT (object))
-    gst_pad_push_event (self->text, object);
-  else
-    gst_pad_push (self->text, object);
-}
-
-static void
-set_flushing (GradPublish * self, gboolean flushing)
-{
-  g_mutex_lock (&self->lock);
-  self->flushing = flushing;
-  if (flushing) {
-    g_queue_foreach (&self->queue, (GFunc) gst_mini_object_unref, NULL);
-    g_queue_clear (&self->queue);
-  }
-  g_cond_signal (&self->more);
-  g_mutex_unlock (&self->lock);
-}
-
-static gboolean
-activate_text (GstPad * pad, GstObject * parent, GstPadMode mode, gboolean active)
-{
-  GradPublish *self = GRAD_PUBLISH (parent);
-
-  if (mode != GST_PAD_MODE_PUSH)
-    return FALSE;
-  set_flushing (self, !active);
-  return active ? gst_pad_start_task (pad, push_text, self, NULL) : gst_pad_stop_task (pad);
-}
-
-/* What the frames' stream says, as far as it holds for text */
-static void
-forward_event (GradPublish * self, GstEvent * event)
-{
-  GstCaps *caps;
-
-  switch (GST_EVENT_TYPE (event)) {
-    case GST_EVENT_STREAM_START:{
-      g_autofree gchar *id = gst_pad_create_stream_id (self->text, GST_ELEMENT (self), "text");
-
-      enqueue (self, gst_event_new_stream_start (id));
-      caps = gst_static_pad_template_get_caps (&text_template);
-      enqueue (self, gst_event_new_caps (caps));
-      gst_caps_unref (caps);
-      break;
-    }
-    case GST_EVENT_FLUSH_START:
-      gst_pad_push_event (self->text, gst_event_ref (event));
-      set_flushing (self, TRUE);
-      gst_pad_pause_task (self->text);
-      break;
-    case GST_EVENT_FLUSH_STOP:
-      gst_pad_push_event (self->text, gst_event_ref (event));
-      set_flushing (self, FALSE);
-      gst_pad_start_task (self->text, push_text, self, NULL);
-      break;
-    case GST_EVENT_SEGMENT:
-    case GST_EVENT_EOS:
-    case GST_EVENT_TAG:
-      enqueue (self, gst_event_ref (event));
-      break;
-    default:
-      break;
-  }
-}
-
 static GstPad *
 grad_publish_request_new_pad (GstElement * element, GstPadTemplate * template, const gchar * name,
     const GstCaps * caps)
@@ -225,12 +106,23 @@ grad_publish_request_new_pad (GstElement * element, GstPadTemplate * template, c
 
   if (self->text != NULL)
     return NULL;
-  pad = gst_pad_new_from_template (template, "text");
-  gst_pad_set_activatemode_function (pad, activate_text);
-  GST_OBJECT_LOCK (self);
-  self->text = pad;
-  GST_OBJECT_UNLOCK (self);
+  pad = g_object_new (GRAD_TYPE_TEXT_PAD, "name", "text", "direction", GST_PAD_SRC, "template",
+      template, NULL);
   gst_element_add_pad (element, pad);
+  GST_OBJECT_LOCK (self);
+  self->text = GRAD_TEXT_PAD (pad);
+  GST_OBJECT_UNLOCK (self);
+  return pad;
+}
+
+static GradTextPad *
+get_text_pad (GradPublish * self)
+{
+  GradTextPad *pad;
+
+  GST_OBJECT_LOCK (self);
+  pad = self->text ? g_object_ref (self->text) : NULL;
+  GST_OBJECT_UNLOCK (self);
   return pad;
 }
 
@@ -241,7 +133,7 @@ grad_publish_release_pad (GstElement * element, GstPad * pad)
 
   gst_pad_set_active (pad, FALSE);
   GST_OBJECT_LOCK (self);
-  self->text = NULL;
+  self->text = NULL;            /* a streaming thread may have a reference of its own for a moment */
   GST_OBJECT_UNLOCK (self);
   gst_element_remove_pad (element, pad);
 }
@@ -302,26 +194,22 @@ is_new (GradPublish * self, GradClassification * c, gboolean changes_only)
 }
 
 static void
-publish_text (GradPublish * self, GstBuffer * frame, GradClassification * c,
+publish_text (GradPublish * self, GradTextPad * pad, GstBuffer * frame, GradClassification * c,
     GradTextFormat format, const gchar * line)
 {
   g_autofree gchar *label = NULL;
-  GstBuffer *text;
+
+  grad_text_pad_follow (pad, GST_BASE_TRANSFORM (self)->sinkpad);
 
   if (format == GRAD_TEXT_LABEL && c && grad_classification_get_n_results (c) > 0)
     line = label = g_strdup_printf ("%s %.0f %%", grad_classification_get_label (c, 0),
         100 * grad_classification_get_probability (c, 0));
   else if (format == GRAD_TEXT_LABEL)
     line = NULL;
-  if (line == NULL) {
-    if (GST_BUFFER_PTS_IS_VALID (frame))
-      enqueue_gap (self, GST_BUFFER_PTS (frame));
-    return;
-  }
-  text = gst_buffer_new_memdup (line, strlen (line));
-  GST_BUFFER_PTS (text) = GST_BUFFER_PTS (frame);
-  GST_BUFFER_DURATION (text) = GST_BUFFER_DURATION (frame);
-  enqueue (self, text);
+  if (line != NULL)
+    grad_text_pad_push (pad, line, frame);
+  else if (GST_BUFFER_PTS_IS_VALID (frame))
+    grad_text_pad_push_gap (pad, GST_BUFFER_PTS (frame));
 }
 
 static GstFlowReturn
@@ -330,20 +218,19 @@ grad_publish_transform_ip (GstBaseTransform * trans, GstBuffer * frame)
   GradPublish *self = GRAD_PUBLISH (trans);
   GradClassification *c = grad_buffer_get_classification (frame);
   g_autofree gchar *line = NULL;
-  g_autoptr (GstPad) pad = NULL;
+  g_autoptr (GradTextPad) pad = get_text_pad (self);
   gboolean changes_only;
   GradTextFormat format;
 
   GST_OBJECT_LOCK (self);
   changes_only = self->changes_only;
   format = self->text_format;
-  pad = self->text ? gst_object_ref (self->text) : NULL;
   GST_OBJECT_UNLOCK (self);
 
   if (c != NULL && is_new (self, c, changes_only))
     line = to_json (c);
   if (pad != NULL)
-    publish_text (self, frame, c, format, line);
+    publish_text (self, pad, frame, c, format, line);
   if (line == NULL || self->file == NULL || (fputs (line, self->file) >= 0
           && fflush (self->file) == 0))
     return GST_FLOW_OK;
@@ -356,11 +243,14 @@ static gboolean
 grad_publish_sink_event (GstBaseTransform * trans, GstEvent * event)
 {
   GradPublish *self = GRAD_PUBLISH (trans);
+  g_autoptr (GradTextPad) pad = get_text_pad (self);
 
   if (GST_EVENT_TYPE (event) == GST_EVENT_FLUSH_STOP)
     g_clear_pointer (&self->last, grad_classification_unref);
-  if (self->text != NULL)
-    forward_event (self, event);
+  if (pad != NULL && GST_EVENT_IS_SERIALIZED (event))
+    grad_text_pad_follow (pad, trans->sinkpad);
+  if (pad != NULL)
+    grad_text_pad_push_event (pad, event);
   return GST_BASE_TRANSFORM_CLASS (grad_publish_parent_class)->sink_event (trans, event);
 }
 
@@ -415,11 +305,7 @@ grad_publish_get_property (GObject * object, guint id, GValue * value, GParamSpe
 static void
 grad_publish_finalize (GObject * object)
 {
-  GradPublish *self = GRAD_PUBLISH (object);
-
-  g_free (self->location);
-  g_mutex_clear (&self->lock);
-  g_cond_clear (&self->more);
+  g_free (GRAD_PUBLISH (object)->location);
   G_OBJECT_CLASS (grad_publish_parent_class)->finalize (object);
 }
 
@@ -448,7 +334,8 @@ grad_publish_class_init (GradPublishClass * klass)
 
   gst_element_class_add_static_pad_template (element_class, &sink_template);
   gst_element_class_add_static_pad_template (element_class, &src_template);
-  gst_element_class_add_static_pad_template (element_class, &text_template);
+  gst_element_class_add_static_pad_template_with_gtype (element_class, &text_template,
+      GRAD_TYPE_TEXT_PAD);
   gst_element_class_set_static_metadata (element_class, "Classification publisher",
       "Filter/Analyzer/Video", "Writes what gradclassify has found as lines of JSON, or as a text stream",
       PACKAGE_AUTHOR);
@@ -459,6 +346,7 @@ grad_publish_class_init (GradPublishClass * klass)
   trans_class->start = GST_DEBUG_FUNCPTR (grad_publish_start);
   trans_class->stop = GST_DEBUG_FUNCPTR (grad_publish_stop);
   gst_type_mark_as_plugin_api (GRAD_TYPE_TEXT_FORMAT, 0);
+  gst_type_mark_as_plugin_api (GRAD_TYPE_TEXT_PAD, 0);
 }
 
 static void
@@ -466,8 +354,5 @@ grad_publish_init (GradPublish * self)
 {
   self->changes_only = DEFAULT_CHANGES_ONLY;
   self->text_format = DEFAULT_TEXT_FORMAT;
-  g_mutex_init (&self->lock);
-  g_cond_init (&self->more);
-  g_queue_init (&self->queue);
   gst_base_transform_set_passthrough (GST_BASE_TRANSFORM (self), TRUE);
 }

@@ -166,6 +166,63 @@ test_seek (void)
   test_assert_files (NULL, NULL);
 }
 
+/* A pad that is asked for while frames flow: fatal warnings tell if its stream did not begin as it must. */
+static void
+test_late (void)
+{
+  Source source;
+  g_autoptr (GstElement) pipeline = launch (&source, "! fakesink name=frames sync=true");
+  g_autoptr (GstElement) publish = test_get (pipeline, "p"), src = test_get (pipeline, "source");
+  GstElement *sink = gst_element_factory_make ("fakesink", "text");
+  g_autoptr (TestTap) frames = test_tap (pipeline, "frames"), tap = NULL;
+  g_autoptr (TestResult) result = test_result_new ();
+
+  g_object_set (src, "num-buffers", -1, NULL);
+  test_watchdog (60);
+  gst_element_set_state (pipeline, GST_STATE_PLAYING);
+  while (g_atomic_int_get (&frames->n) < 3)
+    g_usleep (1000);
+  gst_bin_add (GST_BIN (pipeline), sink);
+  g_object_set (sink, "async", FALSE, NULL);
+  tap = test_tap (pipeline, "text");
+  g_assert_true (gst_element_link_pads (publish, "text", sink, "sink"));
+  gst_element_sync_state_with_parent (sink);
+  while (g_atomic_int_get (&tap->n) < 3)
+    g_usleep (1000);
+  test_collect (result, pipeline, 0, 0);
+  gst_element_set_state (pipeline, GST_STATE_NULL);
+  test_watchdog (0);
+  g_assert_cmpuint (result->errors->len, ==, 0);
+  g_clear_pointer (&source.c, grad_classification_unref);
+  test_assert_files (NULL, NULL);
+}
+
+static GstFlowReturn
+refuse (GstPad * pad, GstObject * parent, GstBuffer * text)
+{
+  gst_buffer_unref (text);
+  return GST_FLOW_ERROR;
+}
+
+/* What goes wrong behind the text pad is not kept secret. */
+static void
+test_refused_text (void)
+{
+  Source source;
+  g_autoptr (GstElement) pipeline = launch (&source, "! fakesink sync=true p.text ! fakesink name=t");
+  g_autoptr (GstElement) sink = test_get (pipeline, "t");
+  g_autoptr (GstPad) pad = gst_element_get_static_pad (sink, "sink");
+  g_autoptr (TestResult) result = NULL;
+
+  g_object_set (sink, "async", FALSE, NULL);
+  gst_pad_set_chain_function (pad, refuse);
+  result = test_play (pipeline);
+  g_assert_cmpuint (result->errors->len, ==, 1);
+  g_assert_true (g_str_has_prefix (result->errors->pdata[0], "p: "));
+  g_clear_pointer (&source.c, grad_classification_unref);
+  test_assert_files (NULL, NULL);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -175,5 +232,7 @@ main (int argc, char **argv)
   g_test_add_func ("/gradpublish/text", test_text);
   g_test_add_func ("/gradpublish/no-deadlock", test_no_deadlock);
   g_test_add_func ("/gradpublish/seek", test_seek);
+  g_test_add_func ("/gradpublish/late", test_late);
+  g_test_add_func ("/gradpublish/refused-text", test_refused_text);
   return test_run_all ();
 }
