@@ -11,6 +11,7 @@
 
 static GMutex lock;
 static GHashTable *choices;     /* key -> choice; NULL: the file has not been read */
+static GHashTable *used;        /* keys that somebody asked for or kept since the run began */
 
 static gchar *
 choices_path (void)
@@ -25,15 +26,18 @@ is_field (const gchar * text)
 }
 
 static GHashTable *
-read_choices (void)
+new_table (void)
 {
-  GHashTable *table = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
-  g_autofree gchar *path = choices_path (), *text = NULL;
-  g_auto (GStrv) lines = NULL;
+  return g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+}
 
-  if (!g_file_get_contents (path, &text, NULL, NULL))
-    return table;
-  lines = g_strsplit (text, "\n", -1);
+/* The first line of a key counts. */
+static GHashTable *
+parse_choices (const gchar * text)
+{
+  GHashTable *table = new_table ();
+  g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
+
   for (gchar ** line = lines; *line != NULL; line++) {
     g_auto (GStrv) fields = g_strsplit (*line, "\t", -1);
 
@@ -42,6 +46,35 @@ read_choices (void)
       g_hash_table_insert (table, g_strdup (fields[0]), g_strdup (fields[1]));
   }
   return table;
+}
+
+static GHashTable *
+read_choices (void)
+{
+  g_autofree gchar *path = choices_path (), *text = NULL;
+
+  return g_file_get_contents (path, &text, NULL, NULL) ? parse_choices (text) : new_table ();
+}
+
+/* set: of the keys to print */
+static GString *
+print_choices (GHashTable * table, GHashTable * set)
+{
+  g_autoptr (GList) keys = g_list_sort (g_hash_table_get_keys (set), (GCompareFunc) strcmp);
+  GString *text = g_string_new ("");
+
+  for (GList * key = keys; key != NULL; key = key->next)
+    g_string_append_printf (text, "%s\t%s\n", (gchar *) key->data,
+        (gchar *) g_hash_table_lookup (table, key->data));
+  return text;
+}
+
+static void
+note_used (const gchar * key)
+{
+  if (used == NULL)
+    used = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  g_hash_table_add (used, g_strdup (key));
 }
 
 /* Adds what is missing. */
@@ -61,13 +94,9 @@ static void
 write_choices (GHashTable * table)
 {
   g_autofree gchar *path = choices_path ();
-  g_autoptr (GList) keys = g_list_sort (g_hash_table_get_keys (table), (GCompareFunc) strcmp);
-  g_autoptr (GString) text = g_string_new ("");
+  g_autoptr (GString) text = print_choices (table, table);
   g_autoptr (GError) error = NULL;
 
-  for (GList * key = keys; key != NULL; key = key->next)
-    g_string_append_printf (text, "%s\t%s\n", (gchar *) key->data,
-        (gchar *) g_hash_table_lookup (table, key->data));
   if (!g_file_set_contents_full (path, text->str, text->len, G_FILE_SET_CONTENTS_CONSISTENT, 0666,
           &error))
     GST_INFO ("what was measured is not remembered: %s", error->message);
@@ -97,6 +126,8 @@ grad_choice_find (const gchar * key)
   if (choices == NULL)
     choices = read_choices ();
   choice = g_strdup (g_hash_table_lookup (choices, key));
+  if (choice != NULL)
+    note_used (key);
   g_mutex_unlock (&lock);
   return choice;
 }
@@ -117,8 +148,9 @@ grad_choice_keep (const gchar * key, const gchar * known, const gchar * choice)
   winner = g_strdup (other && g_strcmp0 (other, known) != 0 ? other : choice);
   g_hash_table_replace (in_file, g_strdup (key), g_strdup (winner));
   if (choices == NULL)
-    choices = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+    choices = new_table ();
   g_hash_table_replace (choices, g_strdup (key), g_strdup (winner));
+  note_used (key);
   merge (in_file, choices);
   merge (choices, in_file);
   write_choices (in_file);
@@ -129,9 +161,46 @@ grad_choice_keep (const gchar * key, const gchar * known, const gchar * choice)
 }
 
 void
+grad_choices_begin (void)
+{
+  g_mutex_lock (&lock);
+  g_clear_pointer (&used, g_hash_table_unref);
+  g_mutex_unlock (&lock);
+}
+
+gchar *
+grad_choices_describe (void)
+{
+  GString *text;
+
+  g_mutex_lock (&lock);
+  text = used ? print_choices (choices, used) : g_string_new ("");
+  g_mutex_unlock (&lock);
+  return g_string_free (text, FALSE);
+}
+
+void
+grad_choices_adopt (const gchar * lines)
+{
+  GHashTable *adopted = parse_choices (lines);
+  g_autoptr (GHashTable) before = NULL;
+  GHashTableIter iter;
+  gpointer key;
+
+  g_mutex_lock (&lock);
+  for (g_hash_table_iter_init (&iter, adopted); g_hash_table_iter_next (&iter, &key, NULL);)
+    note_used (key);
+  before = choices ? choices : read_choices ();
+  merge (adopted, before);
+  choices = adopted;
+  g_mutex_unlock (&lock);
+}
+
+void
 grad_choice_forget (void)
 {
   g_mutex_lock (&lock);
   g_clear_pointer (&choices, g_hash_table_unref);
+  g_clear_pointer (&used, g_hash_table_unref);
   g_mutex_unlock (&lock);
 }

@@ -51,3 +51,15 @@ grad_phase_to_string (GradPhase phase)
 {
   return phases[phase].value_nick;
 }
+
+/**
+ * grad_precision_to_string:
+ * @precision: a number format
+ *
+ * Returns: (transfer none): as properties and files spell it: "f32"
+ */
+const gchar *
+grad_precision_to_string (GradPrecision precision)
+{
+  return precisions[precision].value_nick;
+}

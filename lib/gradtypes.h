@@ -115,5 +115,6 @@ typedef enum
 #define GRAD_TYPE_PRECISION (grad_precision_get_type ())
 GRAD_API GType grad_phase_get_type (void);
 GRAD_API GType grad_precision_get_type (void);
+GRAD_API const gchar *grad_precision_to_string (GradPrecision precision);
 
 G_END_DECLS

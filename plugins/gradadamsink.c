@@ -7,7 +7,10 @@
  *
  * Takes the batches that gradloss has measured, drives the backward pass through all layers over the gradient bus,
  * and updates the parameters with Adam (Kingma and Ba, 2015), as PyTorch defines it. A batch of phase evaluate is only
- * counted. Saves the model at the end and when the pipeline is stopped.
+ * counted.
+ *
+ * Saves the network to `location` after each epoch, every ten minutes (`save-interval`), at the end and when the pipeline is stopped, with all
+ * that is needed to go on: with `resume=true` the same pipeline does so, also after it was killed, and ends with the same bits.
  *
  * Posts element messages: `grad-step` for batches, `grad-epoch` after each pass over the data, `grad-saved` when
  * a file was written; and progress messages, which gst-launch-1.0 prints.

@@ -154,7 +154,8 @@ grad_bus_set_seed (GradBus * bus, guint64 seed, GError ** error)
       grad_parameter_store_set_seed (((GradNetwork *) network)->store, seed);
   } else
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS, "seed=%" G_GUINT64_FORMAT
-        " contradicts seed=%" G_GUINT64_FORMAT " of another source", seed, bus->seed);
+        " contradicts seed=%" G_GUINT64_FORMAT ", that of another source or of the training to resume",
+        seed, bus->seed);
   g_mutex_unlock (&bus->lock);
   return ok;
 }

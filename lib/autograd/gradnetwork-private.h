@@ -32,6 +32,7 @@ struct _GradNetwork
   GHashTable *applied;          /* source -> last sequence number applied */
   GHashTable *prefixes;         /* kind -> how many were given out */
   GradModel *model;             /* owned; NULL until it has trained */
+  GradPosition start;
 
   gint warned;                  /* atomic: that its weights are random */
 

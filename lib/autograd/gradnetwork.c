@@ -299,6 +299,35 @@ grad_network_get_n_updates (GradNetwork * network)
 }
 
 /**
+ * grad_network_set_start: (skip)
+ * @network: a network that nobody trains at this moment
+ * @start: where in its data training begins
+ * @n_updates: how many updates its parameters have had by then
+ */
+void
+grad_network_set_start (GradNetwork * network, const GradPosition * start, guint64 n_updates)
+{
+  g_mutex_lock (&network->lock);
+  network->start = *start;
+  g_mutex_unlock (&network->lock);
+  network->n_updates = n_updates;
+}
+
+/**
+ * grad_network_get_start: (skip)
+ * @network: a network
+ *
+ * Returns: where in its data training begins
+ */
+GradPosition
+grad_network_get_start (GradNetwork * network)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&network->lock);
+
+  return network->start;
+}
+
+/**
  * grad_network_set_model: (skip)
  * @network: a network
  * @model: what it is made of
@@ -423,6 +452,7 @@ grad_network_init (GradNetwork * self)
   g_mutex_init (&self->values);
   g_cond_init (&self->turn);
   self->store = grad_parameter_store_new ();
+  self->start.epoch = 1;
   self->tape = g_ptr_array_new_with_free_func ((GDestroyNotify) grad_node_unref);
   self->graded = g_hash_table_new (NULL, NULL);
   self->applied = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);

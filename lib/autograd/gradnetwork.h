@@ -56,6 +56,25 @@ GRAD_API gboolean grad_network_commit (GradNetwork * network, GError ** error);
 GRAD_API void grad_network_discard (GradNetwork * network);
 GRAD_API guint64 grad_network_get_n_updates (GradNetwork * network);
 
+/**
+ * GradPosition: (skip)
+ * @epoch: from 1
+ * @testing: whether it is in the pass over the test set
+ * @samples: how many of the pass are done
+ *
+ * Where in its data a training is. Whoever resumes one tells the network, and its source begins there.
+ */
+typedef struct
+{
+  guint epoch;
+  gboolean testing;
+  guint samples;
+} GradPosition;
+
+GRAD_API void grad_network_set_start (GradNetwork * network, const GradPosition * start,
+    guint64 n_updates);
+GRAD_API GradPosition grad_network_get_start (GradNetwork * network);
+
 /* Running a network elsewhere while it trains: what it is made of, and its parameters between two steps. */
 GRAD_API void grad_network_set_model (GradNetwork * network, GradModel * model);
 GRAD_API GradModel *grad_network_get_model (GradNetwork * network);

@@ -211,13 +211,12 @@ GradDevice *
 grad_element_open_device (GstElement * element, GradBus * bus, GError ** error)
 {
   GradDevice *device = grad_bus_get_device (bus, error);
-  g_autoptr (GEnumClass) klass = g_type_class_ref (GRAD_TYPE_PRECISION);
   const gchar *precision;
 
   if (device == NULL || g_object_replace_qdata (G_OBJECT (device),
           g_quark_from_static_string ("grad-announced"), NULL, device, NULL, NULL) == FALSE)
     return device;
-  precision = g_enum_get_value (klass, grad_device_get_precision (device))->value_nick;
+  precision = grad_precision_to_string (grad_device_get_precision (device));
   GST_INFO_OBJECT (element, "computing on %s, %s, %u threads", grad_device_get_name (device),
       precision, grad_device_get_threads (device));
   gst_element_post_message (element, gst_message_new_element (GST_OBJECT (element),

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "gradcheckpoint.h"
 #include "../autograd/gradsamplemeta.h"
 
 #include <stdio.h>
@@ -41,8 +42,11 @@ typedef struct
 
   /* the run */
   gint64 run_start, last_batch, last_message, last_progress, last_look;
-  gdouble samples_done;         /* evaluated ones count as a third */
-  gboolean started;
+  gdouble samples_done;         /* in this run; evaluated ones count as a third */
+  gdouble samples_skipped;      /* in an earlier one that this one goes on with */
+  gdouble seconds_skipped;      /* of the epoch */
+  gdouble test_accuracy;        /* of the last pass over the test set, below 0 without */
+  gboolean started, resumed;
   GArray *pending;              /* GradMetricsBatch */
 } GradMetrics;
 
@@ -50,7 +54,12 @@ typedef struct
  * earlier makes gst-launch-1.0 wait for its end. */
 GRAD_API void grad_metrics_start (GradMetrics * metrics, GstElement * element, guint interval,
     gboolean progress);
-gboolean grad_metrics_open_log (GradMetrics * metrics, const gchar * location, GError ** error);
+/* resumed (nullable): the log that is there goes on from then. */
+gboolean grad_metrics_open_log (GradMetrics * metrics, const gchar * location,
+    const GradCheckpoint * resumed, GError ** error);
+void grad_metrics_resume (GradMetrics * metrics, const GradCheckpoint * from);
+/* Waits for the results of all batches. */
+void grad_metrics_sync (GradMetrics * metrics);
 void grad_metrics_set_dataset (GradMetrics * metrics, const GstStructure * dataset);
 GRAD_API void grad_metrics_batch (GradMetrics * metrics, const GradSampleMeta * sample,
     const GradLossMeta * loss, guint64 step, gdouble learning_rate);

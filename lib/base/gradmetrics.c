@@ -1,6 +1,7 @@
 /* GradStreamer: what a training run tells about itself: messages, JSON lines, progress
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gradmetrics-private.h"
+#include "gradlog-private.h"
 #include "../autograd/gradunit.h"
 #include "../tensor/gradtensor-private.h"
 
@@ -20,19 +21,35 @@ void
 grad_metrics_start (GradMetrics * metrics, GstElement * element, guint interval,
     gboolean progress)
 {
-  *metrics = (GradMetrics) {.element = element,.interval = interval,.progress = progress };
+  *metrics = (GradMetrics) {.element = element,.interval = interval,.progress = progress,
+    .test_accuracy = -1
+  };
 }
 
 gboolean
-grad_metrics_open_log (GradMetrics * metrics, const gchar * location, GError ** error)
+grad_metrics_open_log (GradMetrics * metrics, const gchar * location,
+    const GradCheckpoint * resumed, GError ** error)
 {
   if (location == NULL || *location == '\0')
     return TRUE;
-  metrics->log = g_fopen (location, "w");
+  metrics->log = resumed ? grad_log_reopen (location, resumed) : g_fopen (location, "w");
   if (metrics->log == NULL)
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_IO, "cannot write the log %s: %s: set log-location "
         "to a file that can be written", location, g_strerror (errno));
   return metrics->log != NULL;
+}
+
+void
+grad_metrics_resume (GradMetrics * metrics, const GradCheckpoint * from)
+{
+  metrics->resumed = TRUE;
+  metrics->in_pass = from->pass_samples > 0;
+  metrics->phase = GRAD_PHASE_TRAIN;
+  metrics->epoch = from->position.epoch;
+  metrics->samples = from->pass_samples;
+  metrics->correct = from->pass_correct;
+  metrics->loss_sum = from->pass_loss;
+  metrics->seconds_skipped = from->pass_seconds;
 }
 
 void
@@ -110,10 +127,11 @@ static gdouble
 seconds_left (GradMetrics * metrics, gint64 now)
 {
   gdouble all = metrics->epochs * (metrics->train_samples + metrics->test_samples / 3.);
+  gdouble left = all - metrics->samples_skipped - metrics->samples_done;
 
   if (metrics->samples_done <= 0 || metrics->train_samples == 0)
     return -1;
-  return seconds_since (metrics->run_start, now) * MAX (0, all / metrics->samples_done - 1);
+  return seconds_since (metrics->run_start, now) * MAX (0, left) / metrics->samples_done;
 }
 
 static void
@@ -122,6 +140,16 @@ post_progress (GradMetrics * metrics, GstProgressType type, const gchar * text)
   if (metrics->progress)
     gst_element_post_message (metrics->element,
         gst_message_new_progress (GST_OBJECT (metrics->element), type, "train", text));
+}
+
+/* Those of earlier epochs, and of this one before the first batch of this run */
+static gdouble
+skipped_samples (GradMetrics * metrics, const GradMetricsBatch * batch)
+{
+  gdouble test = metrics->test_samples / 3.;
+
+  return (batch->epoch - 1) * (metrics->train_samples + test)
+      + (batch->phase == GRAD_PHASE_EVALUATE ? metrics->train_samples : metrics->samples);
 }
 
 /* A pass begins where the one before ended, the first one when the source said what it has. */
@@ -133,6 +161,10 @@ begin (GradMetrics * metrics, const GradMetricsBatch * batch, gint64 now)
     if (metrics->last_batch == 0)
       metrics->last_batch = now;
     metrics->run_start = metrics->last_batch;
+    metrics->epoch_start = metrics->pass_start = metrics->last_batch
+        - (gint64) (metrics->seconds_skipped * G_TIME_SPAN_SECOND);
+    if (metrics->resumed)
+      metrics->samples_skipped = skipped_samples (metrics, batch);
     post_progress (metrics, GST_PROGRESS_TYPE_START, "training");
   }
   if (metrics->in_pass && (metrics->phase != batch->phase || metrics->epoch != batch->epoch))
@@ -224,6 +256,13 @@ look (GradMetrics * metrics, gboolean wait)
 }
 
 void
+grad_metrics_sync (GradMetrics * metrics)
+{
+  look (metrics, TRUE);
+  flush_log (metrics);
+}
+
+void
 grad_metrics_batch (GradMetrics * metrics, const GradSampleMeta * sample,
     const GradLossMeta * loss, guint64 step, gdouble learning_rate)
 {
@@ -264,6 +303,8 @@ end_pass (GradMetrics * metrics)
   log_line (metrics, s, fields);
   flush_log (metrics);
   /* whoever prints an epoch wants its time as a whole */
+  if (!train)
+    metrics->test_accuracy = metrics->correct / (gdouble) metrics->samples;
   if (!train && metrics->epoch_start)
     gst_structure_set (s, "seconds", G_TYPE_DOUBLE, seconds_since (metrics->epoch_start, now),
         NULL);

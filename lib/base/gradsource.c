@@ -57,6 +57,17 @@ static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE ("src", GST_P
 G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (GradSource, grad_source, GST_TYPE_PUSH_SRC);
 #define PRIV(s) ((GradSourcePrivate *) grad_source_get_instance_private (GRAD_SOURCE (s)))
 
+static void
+begin_at (GradSourcePrivate * priv, GradPosition start)
+{
+  guint64 train = grad_sampler_get_pass_size (priv->sampler, FALSE);
+  guint64 epoch = train + grad_sampler_get_pass_size (priv->sampler, TRUE);
+
+  grad_sampler_seek (priv->sampler, start.epoch, start.testing, start.samples);
+  priv->samples_done = MIN (start.epoch - 1, priv->options.epochs) * epoch
+      + (start.testing ? train : 0) + start.samples;
+}
+
 static gboolean
 open_data (GradSource * self, GError ** error)
 {
@@ -88,7 +99,12 @@ open_data (GradSource * self, GError ** error)
     return FALSE;
   }
   priv->sampler = grad_sampler_new (train, test, &priv->options, error);
-  return priv->sampler != NULL;
+  if (priv->sampler == NULL)
+    return FALSE;
+  begin_at (priv, priv->options.phase == GRAD_PHASE_TRAIN ? grad_network_get_start (network)
+      : (GradPosition) {
+      1});
+  return TRUE;
 }
 
 static gboolean
@@ -114,7 +130,6 @@ start (GradSource * self)
     grad_source_stop (GST_BASE_SRC (self));
     return grad_element_fail (self, error);
   }
-  priv->samples_done = 0;
   priv->caps_n = 0;
   priv->told = FALSE;
   return TRUE;

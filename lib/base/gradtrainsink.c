@@ -4,10 +4,8 @@
  * The end of the line: runs backward over the tape of each training batch, in its streaming thread, has the
  * subclass update the parameters, measures, and saves the model at the end. */
 #include "gradtrainsink.h"
-#include "gradmetrics-private.h"
+#include "gradsaver.h"
 #include "../autograd/gradtapemeta-private.h"
-#include "../model/gradmodel.h"
-#include "../model/gradmodelfile.h"
 
 GST_DEBUG_CATEGORY_STATIC (grad_train_sink_debug);
 #define GST_CAT_DEFAULT grad_train_sink_debug
@@ -15,7 +13,8 @@ GST_DEBUG_CATEGORY_STATIC (grad_train_sink_debug);
 typedef struct
 {
   /* properties, object lock */
-  gchar *model_name, *location, *init_location, *log_location;
+  gchar *model_name, *init_location, *log_location;
+  GradSaverOptions saving;
   gdouble learning_rate;
   GradSchedule schedule;
   guint log_interval;
@@ -25,9 +24,7 @@ typedef struct
   GradNetwork *network;
   /* streaming thread */
   GradMetrics metrics;
-  GstStructure *dataset;
-  gchar *fragment;
-  guint64 saved;                /* updates in the file */
+  GradSaver saver;
   /* atomic */
   gint unlocked;
 } GradTrainSinkPrivate;
@@ -39,10 +36,16 @@ enum
   PROP_LEARNING_RATE,
   PROP_SCHEDULE,
   PROP_LOCATION,
+  PROP_SAVE,
+  PROP_SAVE_INTERVAL,
+  PROP_SAVE_STEPS,
+  PROP_RESUME,
   PROP_INIT_LOCATION,
   PROP_LOG_LOCATION,
   PROP_LOG_INTERVAL
 };
+
+#define DEFAULT_SAVE_INTERVAL 600
 
 G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (GradTrainSink, grad_train_sink, GST_TYPE_BASE_SINK);
 #define PRIV(s) ((GradTrainSinkPrivate *) grad_train_sink_get_instance_private (GRAD_TRAIN_SINK (s)))
@@ -108,31 +111,6 @@ train (GradTrainSink * self, GstBuffer * buffer, gdouble * rate, GError ** error
   return FALSE;
 }
 
-/* Writes down what the network is made of, for the file and for those who run it meanwhile. */
-static gboolean
-describe (GradTrainSink * self, GError ** error)
-{
-  GradTrainSinkPrivate *priv = PRIV (self);
-  GradParameterStore *store = grad_network_get_store (priv->network);
-  g_autoptr (GradModel) model = NULL;
-  gint channels = 0;
-
-  priv->fragment = grad_model_fragment (GST_BASE_SINK (self)->sinkpad,
-      grad_network_get_name (priv->network));
-  if (*priv->fragment == '\0')  /* its layers are not found upstream, so nobody else can make them */
-    return TRUE;
-  for (guint i = 0; i < grad_parameter_store_get_n_parameters (store) && channels == 0; i++) {
-    const GradShape *shape = &grad_parameter_store_get_parameter (store, i)->shape;
-
-    channels = shape->rank == 4 ? shape->dims[1] : 0;
-  }
-  model = grad_model_new (priv->fragment, priv->dataset, channels, error);
-  if (model == NULL)
-    return FALSE;
-  grad_network_set_model (priv->network, model);
-  return TRUE;
-}
-
 static GstFlowReturn
 grad_train_sink_render (GstBaseSink * sink, GstBuffer * buffer)
 {
@@ -152,39 +130,10 @@ grad_train_sink_render (GstBaseSink * sink, GstBuffer * buffer)
     train (self, buffer, &rate, &error);
   if (error != NULL)
     return fail (self, error);
-  if (priv->fragment == NULL && !describe (self, &error))
-    return fail (self, error);
   grad_metrics_batch (&priv->metrics, sample, loss, grad_network_get_n_updates (priv->network),
       rate);
-  return GST_FLOW_OK;
-}
-
-/* Saves the model when it has changed since the last time. */
-static gboolean
-save (GradTrainSink * self)
-{
-  GradTrainSinkPrivate *priv = PRIV (self);
-  guint64 updates = grad_network_get_n_updates (priv->network);
-  g_autofree gchar *location = NULL;
-  GError *error = NULL;
-
-  GST_OBJECT_LOCK (self);
-  location = g_strdup (priv->location);
-  GST_OBJECT_UNLOCK (self);
-  if (location == NULL || *location == '\0' || updates == priv->saved)
-    return TRUE;
-
-  if (!grad_model_save (priv->network, location, priv->fragment, priv->dataset,
-          GRAD_TRAIN_SINK_GET_CLASS (self)->optimizer, grad_bus_get_seed (priv->bus), &error)) {
-    fail (self, error);
-    return FALSE;
-  }
-  priv->saved = updates;
-  GST_INFO_OBJECT (self, "saved %s after %" G_GUINT64_FORMAT " steps", location, updates);
-  gst_element_post_message (GST_ELEMENT (self), gst_message_new_element (GST_OBJECT (self),
-          gst_structure_new ("grad-saved", "location", G_TYPE_STRING, location, "step",
-              G_TYPE_UINT64, updates, NULL)));
-  return TRUE;
+  return grad_saver_batch (&priv->saver, sample, sink->sinkpad, &error) ? GST_FLOW_OK
+      : fail (self, error);
 }
 
 static gboolean
@@ -193,17 +142,20 @@ grad_train_sink_event (GstBaseSink * sink, GstEvent * event)
   GradTrainSink *self = GRAD_TRAIN_SINK (sink);
   GradTrainSinkPrivate *priv = PRIV (self);
   const GstStructure *dataset = grad_event_parse_dataset (event);
+  GError *error = NULL;
+  gboolean ok = TRUE;
 
   if (dataset != NULL) {
-    g_clear_pointer (&priv->dataset, gst_structure_free);
-    priv->dataset = gst_structure_copy (dataset);
     grad_metrics_set_dataset (&priv->metrics, dataset);
+    ok = grad_saver_set_dataset (&priv->saver, dataset, &error);
   } else if (GST_EVENT_TYPE (event) == GST_EVENT_EOS) {
+    ok = grad_saver_finish (&priv->saver, &error);
     grad_metrics_stop (&priv->metrics, TRUE);
-    if (!save (self)) {
-      gst_event_unref (event);
-      return FALSE;
-    }
+  }
+  if (!ok) {
+    fail (self, error);
+    gst_event_unref (event);
+    return FALSE;
   }
   return GST_BASE_SINK_CLASS (grad_train_sink_parent_class)->event (sink, event);
 }
@@ -234,8 +186,14 @@ attach (GradTrainSink * self, GError ** error)
   init = g_strdup (priv->init_location);
   GST_OBJECT_UNLOCK (self);
   priv->network = grad_bus_get_network (priv->bus, name);
+  priv->saver = (GradSaver) {
+    .options = &priv->saving,.element = GST_ELEMENT (self),.bus = priv->bus,
+    .network = priv->network,.metrics = &priv->metrics,
+    .optimizer = GRAD_TRAIN_SINK_GET_CLASS (self)->optimizer
+  };
   return grad_network_register_optimizer (priv->network, self, error)
-      && (init == NULL || *init == '\0'
+      && grad_saver_attach (&priv->saver, error)
+      && (priv->saver.resumed || init == NULL || *init == '\0'
       || grad_parameter_store_set_source (grad_network_get_store (priv->network), init, error));
 }
 
@@ -244,40 +202,43 @@ detach (GradTrainSink * self)
 {
   GradTrainSinkPrivate *priv = PRIV (self);
 
+  grad_saver_detach (&priv->saver);
   if (priv->network != NULL)
     grad_network_unregister_optimizer (priv->network, self);
   g_clear_object (&priv->network);
   grad_element_leave_bus (&priv->bus);
-  priv->saved = 0;
 }
 
 static gboolean
 start (GradTrainSink * self, GError ** error)
 {
   GradTrainSinkPrivate *priv = PRIV (self);
-  g_autofree gchar *location = NULL, *log = NULL;
+  const GradCheckpoint *c = &priv->saver.checkpoint;
+  g_autofree gchar *log = NULL;
   guint interval;
 
   GST_OBJECT_LOCK (self);
-  location = g_strdup (priv->location);
   log = g_strdup (priv->log_location);
   interval = priv->log_interval;
   GST_OBJECT_UNLOCK (self);
   grad_metrics_start (&priv->metrics, GST_ELEMENT (self), interval, TRUE);
-  /* better now than after hours of training */
-  return (location == NULL || *location == '\0' || grad_model_check_location (location, error))
-      && grad_metrics_open_log (&priv->metrics, log, error);
+  if (!grad_saver_start (&priv->saver, error))
+    return FALSE;
+  if (priv->saver.resumed)
+    grad_metrics_resume (&priv->metrics, c);
+  return grad_metrics_open_log (&priv->metrics, log, priv->saver.resumed ? c : NULL, error);
 }
 
 static void
 stop (GradTrainSink * self)
 {
   GradTrainSinkPrivate *priv = PRIV (self);
+  GError *error = NULL;
 
+  if (!grad_saver_finish (&priv->saver, &error))
+    fail (self, error);
   grad_metrics_stop (&priv->metrics, FALSE);
-  save (self);
-  g_clear_pointer (&priv->dataset, gst_structure_free);
-  g_clear_pointer (&priv->fragment, g_free);
+  grad_saver_stop (&priv->saver);
 }
 
 static GstStateChangeReturn
@@ -316,7 +277,11 @@ static const gsize fields[] = {
   [PROP_MODEL_NAME] = G_STRUCT_OFFSET (GradTrainSinkPrivate, model_name),
   [PROP_LEARNING_RATE] = G_STRUCT_OFFSET (GradTrainSinkPrivate, learning_rate),
   [PROP_SCHEDULE] = G_STRUCT_OFFSET (GradTrainSinkPrivate, schedule),
-  [PROP_LOCATION] = G_STRUCT_OFFSET (GradTrainSinkPrivate, location),
+  [PROP_LOCATION] = G_STRUCT_OFFSET (GradTrainSinkPrivate, saving.location),
+  [PROP_SAVE] = G_STRUCT_OFFSET (GradTrainSinkPrivate, saving.save),
+  [PROP_SAVE_INTERVAL] = G_STRUCT_OFFSET (GradTrainSinkPrivate, saving.interval),
+  [PROP_SAVE_STEPS] = G_STRUCT_OFFSET (GradTrainSinkPrivate, saving.steps),
+  [PROP_RESUME] = G_STRUCT_OFFSET (GradTrainSinkPrivate, saving.resume),
   [PROP_INIT_LOCATION] = G_STRUCT_OFFSET (GradTrainSinkPrivate, init_location),
   [PROP_LOG_LOCATION] = G_STRUCT_OFFSET (GradTrainSinkPrivate, log_location),
   [PROP_LOG_INTERVAL] = G_STRUCT_OFFSET (GradTrainSinkPrivate, log_interval),
@@ -340,7 +305,7 @@ grad_train_sink_finalize (GObject * object)
   GradTrainSinkPrivate *priv = PRIV (object);
 
   g_free (priv->model_name);
-  g_free (priv->location);
+  g_free (priv->saving.location);
   g_free (priv->init_location);
   g_free (priv->log_location);
   G_OBJECT_CLASS (grad_train_sink_parent_class)->finalize (object);
@@ -369,7 +334,20 @@ grad_train_sink_class_init (GradTrainSinkClass * klass)
   install_string (object_class, PROP_MODEL_NAME, "model-name", "Model name",
       "Name of the network to train", "main");
   install_string (object_class, PROP_LOCATION, "location", "Model file",
-      "Safetensors file to save the model to, at the end and when stopped", NULL);
+      "Safetensors file to save the model to, with all that is needed to resume its training", NULL);
+  g_object_class_install_property (object_class, PROP_SAVE,
+      g_param_spec_enum ("save", "Save", "Which states of the network are saved",
+          GRAD_TYPE_SAVE, GRAD_SAVE_LAST, GRAD_PARAM_STATIC));
+  g_object_class_install_property (object_class, PROP_SAVE_INTERVAL,
+      g_param_spec_uint ("save-interval", "Save interval", "Seconds of training after which it is saved "
+          "within an epoch, too, 0 for never", 0, G_MAXUINT, DEFAULT_SAVE_INTERVAL,
+          GRAD_PARAM_STATIC));
+  g_object_class_install_property (object_class, PROP_SAVE_STEPS,
+      g_param_spec_uint ("save-steps", "Save steps", "Steps after which it is saved within an epoch, too, "
+          "0 for none", 0, G_MAXUINT, 0, GRAD_PARAM_STATIC));
+  g_object_class_install_property (object_class, PROP_RESUME,
+      g_param_spec_boolean ("resume", "Resume", "Whether to go on with the training that location has, "
+          "if there is such a file, as if it had never stopped", FALSE, GRAD_PARAM_STATIC));
   install_string (object_class, PROP_INIT_LOCATION, "init-location", "Initial model file",
       "Safetensors file with the weights to start from; random ones without", NULL);
   install_string (object_class, PROP_LOG_LOCATION, "log-location", "Log file",
@@ -396,6 +374,7 @@ grad_train_sink_class_init (GradTrainSinkClass * klass)
 
   gst_type_mark_as_plugin_api (GRAD_TYPE_TRAIN_SINK, 0);
   gst_type_mark_as_plugin_api (GRAD_TYPE_SCHEDULE, 0);
+  gst_type_mark_as_plugin_api (GRAD_TYPE_SAVE, 0);
 }
 
 static void
@@ -405,6 +384,7 @@ grad_train_sink_init (GradTrainSink * self)
 
   priv->model_name = g_strdup ("main");
   priv->learning_rate = 0.001;
+  priv->saving.interval = DEFAULT_SAVE_INTERVAL;
   gst_base_sink_set_sync (GST_BASE_SINK (self), FALSE);
   gst_base_sink_set_qos_enabled (GST_BASE_SINK (self), FALSE);
   gst_base_sink_set_last_sample_enabled (GST_BASE_SINK (self), FALSE);

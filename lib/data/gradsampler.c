@@ -119,6 +119,27 @@ advance (GradSampler * self)
 }
 
 /**
+ * grad_sampler_seek: (skip)
+ * @sampler: a sampler
+ * @epoch: from 1; beyond the last one there is nothing more
+ * @testing: the pass over the test set after the epoch, instead of that over the training set
+ * @samples: how many of the pass are done
+ *
+ * Goes to where another sampler with the same options has been, in the same order.
+ */
+void
+grad_sampler_seek (GradSampler * sampler, guint epoch, gboolean testing, guint samples)
+{
+  gboolean beyond = epoch > sampler->options.epochs;
+
+  sampler->epoch = MIN (epoch, sampler->options.epochs);
+  sampler->testing = sampler->test != NULL && (testing || beyond);
+  begin_pass (sampler);
+  sampler->position = beyond ? G_MAXUINT
+      : MIN (samples, grad_sampler_get_pass_size (sampler, sampler->testing));
+}
+
+/**
  * grad_sampler_next: (skip)
  * @sampler: a sampler
  * @batch: (out caller-allocates): what to read

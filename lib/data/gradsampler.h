@@ -30,6 +30,8 @@ typedef struct
 GRAD_API GradSampler *grad_sampler_new (GradDataset * train, GradDataset * test,
     const GradSamplerOptions * options, GError ** error);
 GRAD_API void grad_sampler_free (GradSampler * sampler);
+GRAD_API void grad_sampler_seek (GradSampler * sampler, guint epoch, gboolean testing,
+    guint samples);
 GRAD_API gboolean grad_sampler_next (GradSampler * sampler, GradBatch * batch);
 GRAD_API guint grad_sampler_get_pass_size (GradSampler * sampler, gboolean test);
 GRAD_API guint grad_sampler_get_n_batches (GradSampler * sampler, gboolean test);

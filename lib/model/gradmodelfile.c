@@ -131,21 +131,25 @@ grad_model_describe_size (const GstStructure * dataset)
  * @location: file to write
  * @fragment: (nullable): its structure, from grad_model_fragment()
  * @dataset: (nullable): what the source told, see #GRAD_DATASET_EVENT
- * @optimizer: what it was trained with
+ * @training: (element-type utf8 utf8): how it was trained
  * @seed: seed of the run
  * @error: location of a #GError
  *
- * Saves parameters, structure, input size and normalisation, class names, and how the network was trained, in one
+ * Saves parameters, what the optimizer keeps of them, structure, input size and normalisation, class names, and how the network was trained, in one
  * safetensors file.
  *
  * Returns: %FALSE with %GRAD_ERROR_IO; then a file that was there before is as it was
  */
 gboolean
 grad_model_save (GradNetwork * network, const gchar * location, const gchar * fragment,
-    const GstStructure * dataset, const gchar * optimizer, guint64 seed, GError ** error)
+    const GstStructure * dataset, GHashTable * training, guint64 seed, GError ** error)
 {
   g_autoptr (GHashTable) metadata = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, g_free);
+  GHashTableIter iter;
+  gpointer key, value;
 
+  for (g_hash_table_iter_init (&iter, training); g_hash_table_iter_next (&iter, &key, &value);)
+    add (metadata, key, g_strdup (value));
   add (metadata, "network", g_strdup (fragment));
   if (dataset != NULL) {
     add (metadata, "input_size", grad_model_describe_size (dataset));
@@ -153,7 +157,6 @@ grad_model_save (GradNetwork * network, const gchar * location, const gchar * fr
     add (metadata, "mean", g_strdup (gst_structure_get_string (dataset, "mean")));
     add (metadata, "std", g_strdup (gst_structure_get_string (dataset, "std")));
   }
-  add (metadata, "optimizer", g_strdup (optimizer));
   add (metadata, "steps", g_strdup_printf ("%" G_GUINT64_FORMAT,
           grad_network_get_n_updates (network)));
   add (metadata, "seed", g_strdup_printf ("%" G_GUINT64_FORMAT, seed));

@@ -8,7 +8,7 @@ G_BEGIN_DECLS
 
 GRAD_API gchar *grad_model_fragment (GstPad * sinkpad, const gchar * model_name);
 GRAD_API gboolean grad_model_save (GradNetwork * network, const gchar * location,
-    const gchar * fragment, const GstStructure * dataset, const gchar * optimizer, guint64 seed,
+    const gchar * fragment, const GstStructure * dataset, GHashTable * training, guint64 seed,
     GError ** error);
 GRAD_API gboolean grad_model_check_location (const gchar * location, GError ** error);
 

@@ -23,7 +23,20 @@ gfloat *grad_parameter_new_values (gsize size, GError ** error);
 gboolean grad_parameter_find_entry (GradSafetensors * file, const gchar * location,
     const GradParameter * parameter, const GradSafetensorsEntry ** entry, GError ** error);
 
+/* What optimizers keep of a parameter is a tensor beside it: "optimizer.conv1.weight.exp_avg". Those that the file has are read, those
+ * that the parameter has are appended to entries (of GradSafetensorsEntry), whose names and values are appended to owned. */
+gboolean grad_parameter_read_state (GradParameter * parameter, GradSafetensors * file,
+    const gchar * location, gfloat * values, GError ** error);
+gboolean grad_parameter_describe_state (GradParameter * parameter, GArray * entries,
+    GPtrArray * owned, GError ** error);
+
+/* What the file shall hold of a tensor of floats; its values are appended to owned. */
+gboolean grad_parameter_describe_tensor (const gchar * name, GradTensor * tensor,
+    GArray * entries, GPtrArray * owned, GError ** error);
+
 /* Sets the value from such an entry; values: space for grad_parameter_bytes(). */
+gboolean grad_parameter_read_tensor (GradTensor * tensor, const GradSafetensorsEntry * entry,
+    gfloat * values, GError ** error);
 gboolean grad_parameter_read (GradParameter * parameter, const GradSafetensorsEntry * entry,
     gfloat * values, GError ** error);
 

@@ -17,6 +17,7 @@ struct _GradParameterStore
   guint64 seed;
   gchar *location;              /* of file; set once */
   GradSafetensors *file;
+  gboolean resume;              /* what optimizers keep comes from there, too */
 };
 
 G_DEFINE_FINAL_TYPE (GradParameterStore, grad_parameter_store, G_TYPE_OBJECT);
@@ -127,6 +128,27 @@ grad_parameter_store_set_file (GradParameterStore * store, const gchar * locatio
 }
 
 /**
+ * grad_parameter_store_resume: (skip)
+ * @store: a store
+ * @location: a safetensors file
+ * @error: location of a #GError
+ *
+ * As grad_parameter_store_set_source(), and what optimizers keep of parameters comes from the file, too.
+ *
+ * Returns: %FALSE as grad_parameter_store_set_source()
+ */
+gboolean
+grad_parameter_store_resume (GradParameterStore * store, const gchar * location, GError ** error)
+{
+  if (!grad_parameter_store_set_source (store, location, error))
+    return FALSE;
+  g_mutex_lock (&store->lock);
+  store->resume = TRUE;
+  g_mutex_unlock (&store->lock);
+  return TRUE;
+}
+
+/**
  * grad_parameter_store_get_source:
  * @store: a store
  *
@@ -150,7 +172,7 @@ create (GradParameterStore * store, GradDevice * device, const gchar * name,
   const GradSafetensorsEntry *entry;
   GradSafetensors *file;
   guint64 seed;
-  gboolean ok;
+  gboolean resume, ok;
 
   self->name = g_strdup (name);
   self->kind = kind;
@@ -159,6 +181,7 @@ create (GradParameterStore * store, GradDevice * device, const gchar * name,
   g_mutex_lock (&store->lock);
   file = store->file;
   seed = store->seed;
+  resume = store->resume;
   g_mutex_unlock (&store->lock);
   /* nothing is allocated for what the file does not have */
   if (file != NULL && !grad_parameter_find_entry (file, store->location, self, &entry, error))
@@ -174,6 +197,7 @@ create (GradParameterStore * store, GradDevice * device, const gchar * name,
     return NULL;
   ok = file ? grad_parameter_read (self, entry, values, error)
       : init_parameter (self, init, fan_in, seed, values, error);
+  ok = ok && (!resume || grad_parameter_read_state (self, file, store->location, values, error));
   return ok ? g_steal_pointer (&self) : NULL;
 }
 

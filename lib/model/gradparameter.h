@@ -68,6 +68,8 @@ GRAD_API GradParameterStore *grad_parameter_store_new (void);
 GRAD_API void grad_parameter_store_set_seed (GradParameterStore * store, guint64 seed);
 GRAD_API gboolean grad_parameter_store_set_source (GradParameterStore * store,
     const gchar * location, GError ** error);
+GRAD_API gboolean grad_parameter_store_resume (GradParameterStore * store,
+    const gchar * location, GError ** error);
 GRAD_API const gchar *grad_parameter_store_get_source (GradParameterStore * store);
 GRAD_API GradParameter *grad_parameter_store_add (GradParameterStore * store,
     GradDevice * device, const gchar * name, GradParameterKind kind, const GradShape * shape,

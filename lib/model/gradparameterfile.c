@@ -116,6 +116,16 @@ convert (const GradSafetensorsEntry * entry, gfloat * values, gsize n)
 }
 
 gboolean
+grad_parameter_read_tensor (GradTensor * tensor, const GradSafetensorsEntry * entry,
+    gfloat * values, GError ** error)
+{
+  gsize n = grad_shape_n_elements (grad_tensor_get_shape (tensor));
+
+  convert (entry, values, n);
+  return grad_tensor_upload (tensor, values, n * sizeof *values, error);
+}
+
+gboolean
 grad_parameter_read (GradParameter * parameter, const GradSafetensorsEntry * entry, gfloat * values,
     GError ** error)
 {
@@ -125,8 +135,7 @@ grad_parameter_read (GradParameter * parameter, const GradSafetensorsEntry * ent
       memcpy (&parameter->count, entry->data, sizeof parameter->count);
     return TRUE;
   }
-  convert (entry, values, grad_shape_n_elements (&parameter->shape));
-  return grad_tensor_upload (parameter->value, values, grad_parameter_bytes (parameter), error);
+  return grad_parameter_read_tensor (parameter->value, entry, values, error);
 }
 
 /**
@@ -167,25 +176,38 @@ grad_parameter_store_load (GradParameterStore * store, const gchar * location, G
   return TRUE;
 }
 
-/* What the file shall hold of a parameter; *values is what has to be freed. */
-static gboolean
-describe (GradParameter * parameter, GradSafetensorsEntry * entry, gpointer * values,
-    GError ** error)
+gboolean
+grad_parameter_describe_tensor (const gchar * name, GradTensor * tensor, GArray * entries,
+    GPtrArray * owned, GError ** error)
 {
-  if (parameter->kind == GRAD_PARAMETER_COUNTER) {
-    *entry = (GradSafetensorsEntry) {.name = parameter->name,.dtype = "I64",
-      .data = &parameter->count,.size = sizeof parameter->count
-    };
-    return TRUE;
-  }
-  *entry = (GradSafetensorsEntry) {.name = parameter->name,.dtype = "F32",
-    .rank = parameter->shape.rank,.size = grad_parameter_bytes (parameter)
+  const GradShape *shape = grad_tensor_get_shape (tensor);
+  GradSafetensorsEntry entry = {.name = name,.dtype = "F32",.rank = shape->rank,
+    .size = grad_shape_n_elements (shape) * sizeof (gfloat)
   };
-  for (guint i = 0; i < entry->rank; i++)
-    entry->dims[i] = parameter->shape.dims[i];
-  entry->data = *values = grad_parameter_new_values (entry->size, error);
-  return *values != NULL
-      && grad_tensor_download (parameter->value, *values, entry->size, error);
+  gfloat *values = grad_parameter_new_values (entry.size, error);
+
+  if (values == NULL)
+    return FALSE;
+  g_ptr_array_add (owned, values);
+  for (guint i = 0; i < entry.rank; i++)
+    entry.dims[i] = shape->dims[i];
+  entry.data = values;
+  g_array_append_val (entries, entry);
+  return grad_tensor_download (tensor, values, entry.size, error);
+}
+
+static gboolean
+describe (GradParameter * parameter, GArray * entries, GPtrArray * owned, GError ** error)
+{
+  GradSafetensorsEntry counter = {.name = parameter->name,.dtype = "I64",
+    .data = &parameter->count,.size = sizeof parameter->count
+  };
+
+  if (parameter->kind != GRAD_PARAMETER_COUNTER)
+    return grad_parameter_describe_tensor (parameter->name, parameter->value, entries, owned,
+        error);
+  g_array_append_val (entries, counter);
+  return TRUE;
 }
 
 /**
@@ -197,7 +219,9 @@ describe (GradParameter * parameter, GradSafetensorsEntry * entry, gpointer * va
  * @error: location of a #GError
  *
  * Writes all parameters to a safetensors file, in the order in which they were added, counters as
- * scalars of 64 bits. The file is replaced whole, see grad_safetensors_write().
+ * scalars of 64 bits, then what an optimizer keeps of them ("optimizer.NAME.exp_avg" and
+ * "optimizer.NAME.exp_avg_sq", as PyTorch calls Adam's moments). The file is replaced whole, see
+ * grad_safetensors_write().
  *
  * Returns: %FALSE with %GRAD_ERROR_IO when it cannot be written, or with the device's error
  */
@@ -206,15 +230,17 @@ grad_parameter_store_save (GradParameterStore * store, const gchar * location,
     GHashTable * metadata, GError ** error)
 {
   g_autoptr (GPtrArray) list = grad_parameter_store_list (store);
-  g_autoptr (GPtrArray) values = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GPtrArray) owned = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (GHashTable) all = g_hash_table_new (g_str_hash, g_str_equal);
-  g_autofree GradSafetensorsEntry *entries = g_new (GradSafetensorsEntry, list->len);
+  g_autoptr (GArray) entries = g_array_new (FALSE, FALSE, sizeof (GradSafetensorsEntry));
   GHashTableIter iter;
   gpointer key, value;
 
-  g_ptr_array_set_size (values, list->len);
   for (guint i = 0; i < list->len; i++)
-    if (!describe (list->pdata[i], &entries[i], &values->pdata[i], error))
+    if (!describe (list->pdata[i], entries, owned, error))
+      return FALSE;
+  for (guint i = 0; i < list->len; i++)
+    if (!grad_parameter_describe_state (list->pdata[i], entries, owned, error))
       return FALSE;
 
   if (metadata != NULL)
@@ -222,5 +248,6 @@ grad_parameter_store_save (GradParameterStore * store, const gchar * location,
       g_hash_table_insert (all, key, value);
   g_hash_table_insert (all, (gpointer) "format", (gpointer) "gradstreamer");
   g_hash_table_insert (all, (gpointer) "format_version", (gpointer) "1");
-  return grad_safetensors_write (location, entries, list->len, all, error);
+  return grad_safetensors_write (location, (GradSafetensorsEntry *) entries->data, entries->len, all,
+      error);
 }

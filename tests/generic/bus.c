@@ -140,7 +140,8 @@ test_two_sources (void)
       "gradadamsink location=model.safetensors");
   guint64 step;
 
-  g_assert_true (gst_structure_get_uint64 (result->saved->pdata[0], "step", &step));
+  g_assert_true (gst_structure_get_uint64 (result->saved->pdata[result->saved->len - 1], "step",
+          &step));
   g_assert_cmpuint (step, ==, 2 * TEST_STEPS);
   test_assert_files ("model.safetensors", NULL);
 }

@@ -78,7 +78,7 @@ count_batches (const gchar * location)
   return n;
 }
 
-/* In how many tensors two models differ, without statistics on request */
+/* In how many tensors two networks differ, without statistics on request */
 static guint
 count_differences (const gchar * location, const gchar * other, gboolean statistics)
 {
@@ -91,6 +91,8 @@ count_differences (const gchar * location, const gchar * other, gboolean statist
     const GradSafetensorsEntry *y = grad_safetensors_find (b, x->name);
 
     g_assert_cmpuint (x->size, ==, y->size);
+    if (g_str_has_prefix (x->name, "optimizer."))
+      continue;
     if (statistics || (!strstr (x->name, ".running_") && !strstr (x->name, ".num_batches")))
       n += memcmp (x->data, y->data, x->size) != 0;
   }
@@ -145,6 +147,7 @@ test_init_location_statistics (void)
   " ! identity name=d ! gradadamsink name=sink location=model.safetensors"
 
 #define END 10
+#define END_BATCHES (TEST_TRAIN_SAMPLES / TEST_BATCH)   /* in an epoch */
 
 /* GStreamer 1.22's identity forgets that it has ended, and a full queue gives it one more. */
 static GstPadProbeReturn
@@ -174,8 +177,9 @@ end_at (const gchar * name, const gchar * launch)
   g_assert_true (result->eos);
   g_assert_cmpuint (result->errors->len, ==, 0);
   g_assert_true (g_str_has_suffix (result->progress->str, "O"));
-  g_assert_cmpuint (result->saved->len, ==, 1);
-  g_assert_true (gst_structure_get_uint64 (result->saved->pdata[0], "step", &step));
+  g_assert_cmpuint (result->saved->len, ==, 1 + END / END_BATCHES);
+  g_assert_true (gst_structure_get_uint64 (result->saved->pdata[END / END_BATCHES], "step",
+          &step));
   g_assert_cmpuint (step, ==, tap->n);
   g_assert_true (step == END || step == END - 1);       /* 1.22 drops the last one */
 }
@@ -190,9 +194,9 @@ test_eos_after (void)
   g_assert_cmpint (g_rename ("model.safetensors", "expected"), ==, 0);
   for (guint i = 0; i < G_N_ELEMENTS (names); i++) {
     end_at (names[i], ENDING (""));
-    test_assert_same_file ("model.safetensors", "expected");
+    g_assert_cmpuint (count_differences ("model.safetensors", "expected", TRUE), ==, 0);
     end_at (names[i], ENDING (" ! queue"));
-    test_assert_same_file ("model.safetensors", "expected");
+    g_assert_cmpuint (count_differences ("model.safetensors", "expected", TRUE), ==, 0);
   }
   g_assert_cmpfloat (evaluate (), >, 0);
   test_assert_files ("model.safetensors", "expected", NULL);

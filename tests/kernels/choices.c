@@ -90,6 +90,39 @@ test_processes (void)
 }
 
 static void
+assert_described (const gchar * expected)
+{
+  g_autofree gchar *lines = grad_choices_describe ();
+
+  g_assert_cmpstr (lines, ==, expected);
+}
+
+/* What a run has used goes elsewhere, and counts there before what the file says, which stays as it is. */
+static void
+test_adopted (void)
+{
+  clean ();
+  grad_choices_begin ();
+  assert_described ("");
+  keep ("used", NULL, "1", "1");
+  keep ("other", NULL, "2", "2");
+  assert_described ("other\t2\nused\t1\n");
+  grad_choices_begin ();
+  assert_described ("");
+  assert_choice ("used", "1");
+  assert_choice ("unknown", NULL);
+  assert_described ("used\t1\n");
+  grad_choices_adopt ("used\t3\nnew\t4\nno tab\n");
+  assert_choice ("used", "3");
+  assert_choice ("new", "4");
+  assert_choice ("other", "2");
+  assert_described ("new\t4\nother\t2\nused\t3\n");
+  assert_file ("other\t2\nused\t1\n");
+  grad_choice_forget ();
+  assert_choice ("used", "1");
+}
+
+static void
 test_garbage (void)
 {
   static const gchar garbage[] = "\n\tno key\nno tab\nd\t\ne\t5\nthree\t1\t2\n\xff\xfe\t1\n"
@@ -168,6 +201,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/kernels/choices/remembered", test_remembered);
   g_test_add_func ("/kernels/choices/processes", test_processes);
+  g_test_add_func ("/kernels/choices/adopted", test_adopted);
   g_test_add_func ("/kernels/choices/garbage", test_garbage);
   g_test_add_func ("/kernels/choices/unwritable", test_unwritable);
   g_test_add_func ("/kernels/choices/threads", test_threads);

@@ -117,8 +117,8 @@ test_messages (void)
     g_assert_true (gst_structure_get_uint (s, "epoch", &epoch));
     g_assert_cmpuint (epoch, ==, i / 2 + 1);
   }
-  g_assert_cmpuint (result->saved->len, ==, 1);
-  g_assert_true (gst_structure_get (result->saved->pdata[0], "location", G_TYPE_STRING, &location,
+  g_assert_cmpuint (result->saved->len, ==, 3);
+  g_assert_true (gst_structure_get (result->saved->pdata[2], "location", G_TYPE_STRING, &location,
           "step", G_TYPE_UINT64, &step, NULL));
   g_assert_cmpstr (location, ==, "model.safetensors");
   g_assert_cmpuint (step, ==, 3 * TEST_STEPS);

@@ -1,0 +1,343 @@
+/* GradStreamer: when a training is saved, and where it goes on
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "gradsaver.h"
+#include "gradelement.h"
+#include "kernels/choices.h"
+#include "../model/gradmodel.h"
+#include "../model/gradmodelfile.h"
+
+#include <string.h>
+
+GType
+grad_save_get_type (void)
+{
+  static gsize type = 0;
+  static const GEnumValue values[] = {
+    {GRAD_SAVE_LAST, "After each epoch, at intervals, at the end and when stopped", "last"},
+    {GRAD_SAVE_BEST, "After the epoch with the best accuracy on the test set so far", "best"},
+    {GRAD_SAVE_EVERY_EPOCH, "As last, and a file of its own for each epoch", "every-epoch"},
+    {0, NULL, NULL}
+  };
+
+  if (g_once_init_enter (&type))
+    g_once_init_leave (&type, g_enum_register_static ("GradSave", values));
+  return type;
+}
+
+static GradSaverOptions
+get_options (GradSaver * self)
+{
+  GradSaverOptions options;
+
+  GST_OBJECT_LOCK (self->element);
+  options = *self->options;
+  options.location = options.location && *options.location ? g_strdup (options.location) : NULL;
+  GST_OBJECT_UNLOCK (self->element);
+  return options;
+}
+
+/* ---- going on */
+
+static gboolean
+check_optimizer (GradSaver * self, GradSafetensors * file, const gchar * location, GError ** error)
+{
+  const gchar *before = grad_safetensors_get_metadata (file, "optimizer");
+
+  if (g_strcmp0 (before, self->optimizer) == 0)
+    return TRUE;
+  g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS, "%s was trained with %s, and this is %s: "
+      "resume with the same optimizer, or start from its weights with init-location", location,
+      before ? before : "nothing that it names", self->optimizer);
+  return FALSE;
+}
+
+static gboolean
+resume (GradSaver * self, const gchar * location, GError ** error)
+{
+  g_autoptr (GradSafetensors) file = grad_safetensors_open (location, error);
+  const gchar *choices;
+
+  if (file == NULL)
+    g_prefix_error (error, "cannot resume, move the file away to begin anew: ");
+  if (file == NULL || !grad_checkpoint_read (&self->checkpoint, file, location, error)
+      || !check_optimizer (self, file, location, error)
+      || !grad_bus_set_seed (self->bus, self->checkpoint.seed, error)
+      || !grad_parameter_store_resume (grad_network_get_store (self->network), location, error))
+    return FALSE;
+  choices = grad_safetensors_get_metadata (file, "choices");
+  if (choices != NULL)
+    grad_choices_adopt (choices);
+  self->device = g_strdup (grad_safetensors_get_metadata (file, "device"));
+  self->precision = g_strdup (grad_safetensors_get_metadata (file, "precision"));
+  self->saved = self->checkpoint.step;
+  self->resumed = TRUE;
+  return TRUE;
+}
+
+gboolean
+grad_saver_attach (GradSaver * self, GError ** error)
+{
+  GradSaverOptions options = get_options (self);
+  g_autofree gchar *location = options.location;
+
+  self->checkpoint = (GradCheckpoint) GRAD_CHECKPOINT_START;
+  grad_choices_begin ();
+  if (!options.resume)
+    return TRUE;
+  if (location == NULL) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS,
+        "resume=true, but no location: set it to the file that the training is saved to");
+    return FALSE;
+  }
+  if (g_file_test (location, G_FILE_TEST_EXISTS))
+    return resume (self, location, error);
+  GST_INFO_OBJECT (self->element, "there is no %s yet: this is the beginning", location);
+  return TRUE;
+}
+
+void
+grad_saver_detach (GradSaver * self)
+{
+  g_clear_pointer (&self->device, g_free);
+  g_clear_pointer (&self->precision, g_free);
+  self->resumed = FALSE;
+  self->saved = 0;
+}
+
+gboolean
+grad_saver_start (GradSaver * self, GError ** error)
+{
+  GradSaverOptions options = get_options (self);
+  g_autofree gchar *location = options.location;
+  GradCheckpoint *c = &self->checkpoint;
+
+  if (!options.resume)
+    *c = (GradCheckpoint) GRAD_CHECKPOINT_START;
+  c->step = self->resumed ? MAX (c->step, grad_network_get_n_updates (self->network))
+      : grad_network_get_n_updates (self->network);
+  grad_network_set_start (self->network, &c->position, c->step);
+  self->last = g_get_monotonic_time ();
+  self->n_batches = 0;
+  self->trained = FALSE;
+  /* better now than after hours of training */
+  return location == NULL || grad_model_check_location (location, error);
+}
+
+void
+grad_saver_stop (GradSaver * self)
+{
+  g_clear_pointer (&self->dataset, gst_structure_free);
+  g_clear_pointer (&self->fragment, g_free);
+}
+
+gboolean
+grad_saver_set_dataset (GradSaver * self, const GstStructure * dataset, GError ** error)
+{
+  if (self->resumed && !grad_checkpoint_check_dataset (&self->checkpoint, dataset, error))
+    return FALSE;
+  g_clear_pointer (&self->dataset, gst_structure_free);
+  self->dataset = gst_structure_copy (dataset);
+  grad_checkpoint_set_dataset (&self->checkpoint, dataset);
+  return TRUE;
+}
+
+/* Other devices and precisions round otherwise: no error, but not the same bits, either. */
+static void
+compare_device (GradSaver * self)
+{
+  g_autoptr (GradDevice) device = grad_bus_get_device (self->bus, NULL);
+  g_autofree gchar *before = g_steal_pointer (&self->device);
+  g_autofree gchar *precision = g_steal_pointer (&self->precision);
+
+  if (device == NULL || before == NULL || precision == NULL
+      || (g_str_equal (before, grad_device_get_name (device))
+          && g_str_equal (precision, grad_precision_to_string (grad_device_get_precision
+                  (device)))))
+    return;
+  GST_ELEMENT_WARNING (self->element, LIBRARY, SETTINGS, ("Goes on with %s on %s what began with %s on "
+          "%s: results are not those that it would have had there.",
+          grad_precision_to_string (grad_device_get_precision (device)),
+          grad_device_get_name (device), precision, before), (NULL));
+}
+
+/* ---- saving */
+
+/* Writes down what the network is made of, for the file and for those who run it meanwhile. */
+static gboolean
+describe_network (GradSaver * self, GstPad * sinkpad, GError ** error)
+{
+  GradParameterStore *store = grad_network_get_store (self->network);
+  g_autoptr (GradModel) model = NULL;
+  gint channels = 0;
+
+  self->fragment = grad_model_fragment (sinkpad, grad_network_get_name (self->network));
+  if (*self->fragment == '\0')  /* its layers are not found upstream, so nobody else can make them */
+    return TRUE;
+  for (guint i = 0; i < grad_parameter_store_get_n_parameters (store) && channels == 0; i++) {
+    const GradShape *shape = &grad_parameter_store_get_parameter (store, i)->shape;
+
+    channels = shape->rank == 4 ? shape->dims[1] : 0;
+  }
+  model = grad_model_new (self->fragment, self->dataset, channels, error);
+  if (model == NULL)
+    return FALSE;
+  grad_network_set_model (self->network, model);
+  return TRUE;
+}
+
+/* What has been measured by now. Nothing of the time between epochs is kept: files of two runs of one training are the same. */
+static void
+measure (GradSaver * self)
+{
+  GradCheckpoint *c = &self->checkpoint;
+  GradMetrics *m = self->metrics;
+  gboolean in_pass = !c->position.testing && c->position.samples > 0;
+
+  grad_metrics_sync (m);
+  c->step = grad_network_get_n_updates (self->network);
+  c->seed = grad_bus_get_seed (self->bus);
+  c->pass_samples = in_pass ? m->samples : 0;
+  c->pass_correct = in_pass ? m->correct : 0;
+  c->pass_loss = in_pass ? m->loss_sum : 0;
+  c->pass_seconds = m->epoch_start && c->position.epoch == m->epoch
+      ? (m->last_batch - m->epoch_start) / (gdouble) G_TIME_SPAN_SECOND : 0;
+}
+
+static gboolean
+save (GradSaver * self, const gchar * location, GError ** error)
+{
+  g_autoptr (GHashTable) metadata = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, g_free);
+  g_autoptr (GradDevice) device = grad_bus_get_device (self->bus, NULL);
+
+  grad_checkpoint_describe (&self->checkpoint, metadata);
+  g_hash_table_insert (metadata, (gpointer) "optimizer", g_strdup (self->optimizer));
+  g_hash_table_insert (metadata, (gpointer) "choices", grad_choices_describe ());
+  if (device != NULL) {
+    g_hash_table_insert (metadata, (gpointer) "device", g_strdup (grad_device_get_name (device)));
+    g_hash_table_insert (metadata, (gpointer) "precision",
+        g_strdup (grad_precision_to_string (grad_device_get_precision (device))));
+    g_hash_table_insert (metadata, (gpointer) "threads",
+        g_strdup_printf ("%u", grad_device_get_threads (device)));
+  }
+  if (!grad_model_save (self->network, location, self->fragment, self->dataset, metadata,
+          self->checkpoint.seed, error))
+    return FALSE;
+  GST_INFO_OBJECT (self->element, "saved %s after %" G_GUINT64_FORMAT " steps", location,
+      self->checkpoint.step);
+  gst_element_post_message (self->element, gst_message_new_element (GST_OBJECT (self->element),
+          gst_structure_new ("grad-saved", "location", G_TYPE_STRING, location, "step",
+              G_TYPE_UINT64, self->checkpoint.step, NULL)));
+  return TRUE;
+}
+
+/* "model.safetensors" becomes "model-epoch-3.safetensors". */
+static gchar *
+epoch_location (const gchar * location, guint epoch)
+{
+  const gchar *name = strrchr (location, G_DIR_SEPARATOR);
+  const gchar *dot = strrchr (name ? name : location, '.');
+  gsize stem = dot ? (gsize) (dot - location) : strlen (location);
+
+  return g_strdup_printf ("%.*s-epoch-%u%s", (gint) stem, location, epoch, dot ? dot : "");
+}
+
+static gboolean
+save_now (GradSaver * self, const GradSaverOptions * options, guint epoch, GError ** error)
+{
+  g_autofree gchar *extra = options->save == GRAD_SAVE_EVERY_EPOCH && epoch > 0
+      ? epoch_location (options->location, epoch) : NULL;
+
+  measure (self);
+  self->last = g_get_monotonic_time ();
+  if (!save (self, options->location, error) || (extra && !save (self, extra, error)))
+    return FALSE;
+  self->saved = self->checkpoint.step;
+  return TRUE;
+}
+
+/* Where the source would go on. Of a pass over the test set there is nothing to be kept before it is over. */
+static GradPosition
+next_position (GradSaver * self, const GradSampleMeta * sample)
+{
+  gboolean testing = sample->phase == GRAD_PHASE_EVALUATE;
+
+  if (sample->last && (testing || self->checkpoint.test_samples == 0))
+    return (GradPosition) {
+    sample->epoch + 1, FALSE, 0};
+  if (sample->last || testing)
+    return (GradPosition) {
+    sample->epoch, TRUE, 0};
+  return (GradPosition) {
+  sample->epoch, FALSE, sample->index + sample->n_samples};
+}
+
+/* Whether the accuracy on the test set is better than before; remembers it. */
+static gboolean
+is_best (GradSaver * self)
+{
+  gboolean best;
+
+  grad_metrics_sync (self->metrics);
+  best = self->metrics->test_accuracy > self->checkpoint.best_accuracy;
+  if (best)
+    self->checkpoint.best_accuracy = self->metrics->test_accuracy;
+  return best;
+}
+
+static gboolean
+is_due (GradSaver * self, const GradSaverOptions * options, gboolean epoch_ended)
+{
+  gint64 now = g_get_monotonic_time ();
+  guint64 step = grad_network_get_n_updates (self->network);
+  gboolean best = epoch_ended && self->checkpoint.test_samples > 0 && is_best (self);
+
+  /* a source that only measures has no test set beside */
+  if (options->location == NULL || !(self->trained || (self->resumed
+              && self->checkpoint.test_samples > 0)))
+    return FALSE;
+  if (options->save == GRAD_SAVE_BEST && self->checkpoint.test_samples > 0)
+    return best;
+  return epoch_ended || (options->steps && step >= self->saved + options->steps)
+      || (options->interval && now - self->last >= options->interval * G_TIME_SPAN_SECOND);
+}
+
+gboolean
+grad_saver_batch (GradSaver * self, const GradSampleMeta * sample, GstPad * sinkpad,
+    GError ** error)
+{
+  GradSaverOptions options = get_options (self);
+  g_autofree gchar *location = options.location;
+  gboolean testing = sample->phase == GRAD_PHASE_EVALUATE;
+  gboolean ended = sample->last && (testing || self->checkpoint.test_samples == 0);
+  g_autoptr (GError) failure = NULL;
+
+  if (self->device != NULL)
+    compare_device (self);
+  if (self->fragment == NULL && !describe_network (self, sinkpad, error))
+    return FALSE;
+  self->n_batches++;
+  self->trained |= sample->phase == GRAD_PHASE_TRAIN;
+  self->checkpoint.position = next_position (self, sample);
+  if (!is_due (self, &options, ended) || save_now (self, &options, ended ? sample->epoch : 0,
+          &failure))
+    return TRUE;
+  GST_ELEMENT_WARNING (self->element, RESOURCE, WRITE, ("%s. Training goes on, and tries again later.",
+          failure->message), (NULL));
+  return TRUE;
+}
+
+gboolean
+grad_saver_finish (GradSaver * self, GError ** error)
+{
+  GradSaverOptions options = get_options (self);
+  g_autofree gchar *location = options.location;
+  guint64 updates = grad_network_get_n_updates (self->network);
+
+  if (self->resumed && self->n_batches == 0)
+    GST_ELEMENT_INFO (self->element, LIBRARY, SETTINGS, ("This training was complete already, after %"
+            G_GUINT64_FORMAT " steps: for more of it set epochs higher.", updates), (NULL));
+  if (location == NULL || updates == self->saved
+      || (options.save == GRAD_SAVE_BEST && self->checkpoint.best_accuracy >= 0))
+    return TRUE;
+  return save_now (self, &options, 0, error);
+}

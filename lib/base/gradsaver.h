@@ -1,0 +1,73 @@
+/* GradStreamer: when a training is saved, and where it goes on
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "gradcheckpoint.h"
+#include "gradmetrics-private.h"
+#include "../autograd/gradbus.h"
+
+G_BEGIN_DECLS
+
+/**
+ * GradSave:
+ * @GRAD_SAVE_LAST: the file is as new as possible: after each epoch, at intervals, at the end and when stopped
+ * @GRAD_SAVE_BEST: only after the epoch with the best accuracy on the test set so far; without one as %GRAD_SAVE_LAST
+ * @GRAD_SAVE_EVERY_EPOCH: as %GRAD_SAVE_LAST, and a file of its own for each epoch
+ *
+ * Which states of a network are kept.
+ */
+typedef enum
+{
+  GRAD_SAVE_LAST,
+  GRAD_SAVE_BEST,
+  GRAD_SAVE_EVERY_EPOCH
+} GradSave;
+
+#define GRAD_TYPE_SAVE (grad_save_get_type ())
+GRAD_API GType grad_save_get_type (void);
+
+/* How to save: fields of an element, guarded by its object lock. */
+typedef struct
+{
+  gchar *location;              /* NULL or empty: not at all */
+  GradSave save;
+  gboolean resume;
+  guint interval, steps;        /* seconds, updates; 0: none */
+} GradSaverOptions;
+
+typedef struct
+{
+  const GradSaverOptions *options;
+  GstElement *element;          /* who posts; these are not owned */
+  GradBus *bus;
+  GradNetwork *network;
+  GradMetrics *metrics;
+  const gchar *optimizer;
+
+  /* streaming thread */
+  GradCheckpoint checkpoint;    /* of this moment */
+  gboolean resumed;             /* it began with one from a file */
+  gchar *device, *precision;    /* of the file, until they have been compared */
+  GstStructure *dataset;
+  gchar *fragment;
+  guint64 saved;                /* updates in the file */
+  gint64 last;                  /* when it was written or begun, monotonic time */
+  guint n_batches;              /* since the start */
+  gboolean trained;             /* one of them was trained with */
+} GradSaver;
+
+/* NULL to READY, and back: the file to resume from is read before there are any parameters. */
+gboolean grad_saver_attach (GradSaver * self, GError ** error);
+void grad_saver_detach (GradSaver * self);
+/* READY to PAUSED, and back */
+gboolean grad_saver_start (GradSaver * self, GError ** error);
+void grad_saver_stop (GradSaver * self);
+
+gboolean grad_saver_set_dataset (GradSaver * self, const GstStructure * dataset, GError ** error);
+/* A batch has been counted, and trained with if it was one of phase train. A file that cannot be written is a warning. */
+gboolean grad_saver_batch (GradSaver * self, const GradSampleMeta * sample, GstPad * sinkpad,
+    GError ** error);
+/* Saves what is not in the file yet. */
+gboolean grad_saver_finish (GradSaver * self, GError ** error);
+
+G_END_DECLS

@@ -1,0 +1,73 @@
+/* GradStreamer: what optimizers keep of a parameter, from and to model files
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "gradparameter-private.h"
+
+/* named as PyTorch's Adam names them */
+static const struct
+{
+  const gchar *name;
+  gsize offset;
+} states[] = {
+  {"exp_avg", G_STRUCT_OFFSET (GradParameter, m)},
+  {"exp_avg_sq", G_STRUCT_OFFSET (GradParameter, v)},
+};
+
+static GradTensor **
+get_state (GradParameter * parameter, guint i)
+{
+  return &G_STRUCT_MEMBER (GradTensor *, parameter, states[i].offset);
+}
+
+static gchar *
+state_name (const GradParameter * parameter, guint i)
+{
+  return g_strdup_printf ("optimizer.%s.%s", parameter->name, states[i].name);
+}
+
+static gboolean
+read_one (GradParameter * parameter, guint i, GradSafetensors * file, const gchar * location,
+    gfloat * values, GError ** error)
+{
+  GradTensor **state = get_state (parameter, i);
+  g_autofree gchar *name = state_name (parameter, i);
+  const GradParameter wanted = {.name = name,.shape = parameter->shape };
+  const GradSafetensorsEntry *entry;
+
+  if (grad_safetensors_find (file, name) == NULL)
+    return TRUE;                /* it had no gradient yet */
+  if (!grad_parameter_find_entry (file, location, &wanted, &entry, error))
+    return FALSE;
+  *state = grad_tensor_new_parameter (grad_tensor_get_device (parameter->value),
+      &parameter->shape, error);
+  return *state != NULL && grad_parameter_read_tensor (*state, entry, values, error);
+}
+
+gboolean
+grad_parameter_read_state (GradParameter * parameter, GradSafetensors * file,
+    const gchar * location, gfloat * values, GError ** error)
+{
+  gboolean ok = TRUE;
+
+  for (guint i = 0; ok && i < G_N_ELEMENTS (states); i++)
+    ok = parameter->kind != GRAD_PARAMETER_TRAINABLE
+        || read_one (parameter, i, file, location, values, error);
+  return ok;
+}
+
+gboolean
+grad_parameter_describe_state (GradParameter * parameter, GArray * entries, GPtrArray * owned,
+    GError ** error)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (states); i++) {
+    GradTensor *state = *get_state (parameter, i);
+    gchar *name;
+
+    if (state == NULL)
+      continue;
+    name = state_name (parameter, i);
+    g_ptr_array_add (owned, name);
+    if (!grad_parameter_describe_tensor (name, state, entries, owned, error))
+      return FALSE;
+  }
+  return TRUE;
+}
