@@ -40,7 +40,7 @@ def command(key):
     if key == "n":
         next_model()
     elif key == "q":
-        pipeline.send_event(Gst.Event.new_eos())
+        loop.quit()
 
 
 def on_message(_bus, message):
