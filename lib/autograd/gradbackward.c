@@ -27,7 +27,7 @@ visit (GradNode * root, GPtrArray * order)
     } else {
       GradNode *input = top->node->inputs[top->next++];
 
-      if (input != NULL && !input->mark) {
+      if (input != NULL && input->wanted && !input->mark) {
         input->mark = TRUE;
         g_array_append_val (stack, ((Frame) { input, 0 }));
       }
@@ -71,12 +71,15 @@ has_gradient (GradParameter * parameter)
  * before, from another micro-batch or from another unit with the same parameters. Those that it
  * has not start at zero. */
 static gboolean
-begin_gradients (GradNetwork * network, GradUnit * unit, gboolean * accumulate, GError ** error)
+begin_gradients (GradNetwork * network, GradUnit * unit, gboolean frozen, gboolean * accumulate,
+    GError ** error)
 {
   GradDevice *device = grad_unit_get_device (unit);
   guint n = grad_unit_get_n_parameters (unit);
 
   *accumulate = FALSE;
+  if (frozen)
+    return TRUE;
   for (guint i = 0; i < n; i++)
     *accumulate |= g_hash_table_contains (network->graded, grad_unit_get_parameter (unit, i));
   for (guint i = 0; i < n; i++) {
@@ -103,9 +106,9 @@ backward_job (gpointer data, GError ** error)
   GradJob job;
 
   for (guint i = 0; i < node->n_inputs; i++)
-    wanted[i] = node->inputs[i] != NULL;
+    wanted[i] = node->inputs[i] != NULL && node->inputs[i]->wanted;
   grad_job_begin_backward (&job, node, dy, wanted[0]);
-  ok = begin_gradients (b->network, node->unit, &accumulate, error)
+  ok = begin_gradients (b->network, node->unit, node->frozen, &accumulate, error)
       && GRAD_UNIT_GET_CLASS (node->unit)->backward (node->unit, node, dy, dx, wanted,
       accumulate, error);
   for (guint i = 0; dy != NULL && i < node->n_inputs; i++)
@@ -186,7 +189,7 @@ grad_network_backward (GradNetwork * network, GradNode * root, gboolean accumula
     if (interrupted != NULL && interrupted (data)) {
       g_set_error (error, GRAD_ERROR, GRAD_ERROR_ABORTED, "the step was interrupted");
       ok = FALSE;
-    } else if (b.node != root && b.node->grad == NULL) {
+    } else if (!b.node->wanted || (b.node != root && b.node->grad == NULL)) {
       announce (network, unit, uses);
       grad_node_forget (b.node);        /* nothing downstream of it wanted a gradient */
     } else if ((ok = grad_device_call (grad_unit_get_device (unit), FALSE, backward_job, &b,
@@ -220,7 +223,7 @@ commit_job (gpointer data, GError ** error)
 gboolean
 grad_node_commit (GradNode * node, GError ** error)
 {
-  return GRAD_UNIT_GET_CLASS (node->unit)->commit == NULL
+  return node->frozen || GRAD_UNIT_GET_CLASS (node->unit)->commit == NULL
       || grad_device_call (grad_unit_get_device (node->unit), FALSE, commit_job, node, error);
 }
 

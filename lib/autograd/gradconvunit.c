@@ -129,7 +129,7 @@ grad_conv_unit_free_plan (gpointer data)
 
 static gpointer
 grad_conv_unit_plan (GradUnit * unit, const GradShape * in, const GradShape * out,
-    gboolean training, GError ** error)
+    GradUnitMode mode, GError ** error)
 {
   GradConvUnit *self = GRAD_CONV_UNIT (unit);
   GradDevice *device = grad_unit_get_device (unit);
@@ -139,15 +139,16 @@ grad_conv_unit_plan (GradUnit * unit, const GradShape * in, const GradShape * ou
     .n = in->dims[0],.ic = in->dims[1],.ih = in->dims[2],.iw = in->dims[3],
     .oc = z.dims[1],.oh = z.dims[2],.ow = z.dims[3],
     .kernel = self->kernel,.stride = self->stride,.padding = self->padding,
-    .bias = self->norm_name ? !training : self->bias != NULL,
-    .add = !training && self->add,.relu = !training && self->relu,.training = training
+    .bias = self->norm_name ? mode != GRAD_UNIT_TRAIN : self->bias != NULL,
+    .add = mode == GRAD_UNIT_INFER && self->add,.relu = mode == GRAD_UNIT_INFER && self->relu,
+    .training = mode != GRAD_UNIT_INFER
   };
   GradNormDesc norm = {
     .n = z.dims[0],.c = z.dims[1],.h = z.dims[2],.w = z.dims[3],
     .add = self->add,.relu = self->relu,.eps = BN_EPS,
     .pool = {self->pool.kernel, self->pool.stride, self->pool.padding}
   };
-  gboolean has_norm = self->norm_name && training;
+  gboolean has_norm = self->norm_name && mode == GRAD_UNIT_TRAIN;
   ConvUnitPlan *plan = g_new0 (ConvUnitPlan, 1);
 
   plan->shape = z;
@@ -234,19 +235,18 @@ grad_conv_unit_forward (GradUnit * unit, gpointer data, GradTensor ** in, GradTe
   const ConvUnitPlan *plan = data;
   GradTensor *x = in[0], *residual = self->add ? in[1] : NULL;
   GradTensor *bias = value_of (self->bias), *w = self->weight->value;
+  gboolean folded = self->norm_name && (node == NULL || node->frozen);
   g_autoptr (GradTensor) y = plan->pool
       ? grad_tensor_new (device, GRAD_DTYPE_FLOAT32, &plan->shape, error) : grad_tensor_ref (output);
 
   if (y == NULL)
     return FALSE;
-  if (!self->norm_name) {
-    if (!conv->forward (plan->conv, x, w, bias, node ? NULL : residual, y, error)
+  if (folded && !fold (self, device, error))
+    return FALSE;
+  if (folded || !self->norm_name) {
+    if (!conv->forward (plan->conv, x, folded ? self->folded.weight : w,
+            folded ? self->folded.bias : bias, node ? NULL : residual, y, error)
         || (node && !add_and_relu (self, device, residual, y, error)))
-      return FALSE;
-  } else if (node == NULL) {
-    if (!fold (self, device, error)
-        || !conv->forward (plan->conv, x, self->folded.weight, self->folded.bias, residual, y,
-            error))
       return FALSE;
   } else if (!conv_and_norm (self, device, plan, x, residual, y, node, error))
     return FALSE;
@@ -266,19 +266,19 @@ backward_to_z (GradConvUnit * self, GradDevice * device, GradNode * node, GradTe
 {
   const GradKernels *kernels = grad_device_kernels (device);
   const ConvUnitPlan *plan = grad_node_get_plan (node);
-  gboolean own = grad_tensor_is_exclusive (dy);
+  gboolean own = grad_tensor_is_exclusive (dy), norm = self->norm_name && !node->frozen;
   g_autoptr (GradTensor) masked = NULL;
   GradTensor *z = node->saved[SAVED_Z], *mean = node->saved[SAVED_MEAN];
   GradTensor *var = node->saved[SAVED_VAR];
 
   /* somewhere to put dy where y > 0; in place also if only the norm reads it, twice */
-  if (self->relu && !plan->fused && (own || dresidual || !self->norm_name)) {
+  if (self->relu && !plan->fused && (own || dresidual || !norm)) {
     masked = own ? grad_tensor_ref (dy)
         : grad_tensor_new (device, GRAD_DTYPE_FLOAT32, grad_tensor_get_shape (dy), error);
     if (masked == NULL)
       return NULL;
   }
-  if (self->norm_name) {
+  if (norm) {
     if (!grad_unit_ensure_grad (GRAD_UNIT (self), self->gamma, error)
         || !grad_unit_ensure_grad (GRAD_UNIT (self), self->beta, error)
         || !(plan->fused
@@ -323,14 +323,15 @@ grad_conv_unit_backward (GradUnit * unit, GradNode * node, GradTensor * dy, Grad
   grad_node_drop_saved (node, SAVED_Y);
   grad_node_drop_saved (node, SAVED_Z);
   grad_node_drop_saved (node, SAVED_PLACES);
-  if (dz == NULL || !grad_unit_ensure_grad (unit, self->weight, error)
-      || (bias && !grad_unit_ensure_grad (unit, bias, error))
-      || !conv->backward_weights (plan->conv, x, dz, self->weight->grad,
-          bias ? bias->grad : NULL, accumulate, error))
+  if (dz == NULL || (!node->frozen && (!grad_unit_ensure_grad (unit, self->weight, error)
+              || (bias && !grad_unit_ensure_grad (unit, bias, error))
+              || !conv->backward_weights (plan->conv, x, dz, self->weight->grad,
+                  bias ? bias->grad : NULL, accumulate, error))))
     return FALSE;
   if (wanted[0]) {
     dx[0] = grad_tensor_new (device, GRAD_DTYPE_FLOAT32, grad_tensor_get_shape (x), error);
-    if (dx[0] == NULL || !conv->backward_data (plan->conv, dz, self->weight->value, dx[0], error))
+    if (dx[0] == NULL || !conv->backward_data (plan->conv, dz, node->frozen && self->norm_name
+            ? self->folded.weight : self->weight->value, dx[0], error))
       return FALSE;
   }
   grad_node_drop_saved (node, SAVED_X);

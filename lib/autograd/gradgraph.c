@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "../device/graddevice-private.h"
 #include "gradgraph-private.h"
-#include "gradjob-private.h"
+#include "gradunit-private.h"
 
 typedef struct
 {
@@ -101,6 +101,13 @@ grad_graph_set_owner (GradGraph * graph, gpointer owner)
 {
   for (guint i = 0; i < graph->wires->len; i++)
     grad_unit_set_owner (g_array_index (graph->wires, Wire, i).unit, owner);
+}
+
+void
+grad_graph_set_frozen (GradGraph * graph, gboolean frozen)
+{
+  for (guint i = 0; i < graph->wires->len; i++)
+    grad_unit_set_frozen (g_array_index (graph->wires, Wire, i).unit, frozen);
 }
 
 void

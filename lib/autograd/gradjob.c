@@ -179,7 +179,7 @@ grad_job_begin_backward (GradJob * job, GradNode * node, GradTensor * dy, gboole
     grad_job_add (job, dy, 1);
     for (guint i = 0; i < GRAD_NODE_MAX_SAVED; i++)
       grad_job_add (job, node->saved[i], 1);
-    add_parameters (job, grad_node_get_plan (node), dy, dx_wanted ? 2 : 1, 2);
+    add_parameters (job, grad_node_get_plan (node), dy, dx_wanted && !node->frozen ? 2 : 1, 2);
   }
   start (job);
 }

@@ -49,7 +49,7 @@ grad_linear_unit_create_parameters (GradUnit * unit, const GradShape * in, GErro
 
 static gpointer
 grad_linear_unit_plan (GradUnit * unit, const GradShape * in, const GradShape * out,
-    gboolean training, GError ** error)
+    GradUnitMode mode, GError ** error)
 {
   GradLinearUnit *self = GRAD_LINEAR_UNIT (unit);
   GradDevice *device = grad_unit_get_device (unit);
@@ -89,10 +89,10 @@ grad_linear_unit_backward (GradUnit * unit, GradNode * node, GradTensor * dy, Gr
   GradPlan *plan = grad_node_get_plan (node);
   GradTensor *x = node->saved[0];
 
-  if (!grad_unit_ensure_grad (unit, self->weight, error)
-      || (self->bias && !grad_unit_ensure_grad (unit, self->bias, error))
-      || !ops->backward_weights (plan, x, dy, self->weight->grad,
-          self->bias ? self->bias->grad : NULL, accumulate, error))
+  if (!node->frozen && (!grad_unit_ensure_grad (unit, self->weight, error)
+          || (self->bias && !grad_unit_ensure_grad (unit, self->bias, error))
+          || !ops->backward_weights (plan, x, dy, self->weight->grad,
+              self->bias ? self->bias->grad : NULL, accumulate, error)))
     return FALSE;
   if (wanted[0]) {
     dx[0] = grad_tensor_new (device, GRAD_DTYPE_FLOAT32, grad_tensor_get_shape (x), error);

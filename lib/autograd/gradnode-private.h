@@ -16,6 +16,8 @@ struct _GradNode
   GradUnit *unit;               /* owned */
   gpointer plan;                /* the unit's entry: see grad_node_get_plan() */
   GradStep *step;               /* owned */
+  gboolean frozen;              /* the unit's parameters and statistics stay as they are */
+  gboolean wanted;              /* a gradient is; else it is here to keep the step open */
   guint n_inputs;
   GradNode *inputs[2];          /* owned, NULL where no gradient is wanted */
   GradTensor *saved[GRAD_NODE_MAX_SAVED];       /* held (grad_tensor_hold) */

@@ -30,7 +30,7 @@ grad_max_pool_unit_infer_shape (GradUnit * unit, const GradShape * in, GradShape
 
 static gpointer
 grad_max_pool_unit_plan (GradUnit * unit, const GradShape * in, const GradShape * out,
-    gboolean training, GError ** error)
+    GradUnitMode mode, GError ** error)
 {
   GradPlan *pool = grad_pooling_plan (&GRAD_MAX_POOL_UNIT (unit)->pool,
       grad_unit_get_device (unit), in, out, error);
@@ -133,7 +133,7 @@ grad_global_pool_unit_infer_shape (GradUnit * unit, const GradShape * in, GradSh
 
 static gpointer
 grad_global_pool_unit_plan (GradUnit * unit, const GradShape * in, const GradShape * out,
-    gboolean training, GError ** error)
+    GradUnitMode mode, GError ** error)
 {
   return g_memdup2 (in, sizeof *in);
 }

@@ -10,6 +10,13 @@ G_BEGIN_DECLS
 
 #define GRAD_UNIT_MAX_INPUTS 2
 
+typedef enum
+{
+  GRAD_UNIT_INFER,              /* with running statistics, no tape */
+  GRAD_UNIT_TRAIN,              /* with batch statistics */
+  GRAD_UNIT_FROZEN              /* as infer, but a gradient goes through it */
+} GradUnitMode;
+
 struct _GradUnitClass
 {
   GObjectClass parent_class;
@@ -24,15 +31,15 @@ struct _GradUnitClass
   gboolean (*create_parameters) (GradUnit * unit, const GradShape * inputs, GError ** error);
   /* Size and functions of what is kept per shape; (optional). Runs in a job of the device. */
   gpointer (*plan) (GradUnit * unit, const GradShape * inputs, const GradShape * output,
-      gboolean training, GError ** error);
+      GradUnitMode mode, GError ** error);
   void (*free_plan) (gpointer plan);
   /* Shape of what the products with the weights are summed up to, if that is not the output; (optional). */
   const GradShape *(*get_product_shape) (gpointer plan);
   /* Runs in a job of the device. output is allocated. With a node (training), what backward needs is
-   * kept in it by grad_node_save(); without, running statistics are used. */
+   * kept in it by grad_node_save(); without, or with a frozen one, running statistics are used. */
   gboolean (*forward) (GradUnit * unit, gpointer plan, GradTensor ** inputs,
       GradTensor * output, GradNode * node, GError ** error);
-  /* Runs in a job of the device. dy is NULL for a root that makes its own gradient (the loss), else the
+  /* Runs in a job of the device. A frozen node has no gradients of parameters. dy is NULL for a root that makes its own gradient (the loss), else the
    * unit may overwrite it. dx[i] is set to a new reference where wanted[i]. */
   gboolean (*backward) (GradUnit * unit, GradNode * node, GradTensor * dy, GradTensor ** dx,
       const gboolean * wanted, gboolean accumulate, GError ** error);
@@ -42,6 +49,7 @@ struct _GradUnitClass
 };
 
 gpointer grad_node_get_plan (GradNode * node);
+void grad_unit_set_frozen (GradUnit * unit, gboolean frozen);
 void grad_unit_release_plan (GradUnit * unit, gpointer entry);
 GradParameter *grad_unit_add_parameter (GradUnit * unit, const gchar * prefix,
     const gchar * name, GradParameterKind kind, const GradShape * shape, GradInit init,

@@ -9,7 +9,7 @@ typedef struct
 {
   GradShape inputs[GRAD_UNIT_MAX_INPUTS];
   GradShape output;
-  gboolean training;
+  GradUnitMode mode;
   gpointer plan;                /* the subclass's */
   gint users;                   /* atomic: nodes, plus one for the list */
 } Entry;
@@ -23,6 +23,7 @@ typedef struct
   GradParameterStore *store;
   guint64 id;
   gpointer owner;               /* not owned, see grad_unit_get_owner() */
+  gint frozen;                  /* atomic */
   GPtrArray *parameters;        /* not owned: the store's; fixed after the first prepare */
   gint channels;                /* that the parameters were made for */
   GQueue plans;                 /* Entry, newest first */
@@ -66,6 +67,12 @@ void
 grad_unit_set_owner (GradUnit * unit, gpointer owner)
 {
   PRIV (unit)->owner = owner;
+}
+
+void
+grad_unit_set_frozen (GradUnit * unit, gboolean frozen)
+{
+  g_atomic_int_set (&PRIV (unit)->frozen, frozen);
 }
 
 GradParameter *
@@ -197,12 +204,12 @@ make_plan (GradUnit * unit, Entry * entry, GError ** error)
   if (klass->plan == NULL)
     return TRUE;
   grad_job_begin (&job, GRAD_JOB_PLAN, unit);
-  entry->plan = klass->plan (unit, entry->inputs, &entry->output, entry->training, error);
+  entry->plan = klass->plan (unit, entry->inputs, &entry->output, entry->mode, error);
   return entry->plan != NULL && grad_job_end (&job, error);
 }
 
 static Entry *
-get_plan (GradUnit * unit, const GradShape * inputs, guint n_inputs, gboolean training,
+get_plan (GradUnit * unit, const GradShape * inputs, guint n_inputs, GradUnitMode mode,
     GError ** error)
 {
   GradUnitClass *klass = GRAD_UNIT_GET_CLASS (unit);
@@ -213,7 +220,7 @@ get_plan (GradUnit * unit, const GradShape * inputs, guint n_inputs, gboolean tr
     gboolean same;
 
     entry = l->data;
-    same = entry->training == training;
+    same = entry->mode == mode;
     for (guint i = 0; i < n_inputs; i++)
       same = same && grad_shape_equal (&entry->inputs[i], &inputs[i]);
     if (same)
@@ -222,7 +229,7 @@ get_plan (GradUnit * unit, const GradShape * inputs, guint n_inputs, gboolean tr
 
   entry = g_new0 (Entry, 1);
   memcpy (entry->inputs, inputs, n_inputs * sizeof (GradShape));
-  entry->training = training;
+  entry->mode = mode;
   entry->users = 1;
   if (!klass->infer_shape (unit, inputs, &entry->output, error)
       || !make_plan (unit, entry, error)) {
@@ -253,6 +260,7 @@ forward_job (gpointer data, GError ** error)
   GradShape shapes[GRAD_UNIT_MAX_INPUTS];
   GradTensor *tensors[GRAD_UNIT_MAX_INPUTS];
   GradNode *nodes[GRAD_UNIT_MAX_INPUTS];
+  gboolean frozen = g_atomic_int_get (&PRIV (f->unit)->frozen), wanted = !frozen;
   Entry *entry;
   GradValue output = { NULL, NULL };
   GradJob job;
@@ -261,8 +269,11 @@ forward_job (gpointer data, GError ** error)
     tensors[i] = f->inputs[i].tensor;
     nodes[i] = f->inputs[i].node;
     shapes[i] = *grad_tensor_get_shape (tensors[i]);
+    wanted |= nodes[i] != NULL && nodes[i]->wanted;     /* what is frozen hands it on */
   }
-  entry = get_plan (f->unit, shapes, f->n_inputs, f->step != NULL, error);
+  wanted &= f->step != NULL;
+  entry = get_plan (f->unit, shapes, f->n_inputs, !wanted ? GRAD_UNIT_INFER
+      : frozen ? GRAD_UNIT_FROZEN : GRAD_UNIT_TRAIN, error);
   if (entry == NULL)
     return FALSE;
   output.tensor = klass->passthrough ? grad_tensor_ref (tensors[0])
@@ -271,13 +282,16 @@ forward_job (gpointer data, GError ** error)
     return FALSE;
   if (f->step != NULL) {
     g_atomic_int_inc (&entry->users);
-    output.node = grad_node_new (f->unit, entry, f->step, nodes, f->n_inputs);
+    output.node = grad_node_new (f->unit, entry, f->step, nodes, wanted ? f->n_inputs : 0);
+    output.node->frozen = frozen;
+    output.node->wanted = wanted;
     output.node->output = output.tensor;
     output.node->output_writes = output.tensor->n_writes;
   }
   grad_job_begin (&job, f->step ? GRAD_JOB_FORWARD : f->urgent ? GRAD_JOB_INFER
       : GRAD_JOB_EVALUATE, f->unit);
-  if (!klass->forward (f->unit, entry->plan, tensors, output.tensor, output.node, error)
+  if (!klass->forward (f->unit, entry->plan, tensors, output.tensor, wanted ? output.node : NULL,
+          error)
       || !grad_job_end_forward (&job, tensors, f->n_inputs, output.tensor, entry->plan, output.node,
           error)) {
     grad_value_clear (&output);
@@ -298,7 +312,8 @@ forward_job (gpointer data, GError ** error)
  * @error: location of a #GError
  *
  * Computes in a job of the device and waits. With a step, batch statistics are used and a tape node
- * is recorded; without, running statistics.
+ * is recorded; without, running statistics. A frozen unit uses running statistics, too; its node wants a gradient only if there is
+ * one to hand it on to.
  *
  * Returns: %FALSE with %GRAD_ERROR_NO_MEMORY or the device's error
  */

@@ -18,6 +18,7 @@ typedef struct
   gchar *model_name;
   gchar *model;
   gchar *param_prefix;
+  gboolean frozen;
 
   /* from NULL to READY on */
   GradNetwork *network;
@@ -33,7 +34,8 @@ enum
   PROP_0,
   PROP_MODEL_NAME,
   PROP_MODEL,
-  PROP_PARAM_PREFIX
+  PROP_PARAM_PREFIX,
+  PROP_FROZEN
 };
 
 G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (GradLayer, grad_layer, GRAD_TYPE_TRANSFORM);
@@ -180,7 +182,7 @@ compute (GradLayer * self, GradSampleMeta * sample, GradStep * step, GradTensor 
   GradLayerPrivate *priv = PRIV (self);
   GradPhase phase = sample ? sample->phase : GRAD_PHASE_INFER;
   GradValue value = { input, NULL }, output;
-  gboolean wanted = TRUE;
+  gboolean wanted = TRUE, frozen;
 
   if (KLASS (self)->before && !KLASS (self)->before (self, sample, &wanted, error))
     return FALSE;
@@ -188,6 +190,10 @@ compute (GradLayer * self, GradSampleMeta * sample, GradStep * step, GradTensor 
     gst_buffer_append_memory (out, GST_MEMORY_CAST (grad_tensor_ref (input)));
     return TRUE;
   }
+  GST_OBJECT_LOCK (self);
+  frozen = priv->frozen;
+  GST_OBJECT_UNLOCK (self);
+  grad_graph_set_frozen (priv->graph, frozen);
   if (step != NULL && !input_node (self, input, in, &value.node, error))
     return FALSE;
   if (!grad_graph_forward (priv->graph, step, phase == GRAD_PHASE_INFER, &value, &output, error))
@@ -211,6 +217,7 @@ grad_layer_process (GradTransform * trans, GradTensor * input, GstBuffer * in, G
   GradStep *step = NULL;
   gboolean ok;
 
+  gst_object_sync_values (GST_OBJECT (self), GST_BUFFER_PTS (in));
   if (sample != NULL && !grad_network_enter (priv->network, sample->phase, sample->source,
           sample->sequence, &priv->flushing, &step)) {
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_ABORTED, "flushing");
@@ -274,6 +281,7 @@ static const gsize fields[] = {
   [PROP_MODEL_NAME] = G_STRUCT_OFFSET (GradLayerPrivate, model_name),
   [PROP_MODEL] = G_STRUCT_OFFSET (GradLayerPrivate, model),
   [PROP_PARAM_PREFIX] = G_STRUCT_OFFSET (GradLayerPrivate, param_prefix),
+  [PROP_FROZEN] = G_STRUCT_OFFSET (GradLayerPrivate, frozen),
 };
 
 static void
@@ -327,6 +335,11 @@ grad_layer_class_init (GradLayerClass * klass)
       g_param_spec_string ("param-prefix", "Parameter prefix", "Prefix of this layer's parameter "
           "names in model files; by default numbered in the order of the network", NULL,
           GRAD_PARAM_STATIC | GRAD_PARAM_STRUCTURAL));
+  g_object_class_install_property (object_class, PROP_FROZEN,
+      g_param_spec_boolean ("frozen", "Frozen", "Whether training leaves this layer's parameters and "
+          "running statistics as they are, and only hands the gradient on", FALSE,
+          G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_PLAYING
+          | GST_PARAM_CONTROLLABLE));
 
   GST_ELEMENT_CLASS (klass)->change_state = GST_DEBUG_FUNCPTR (grad_layer_change_state);
   GST_BASE_TRANSFORM_CLASS (klass)->sink_event = GST_DEBUG_FUNCPTR (grad_layer_sink_event);

@@ -121,6 +121,7 @@ grad_train_sink_render (GstBaseSink * sink, GstBuffer * buffer)
   GError *error = NULL;
   gdouble rate = 0;
 
+  gst_object_sync_values (GST_OBJECT (self), GST_BUFFER_PTS (buffer));
   if (sample == NULL || sample->phase == GRAD_PHASE_INFER)
     return GST_FLOW_OK;
   if (loss == NULL)

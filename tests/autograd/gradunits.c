@@ -1,6 +1,7 @@
 /* Tests of the units: gradients by finite differences, every device against the reference
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "testmodel.h"
+#include "lib/autograd/gradunit-private.h"
 #include "tests/kernels/gradient.h"
 
 typedef enum
@@ -179,6 +180,55 @@ test_evaluation (gconstpointer data)
   test_model_clear (&ref);
 }
 
+static void
+assert_untouched (TestModel * m)
+{
+  GradParameterStore *store = grad_network_get_store (m->network);
+
+  for (guint i = 0; i < grad_parameter_store_get_n_parameters (store); i++) {
+    GradParameter *p = grad_parameter_store_get_parameter (store, i);
+
+    g_assert_null (p->grad);
+    g_assert_cmpint (p->count, ==, 0);
+  }
+}
+
+/* A frozen unit computes as in evaluation, hands the gradient on, and keeps its parameters and statistics. */
+static void
+test_frozen (gconstpointer data)
+{
+  const Case *c = data;
+  TestModel ref;
+
+  open_case (&ref, "ref", data);
+  grad_unit_set_frozen (ref.unit, TRUE);
+  test_model_backward (&ref, FALSE, FALSE);
+  test_model_commit (&ref);
+  assert_untouched (&ref);
+  for (guint i = 0; i < ref.n_inputs && !c->large; i++)
+    test_assert_gradient (test_model_input_gradient (&ref, i), ref.inputs[i], ref.output,
+        ref.d_output, test_model_forward, &ref, 1e-6, 1e-7);
+  for (const gchar * const *device = test_devices (); *device; device++) {
+    TestModel m;
+
+    open_case (&m, *device, data);
+    test_model_evaluate (&m);
+    test_assert_close (m.output, ref.output, 2e-6);
+    grad_unit_set_frozen (m.unit, TRUE);
+    for (guint shared = 0; shared < 2; shared++) {
+      test_model_backward (&m, shared, FALSE);
+      test_assert_close (m.output, ref.output, 2e-6);
+      for (guint i = 0; i < m.n_inputs; i++)
+        test_assert_close (test_model_input_gradient (&m, i), test_model_input_gradient (&ref, i),
+            5e-6);
+      test_model_commit (&m);
+      assert_untouched (&m);
+    }
+    test_model_clear (&m);
+  }
+  test_model_clear (&ref);
+}
+
 /* Two inputs, of which one wants no gradient. */
 static void
 test_not_wanted (void)
@@ -250,12 +300,15 @@ main (int argc, char **argv)
     const Case *c = &cases[i];
     g_autofree gchar *differences = g_strconcat ("/gradunits/differences/", c->name, NULL);
     g_autofree gchar *against_ref = g_strconcat ("/gradunits/against-ref/", c->name, NULL);
+    g_autofree gchar *frozen = g_strconcat ("/gradunits/frozen/", c->name, NULL);
     g_autofree gchar *evaluation = g_strconcat ("/gradunits/evaluation/", c->name, NULL);
 
     if (!c->large)
       g_test_add_data_func (differences, c, test_differences);
     g_test_add_data_func (against_ref, c, test_against_ref);
     g_test_add_data_func (evaluation, c, test_evaluation);
+    if (c->kind != LOSS)
+      g_test_add_data_func (frozen, c, test_frozen);
   }
   g_test_add_func ("/gradunits/not-wanted", test_not_wanted);
   g_test_add_func ("/gradunits/pool-memory", test_pool_memory);

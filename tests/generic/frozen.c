@@ -1,0 +1,154 @@
+/* GradStreamer tests: what training leaves as it is, and properties that change while it goes on
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+#include "tests/pipelineutil.h"
+
+#include <gst/controller/gstdirectcontrolbinding.h>
+#include <gst/controller/gstinterpolationcontrolsource.h>
+#include <string.h>
+
+/* frozen elements are named like this: what the tensors of each are called */
+static const struct
+{
+  const gchar *element, *prefix;
+} layers[] = {
+  {"stem", "conv1."}, {"stem", "bn1."}, {"stage1", "layer1."}, {"stage2", "layer2."}, {"fc", "fc."}
+};
+
+/* Asserts that the network's tensors in two files are the same where a layer is frozen, and only there. */
+static void
+compare (const gchar * before, const gchar * after, const gchar * const *frozen)
+{
+  g_autoptr (GradSafetensors) a = grad_safetensors_open (before, NULL);
+  g_autoptr (GradSafetensors) b = grad_safetensors_open (after, NULL);
+
+  for (guint i = 0; i < grad_safetensors_get_n_entries (a); i++) {
+    const GradSafetensorsEntry *x = grad_safetensors_get_entry (a, i), *y;
+    gboolean same;
+
+    if (g_str_has_prefix (x->name, "optimizer."))
+      continue;
+    y = grad_safetensors_find (b, x->name);
+    same = memcmp (x->data, y->data, x->size) == 0;
+    for (guint k = 0; k < G_N_ELEMENTS (layers); k++)
+      if (g_str_has_prefix (x->name, layers[k].prefix)) {
+        gboolean expected = g_strv_contains (frozen, layers[k].element);
+
+        if (same != expected && !(same && g_str_has_suffix (x->name, ".bias")))      /* a dead one */
+          g_error ("%s: %s", x->name, same ? "the same" : "changed");
+      }
+  }
+}
+
+#define RUN "idxsrc name=source epochs=2 " TEST_DATA TEST_NETWORK ("") "gradadamsink name=sink " \
+  "learning-rate=0.01 location=after init-location=before"
+
+static void
+test_layers (void)
+{
+  static const gchar *const cases[][6] = {
+    {NULL},                     /* none */
+    {"stem", NULL},             /* no gradient goes so far */
+    {"stem", "stage1", "stage2", NULL},
+    {"stage1", NULL},           /* it goes through */
+    {"stage2", "fc", NULL},
+    {"stem", "stage1", "stage2", "fc", NULL},
+    {"stem", "stage1", "stage2", "fc", "loss", NULL},
+  };
+  g_autoptr (TestResult) before = test_train (TEST_TRAINING "location=before");
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (GstElement) pipeline = test_launch (RUN);
+    g_autoptr (TestResult) result = NULL;
+
+    for (const gchar * const *name = cases[i]; *name; name++) {
+      g_autoptr (GstElement) layer = test_get (pipeline, *name);
+
+      g_object_set (layer, "frozen", TRUE, NULL);
+    }
+    result = test_play (pipeline);
+    g_assert_cmpuint (result->errors->len, ==, 0);
+    g_assert_true (result->eos);
+    compare ("before", "after", cases[i]);
+  }
+  test_assert_files ("before", "after", NULL);
+}
+
+/* From a point in time on: the property's values at 0 and at that time */
+static void
+control (GstElement * element, const gchar * property, GstClockTime time, gdouble first,
+    gdouble then)
+{
+  GstControlSource *source = gst_interpolation_control_source_new ();
+  GstTimedValueControlSource *values = GST_TIMED_VALUE_CONTROL_SOURCE (source);
+
+  g_object_set (source, "mode", GST_INTERPOLATION_MODE_NONE, NULL);
+  gst_timed_value_control_source_set (values, 0, first);
+  gst_timed_value_control_source_set (values, time, then);
+  g_assert_true (gst_object_add_control_binding (GST_OBJECT (element),
+          gst_direct_control_binding_new_absolute (GST_OBJECT (element), property, source)));
+  gst_object_unref (source);
+}
+
+/* A sample is a millisecond: after two batches the stem is frozen, and the learning rate is another one. */
+static void
+test_controlled (void)
+{
+  g_autoptr (GstElement) pipeline = test_launch ("idxsrc " TEST_DATA TEST_NETWORK ("")
+      "gradadamsink name=sink location=after log-location=log");
+  g_autoptr (GstElement) stem = test_get (pipeline, "stem"), sink = test_get (pipeline, "sink");
+  g_autoptr (GradSafetensors) file = NULL;
+  g_autoptr (TestResult) result = NULL;
+  g_autofree gchar *log = NULL;
+  g_auto (GStrv) lines = NULL;
+  gint64 count;
+
+  control (stem, "frozen", 2 * TEST_BATCH * GST_MSECOND, FALSE, TRUE);
+  control (sink, "learning-rate", 2 * TEST_BATCH * GST_MSECOND, 0.25, 0.125);
+  result = test_play (pipeline);
+  g_assert_cmpuint (result->errors->len, ==, 0);
+  file = grad_safetensors_open ("after", NULL);
+  memcpy (&count, grad_safetensors_find (file, "bn1.num_batches_tracked")->data, sizeof count);
+  g_assert_cmpint (count, ==, 2);
+  memcpy (&count, grad_safetensors_find (file, "layer1.0.bn1.num_batches_tracked")->data,
+      sizeof count);
+  g_assert_cmpint (count, ==, TEST_STEPS);
+  g_assert_true (g_file_get_contents ("log", &log, NULL, NULL));
+  lines = g_strsplit (log, "\n", -1);
+  for (guint i = 0; i < TEST_STEPS; i++)
+    g_assert_nonnull (strstr (lines[i], i < 2 ? "\"learning_rate\":0.25," : "\"learning_rate\":0.125,"));
+  test_assert_files ("after", "log", NULL);
+}
+
+/* Turned on and off between batches, by another thread */
+static void
+test_toggled (void)
+{
+  g_autoptr (GstElement) pipeline = test_launch ("idxsrc name=source epochs=1000 " TEST_DATA
+      " ! queue" TEST_NETWORK (" ! queue") "gradadamsink name=sink");
+  g_autoptr (TestResult) result = test_result_new ();
+
+  test_watchdog (60);
+  gst_element_set_state (pipeline, GST_STATE_PLAYING);
+  for (guint i = 0; i < 300; i++) {
+    g_autoptr (GstElement) layer = test_get (pipeline, layers[i % 4 + 1].element);
+
+    g_object_set (layer, "frozen", i / 4 % 2 == 0, NULL);
+    g_usleep (500);
+  }
+  test_collect (result, pipeline, 0, 0);
+  gst_element_set_state (pipeline, GST_STATE_NULL);
+  test_watchdog (0);
+  g_assert_cmpuint (result->errors->len, ==, 0);
+  test_assert_files (NULL, NULL);
+}
+
+int
+main (int argc, char **argv)
+{
+  test_init (&argc, &argv);
+  g_test_add_func ("/frozen/layers", test_layers);
+  g_test_add_func ("/frozen/controlled", test_controlled);
+  g_test_add_func ("/frozen/toggled", test_toggled);
+  return test_run_all ();
+}
