@@ -253,10 +253,13 @@ test_devices_agree (void)
 
     for (guint i = 0; i < 4 * G_N_ELEMENTS (cases); i++) {
       guint k = i / 4;
+      gboolean slow = g_getenv ("TEST_SLOWDOWN") && strstr (*name, "cuda");
       GradNormDesc desc = {.n = cases[k].n,.c = cases[k].c,.h = cases[k].h,.w = cases[k].w,
         .add = i & 1,.relu = (i >> 1) & 1,.eps = 1e-5f
       };
 
+      if (slow && desc.add != desc.relu)        /* emulated, under a sanitizer: both or none will do */
+        continue;
       g_test_message ("%s, case %u, add %d, relu %d", *name, k, desc.add, desc.relu);
       compare (ref, device, &desc, cases[k].low, cases[k].high, cases[k].first);
     }

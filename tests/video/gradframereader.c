@@ -262,7 +262,7 @@ test_hostile (void)
 {
   GstVideoInfo info = video_info (GST_VIDEO_FORMAT_I420, 8, 6, 1, 1), thin, interlaced = info;
   g_autoptr (GstBuffer) shorter = gst_buffer_new_allocate (NULL, info.size - 1, NULL);
-  g_autoptr (GstBuffer) empty = gst_buffer_new ();
+  g_autoptr (GstBuffer) empty = gst_buffer_new (), wide = NULL;
 
   assert_refused (shorter, &info, GRAD_REGION_CENTER, GRAD_ERROR_SHAPE, "71 bytes");
   assert_refused (empty, &info, GRAD_REGION_CENTER, GRAD_ERROR_SHAPE, "0 bytes");
@@ -292,8 +292,8 @@ test_hostile (void)
   }
 
   thin = video_info (GST_VIDEO_FORMAT_GRAY8, 32767, 1, G_MAXINT, 1);
-  empty = random_frame (&thin, 0, 1);
-  assert_refused (empty, &thin, GRAD_REGION_LETTERBOX, GRAD_ERROR_UNSUPPORTED, "put videoscale in front");
+  wide = random_frame (&thin, 0, 1);
+  assert_refused (wide, &thin, GRAD_REGION_LETTERBOX, GRAD_ERROR_UNSUPPORTED, "put videoscale in front");
   interlaced.interlace_mode = GST_VIDEO_INTERLACE_MODE_MIXED;
   assert_refused (shorter, &interlaced, GRAD_REGION_CENTER, GRAD_ERROR_UNSUPPORTED, "put deinterlace in front");
 }
