@@ -11,6 +11,7 @@
 #include "model/gradparameter.h"
 #include "model/gradrandom.h"
 #include "model/gradsafetensors.h"
+#include "model/gradsummary.h"
 #include "data/gradclassification.h"
 #include "data/graddataset.h"
 #include "data/gradframesmeta.h"

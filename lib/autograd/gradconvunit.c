@@ -165,10 +165,10 @@ grad_conv_unit_plan (GradUnit * unit, const GradShape * in, const GradShape * ou
   return plan;
 }
 
-static const GradShape *
-grad_conv_unit_get_product_shape (gpointer plan)
+static GradShape
+grad_conv_unit_get_product_shape (GradUnit * unit, const GradShape * input)
 {
-  return &((ConvUnitPlan *) plan)->shape;
+  return conv_shape (GRAD_CONV_UNIT (unit), input);
 }
 
 /* y = [relu] (z [+ residual]) in place, where no norm does it */

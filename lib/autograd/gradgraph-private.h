@@ -15,4 +15,9 @@ void grad_graph_set_frozen (GradGraph * graph, gboolean frozen);
 /* Elements that a unit may make of each sample, as many as memory holds by default: for networks that come from strangers. */
 void grad_graph_set_limit (GradGraph * graph, gsize elements);
 
+/* What it would make of an input, and the FLOPs of that: nothing is computed, and parameters that are added to the store have
+ * no values. Errors as grad_graph_prepare(). */
+gboolean grad_graph_describe (GradGraph * graph, GradParameterStore * store,
+    const GradShape * input, GradShape * output, gdouble * flops, GError ** error);
+
 G_END_DECLS

@@ -214,10 +214,10 @@ check_limit (GradGraph * self, const GradShape * shape, GError ** error)
   return FALSE;
 }
 
-/* Shapes of all values from the input's; prepares the units, too, when there is a device. */
+/* Shapes of all values from the input's; prepares the units, too, when there is a store. */
 static gboolean
 walk_shapes (GradGraph * self, GradDevice * device, GradParameterStore * store,
-    const GradShape * input, GradShape * output, GError ** error)
+    const GradShape * input, GradShape * output, gdouble * flops, GError ** error)
 {
   g_autofree GradShape *shapes = g_new (GradShape, self->wires->len + 1);
 
@@ -226,10 +226,12 @@ walk_shapes (GradGraph * self, GradDevice * device, GradParameterStore * store,
     Wire *w = &g_array_index (self->wires, Wire, i);
     GradShape in[2] = { shapes[w->inputs[0]], shapes[w->inputs[1]] };
 
-    if (!(device ? grad_unit_prepare (w->unit, device, store, in, w->n_inputs, &shapes[i + 1], error)
+    if (!(store ? grad_unit_prepare (w->unit, device, store, in, w->n_inputs, &shapes[i + 1], error)
             : grad_unit_infer_shape (w->unit, in, w->n_inputs, &shapes[i + 1], error))
         || !check_limit (self, &shapes[i + 1], error))
       return FALSE;
+    if (flops != NULL)
+      *flops += grad_unit_count_flops (w->unit, &in[0], &shapes[i + 1]);
   }
   *output = shapes[self->wires->len];
   return TRUE;
@@ -250,7 +252,7 @@ gboolean
 grad_graph_infer_shape (GradGraph * graph, const GradShape * input, GradShape * output,
     GError ** error)
 {
-  return walk_shapes (graph, NULL, NULL, input, output, error);
+  return walk_shapes (graph, NULL, NULL, input, output, NULL, error);
 }
 
 /**
@@ -270,7 +272,15 @@ gboolean
 grad_graph_prepare (GradGraph * graph, GradDevice * device, GradParameterStore * store,
     const GradShape * input, GradShape * output, GError ** error)
 {
-  return walk_shapes (graph, device, store, input, output, error);
+  return walk_shapes (graph, device, store, input, output, NULL, error);
+}
+
+gboolean
+grad_graph_describe (GradGraph * graph, GradParameterStore * store, const GradShape * input,
+    GradShape * output, gdouble * flops, GError ** error)
+{
+  *flops = 0;
+  return walk_shapes (graph, NULL, store, input, output, flops, error);
 }
 
 /* Whether a unit after the i-th one takes the value. */

@@ -44,6 +44,8 @@ GRAD_API gboolean grad_job_set_listener (GradJobFunc func, gpointer data);
 
 /* "layer1.0.conv1+bn1" by the names of its parameters, or what the class is called */
 GRAD_API gchar *grad_unit_dup_name (GradUnit * unit);
+/* FLOPs of a forward job, as below, of a unit that has its parameters */
+gdouble grad_unit_count_flops (GradUnit * unit, const GradShape * input, const GradShape * output);
 /* Different for each unit that there ever is in a process, in the order in which they are made. */
 GRAD_API guint64 grad_unit_get_id (GradUnit * unit);
 /* The element that it is part of, NULL without one; not owned: alive while it computes forward. */
@@ -56,7 +58,7 @@ void grad_unit_set_owner (GradUnit * unit, gpointer owner);
 void grad_job_begin (GradJob * job, GradJobKind kind, GradUnit * unit);
 gboolean grad_job_end (GradJob * job, GError ** error);
 gboolean grad_job_end_forward (GradJob * job, GradTensor * const *inputs, guint n_inputs,
-    GradTensor * output, gpointer plan, GradNode * node, GError ** error);
+    GradTensor * output, GradNode * node, GError ** error);
 void grad_job_begin_backward (GradJob * job, GradNode * node, GradTensor * dy, gboolean dx_wanted);
 /* bytes of the tensor, nullable, so many times */
 void grad_job_add (GradJob * job, const GradTensor * tensor, guint times);

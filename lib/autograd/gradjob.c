@@ -120,24 +120,33 @@ grad_job_add (GradJob * job, const GradTensor * tensor, guint times)
 }
 
 /* Each weight of a kernel or matrix is used once for each sample and pixel of what it makes. */
+gdouble
+grad_unit_count_flops (GradUnit * unit, const GradShape * input, const GradShape * output)
+{
+  GradUnitClass *klass = GRAD_UNIT_GET_CLASS (unit);
+  GradShape made = klass->get_product_shape ? klass->get_product_shape (unit, input) : *output;
+  gdouble flops = 0;
+
+  for (guint i = 0; i < grad_unit_get_n_parameters (unit); i++) {
+    const GradParameter *p = grad_unit_get_parameter (unit, i);
+
+    if (p->kind == GRAD_PARAMETER_TRAINABLE && p->shape.rank > 1)
+      flops += 2.0 * grad_shape_n_elements (&p->shape) * grad_shape_n_elements (&made) / made.dims[1];
+  }
+  return flops;
+}
+
 static void
-add_parameters (GradJob * job, gpointer plan, const GradTensor * output, guint products,
+add_parameters (GradJob * job, const GradShape * input, const GradTensor * output, guint products,
     guint times)
 {
-  GradUnitClass *klass = GRAD_UNIT_GET_CLASS (job->unit);
-  const GradShape *made = klass->get_product_shape ? klass->get_product_shape (plan)
-      : &output->shape;
-
   for (guint i = 0; i < grad_unit_get_n_parameters (job->unit); i++) {
     const GradParameter *p = grad_unit_get_parameter (job->unit, i);
 
-    if (p->kind != GRAD_PARAMETER_TRAINABLE || p->dead)
-      continue;
-    grad_job_add (job, p->value, times);
-    if (p->shape.rank > 1)
-      job->flops += 2.0 * products * grad_shape_n_elements (&p->shape)
-          * grad_shape_n_elements (made) / made->dims[1];
+    if (p->kind == GRAD_PARAMETER_TRAINABLE && !p->dead)
+      grad_job_add (job, p->value, times);
   }
+  job->flops += products * grad_unit_count_flops (job->unit, input, &output->shape);
 }
 
 static gboolean
@@ -151,7 +160,7 @@ contains (GradTensor * const *tensors, guint n, const GradTensor * tensor)
 
 gboolean
 grad_job_end_forward (GradJob * job, GradTensor * const *inputs, guint n_inputs,
-    GradTensor * output, gpointer plan, GradNode * node, GError ** error)
+    GradTensor * output, GradNode * node, GError ** error)
 {
   if (job->unit == NULL)
     return TRUE;
@@ -161,7 +170,7 @@ grad_job_end_forward (GradJob * job, GradTensor * const *inputs, guint n_inputs,
     grad_job_add (job, inputs[i], 1);
   if (!contains (inputs, n_inputs, output))
     grad_job_add (job, output, 1);
-  add_parameters (job, plan, output, 1, 1);
+  add_parameters (job, &inputs[0]->shape, output, 1, 1);
   for (guint i = 0; node != NULL && i < GRAD_NODE_MAX_SAVED; i++)
     if (node->saved[i] != output && !contains (inputs, n_inputs, node->saved[i]))
       grad_job_add (job, node->saved[i], 1);
@@ -179,7 +188,8 @@ grad_job_begin_backward (GradJob * job, GradNode * node, GradTensor * dy, gboole
     grad_job_add (job, dy, 1);
     for (guint i = 0; i < GRAD_NODE_MAX_SAVED; i++)
       grad_job_add (job, node->saved[i], 1);
-    add_parameters (job, grad_node_get_plan (node), dy, dx_wanted && !node->frozen ? 2 : 1, 2);
+    add_parameters (job, grad_node_get_input_shape (node), dy,
+        dx_wanted && !node->frozen ? 2 : 1, 2);
   }
   start (job);
 }

@@ -34,7 +34,7 @@ struct _GradUnitClass
       GradUnitMode mode, GError ** error);
   void (*free_plan) (gpointer plan);
   /* Shape of what the products with the weights are summed up to, if that is not the output; (optional). */
-  const GradShape *(*get_product_shape) (gpointer plan);
+  GradShape (*get_product_shape) (GradUnit * unit, const GradShape * input);
   /* Runs in a job of the device. output is allocated. With a node (training), what backward needs is
    * kept in it by grad_node_save(); without, or with a frozen one, running statistics are used. */
   gboolean (*forward) (GradUnit * unit, gpointer plan, GradTensor ** inputs,
@@ -49,6 +49,7 @@ struct _GradUnitClass
 };
 
 gpointer grad_node_get_plan (GradNode * node);
+const GradShape *grad_node_get_input_shape (GradNode * node);
 void grad_unit_set_frozen (GradUnit * unit, gboolean frozen);
 void grad_unit_release_plan (GradUnit * unit, gpointer entry);
 GradParameter *grad_unit_add_parameter (GradUnit * unit, const gchar * prefix,

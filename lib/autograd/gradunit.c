@@ -133,7 +133,7 @@ grad_unit_infer_shape (GradUnit * unit, const GradShape * inputs, guint n_inputs
 /**
  * grad_unit_prepare:
  * @unit: a unit
- * @device: where it computes, always the same
+ * @device: (nullable): where it computes, always the same; %NULL: nowhere, and its parameters get no values
  * @store: where its parameters are, always the same
  * @inputs: (array length=n_inputs): shapes of its inputs
  * @n_inputs: how many
@@ -193,6 +193,12 @@ gpointer
 grad_node_get_plan (GradNode * node)
 {
   return ((Entry *) node->plan)->plan;
+}
+
+const GradShape *
+grad_node_get_input_shape (GradNode * node)
+{
+  return ((Entry *) node->plan)->inputs;
 }
 
 static gboolean
@@ -292,8 +298,7 @@ forward_job (gpointer data, GError ** error)
       : GRAD_JOB_EVALUATE, f->unit);
   if (!klass->forward (f->unit, entry->plan, tensors, output.tensor, wanted ? output.node : NULL,
           error)
-      || !grad_job_end_forward (&job, tensors, f->n_inputs, output.tensor, entry->plan, output.node,
-          error)) {
+      || !grad_job_end_forward (&job, tensors, f->n_inputs, output.tensor, output.node, error)) {
     grad_value_clear (&output);
     return FALSE;
   }

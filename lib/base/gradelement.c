@@ -211,6 +211,7 @@ GradDevice *
 grad_element_open_device (GstElement * element, GradBus * bus, GError ** error)
 {
   GradDevice *device = grad_bus_get_device (bus, error);
+  g_autofree gchar *library = NULL;
   const gchar *precision;
 
   if (device == NULL || g_object_replace_qdata (G_OBJECT (device),
@@ -219,10 +220,12 @@ grad_element_open_device (GstElement * element, GradBus * bus, GError ** error)
   precision = grad_precision_to_string (grad_device_get_precision (device));
   GST_INFO_OBJECT (element, "computing on %s, %s, %u threads", grad_device_get_name (device),
       precision, grad_device_get_threads (device));
+  if (GRAD_DEVICE_GET_CLASS (device)->get_library)
+    library = GRAD_DEVICE_GET_CLASS (device)->get_library (device);
   gst_element_post_message (element, gst_message_new_element (GST_OBJECT (element),
           gst_structure_new ("grad-device", "name", G_TYPE_STRING, grad_device_get_name (device),
               "precision", G_TYPE_STRING, precision, "threads", G_TYPE_UINT,
-              grad_device_get_threads (device), NULL)));
+              grad_device_get_threads (device), "library", G_TYPE_STRING, library, NULL)));
   offer_contexts (element, device);
   return device;
 }

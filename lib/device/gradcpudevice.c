@@ -4,6 +4,7 @@
 #include "kernels/conv/conv-int8.h"
 #include "kernels/cpu.h"
 #include "kernels/kernels.h"
+#include "kernels/onednn.h"
 
 #include <omp.h>
 #include <stdlib.h>
@@ -279,6 +280,14 @@ grad_cpu_device_finalize (GObject * object)
   G_OBJECT_CLASS (grad_cpu_device_parent_class)->finalize (object);
 }
 
+static gchar *
+grad_cpu_device_get_library (GradDevice * device)
+{
+  const dnnl_version_t *v = dnnl_version ();
+
+  return g_strdup_printf ("oneDNN %d.%d.%d", v->major, v->minor, v->patch);
+}
+
 static void
 grad_cpu_device_class_init (GradCpuDeviceClass * klass)
 {
@@ -287,6 +296,7 @@ grad_cpu_device_class_init (GradCpuDeviceClass * klass)
   G_OBJECT_CLASS (klass)->dispose = grad_cpu_device_dispose;
   G_OBJECT_CLASS (klass)->finalize = grad_cpu_device_finalize;
   device_class->kernels = &cpu_kernels;
+  device_class->get_library = grad_cpu_device_get_library;
   device_class->open = grad_cpu_device_open;
   device_class->alloc = grad_cpu_device_alloc;
   device_class->free = grad_cpu_device_free;

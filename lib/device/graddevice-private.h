@@ -17,6 +17,8 @@ struct _GradDeviceClass
   /* one op table per kernel family */
   const GradKernels *kernels;
 
+  /* what computes, and its version, for the record: "oneDNN 3.7.0"; (optional) */
+  gchar *(*get_library) (GradDevice * device);
   /* opens the device: checks that it exists and does `precision`, may lower `threads` */
   gboolean (*open) (GradDevice * device, GError ** error);
   /* storage of at least size bytes, 64-byte aligned; called by the pool only */

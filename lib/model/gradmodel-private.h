@@ -31,6 +31,12 @@ GRAD_API GradModel *grad_model_parse (GBytes * bytes, const gchar * location, GE
  * GRAD_ERROR_FILE names the byte and what is wrong there. */
 GPtrArray *grad_fragment_create_layers (const gchar * fragment, GError ** error);
 
+/* "factory name=value …" with the properties that say what the layer is, as far as they differ from defaults */
+gchar *grad_model_describe_layer (GstElement * element);
+/* The elements that a pad gets its data from, through the walls of bins, in order of the flow, along each one's first sink pad:
+ * (transfer full) (element-type GstElement) */
+GRAD_API GPtrArray *grad_model_find_upstream (GstPad * sinkpad);
+
 /* "96x96": what the network gets to see; NULL when it is not said */
 gchar *grad_model_describe_size (const GstStructure * dataset);
 

@@ -20,9 +20,8 @@ value_to_string (GParamSpec * spec, const GValue * value)
   return s ? s : g_strdup ("\"\"");
 }
 
-/* "factory name=value …" with the properties that say what the layer is, as far as they differ from defaults */
-static gchar *
-describe (GstElement * element)
+gchar *
+grad_model_describe_layer (GstElement * element)
 {
   GstElementFactory *factory = gst_element_get_factory (element);
   GString *text = g_string_new (GST_OBJECT_NAME (factory));
@@ -66,6 +65,25 @@ get_peer (GstPad * pad)
   return peer;
 }
 
+GPtrArray *
+grad_model_find_upstream (GstPad * sinkpad)
+{
+  GPtrArray *elements = g_ptr_array_new_with_free_func (gst_object_unref);
+  GstPad *pad = gst_object_ref (sinkpad);
+
+  while (pad != NULL) {
+    g_autoptr (GstPad) peer = get_peer (pad);
+    GstElement *element = peer ? gst_pad_get_parent_element (peer) : NULL;
+
+    gst_object_unref (pad);
+    if (element == NULL)
+      break;
+    g_ptr_array_insert (elements, 0, element);
+    pad = element->sinkpads ? gst_object_ref (element->sinkpads->data) : NULL;
+  }
+  return elements;
+}
+
 /**
  * grad_model_fragment: (skip)
  * @sinkpad: sink pad behind the network
@@ -79,29 +97,20 @@ get_peer (GstPad * pad)
 gchar *
 grad_model_fragment (GstPad * sinkpad, const gchar * model_name)
 {
+  g_autoptr (GPtrArray) elements = grad_model_find_upstream (sinkpad);
   GString *text = g_string_new (NULL);
-  GstPad *pad = gst_object_ref (sinkpad);
 
-  while (pad != NULL) {
-    g_autoptr (GstPad) peer = get_peer (pad);
-    g_autoptr (GstElement) element = peer ? gst_pad_get_parent_element (peer) : NULL;
+  for (guint i = 0; i < elements->len; i++) {
+    GstElement *element = elements->pdata[i];
+    g_autofree gchar *name = NULL, *layer = NULL;
 
-    gst_object_unref (pad);
-    if (element == NULL)
-      break;
-    if (GRAD_IS_LAYER (element)) {
-      g_autofree gchar *name = NULL;
-
-      g_object_get (element, "model-name", &name, NULL);
-      if (g_strcmp0 (name, model_name) == 0 && !GRAD_LAYER_GET_CLASS (element)->before) {
-        g_autofree gchar *layer = describe (element);
-
-        if (text->len > 0)
-          g_string_prepend (text, " ! ");
-        g_string_prepend (text, layer);
-      }
-    }
-    pad = element->sinkpads ? gst_object_ref (element->sinkpads->data) : NULL;
+    if (!GRAD_IS_LAYER (element) || GRAD_LAYER_GET_CLASS (element)->before)
+      continue;
+    g_object_get (element, "model-name", &name, NULL);
+    if (g_strcmp0 (name, model_name) != 0)
+      continue;
+    layer = grad_model_describe_layer (element);
+    g_string_append_printf (text, "%s%s", text->len > 0 ? " ! " : "", layer);
   }
   return g_string_free (text, FALSE);
 }

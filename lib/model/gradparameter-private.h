@@ -34,6 +34,10 @@ gboolean grad_parameter_describe_state (GradParameter * parameter, GArray * entr
 gboolean grad_parameter_describe_tensor (const gchar * name, GradTensor * tensor,
     GArray * entries, GPtrArray * owned, GError ** error);
 
+/* The values of a tensor as float; FALSE when it has none of F32, F64, F16 and BF16. */
+GRAD_API gboolean grad_parameter_convert (const GradSafetensorsEntry * entry, gfloat * values,
+    gsize n);
+
 /* Sets the value from such an entry; values: space for grad_parameter_bytes(). */
 gboolean grad_parameter_read_tensor (GradTensor * tensor, const GradSafetensorsEntry * entry,
     gfloat * values, GError ** error);

@@ -186,6 +186,8 @@ create (GradParameterStore * store, GradDevice * device, const gchar * name,
   /* nothing is allocated for what the file does not have */
   if (file != NULL && !grad_parameter_find_entry (file, store->location, self, &entry, error))
     return NULL;
+  if (device == NULL)
+    return g_steal_pointer (&self);
 
   if (kind != GRAD_PARAMETER_COUNTER) {
     self->value = grad_tensor_new_parameter (device, shape, error);
@@ -230,7 +232,7 @@ check_same (const GradParameter * parameter, GradParameterKind kind, const GradS
 /**
  * grad_parameter_store_add:
  * @store: a store
- * @device: where its values shall live
+ * @device: (nullable): where its values shall live; %NULL: it has none, and only its shape is to be known
  * @name: name in model files: "layer1.0.conv1.weight"
  * @kind: what it is
  * @shape: (nullable): its shape; not looked at for a counter
@@ -239,7 +241,7 @@ check_same (const GradParameter * parameter, GradParameterKind kind, const GradS
  * @error: location of a #GError
  *
  * Gets a parameter, or makes it: with the values of the file of grad_parameter_store_set_source(),
- * else initialised. May be called from any thread.
+ * else initialised. Without a device the file is only asked whether it has it. May be called from any thread.
  *
  * Returns: (transfer none) (nullable): the parameter, which lives as long as the store; %NULL with
  *   %GRAD_ERROR_SHAPE when there is one of that name of another kind or shape, with

@@ -33,6 +33,14 @@ entry_to_string (const GradSafetensorsEntry * entry)
 }
 
 static gboolean
+is_float (const GradSafetensorsEntry * entry)
+{
+  static const gchar *const dtypes[] = { "F32", "F64", "F16", "BF16", NULL };
+
+  return g_strv_contains (dtypes, entry->dtype);
+}
+
+static gboolean
 entry_fits (const GradSafetensorsEntry * entry, const GradParameter * parameter)
 {
   if (entry->rank != parameter->shape.rank)
@@ -42,8 +50,7 @@ entry_fits (const GradSafetensorsEntry * entry, const GradParameter * parameter)
   for (guint i = 0; i < entry->rank; i++)
     if (entry->dims[i] != parameter->shape.dims[i])
       return FALSE;
-  return g_str_equal (entry->dtype, "F32") || g_str_equal (entry->dtype, "F64")
-      || g_str_equal (entry->dtype, "F16") || g_str_equal (entry->dtype, "BF16");
+  return is_float (entry);
 }
 
 gboolean
@@ -85,12 +92,14 @@ half_to_float (guint16 half)
   return half & 0x8000 ? -value : value;
 }
 
-/* The values of a tensor, which may lie unaligned, as float. */
-static void
-convert (const GradSafetensorsEntry * entry, gfloat * values, gsize n)
+/* The values of a tensor may lie unaligned. */
+gboolean
+grad_parameter_convert (const GradSafetensorsEntry * entry, gfloat * values, gsize n)
 {
   const guint8 *data = entry->data;
 
+  if (!is_float (entry))
+    return FALSE;
   if (g_str_equal (entry->dtype, "F32")) {
     memcpy (values, data, n * sizeof (gfloat));
   } else if (g_str_equal (entry->dtype, "F64")) {
@@ -113,6 +122,7 @@ convert (const GradSafetensorsEntry * entry, gfloat * values, gsize n)
         values[i] = half_to_float (half);
     }
   }
+  return TRUE;
 }
 
 gboolean
@@ -121,7 +131,7 @@ grad_parameter_read_tensor (GradTensor * tensor, const GradSafetensorsEntry * en
 {
   gsize n = grad_shape_n_elements (grad_tensor_get_shape (tensor));
 
-  convert (entry, values, n);
+  grad_parameter_convert (entry, values, n);
   return grad_tensor_upload (tensor, values, n * sizeof *values, error);
 }
 

@@ -335,6 +335,22 @@ grad_safetensors_get_metadata (GradSafetensors * file, const gchar * key)
   return found ? found->value : NULL;
 }
 
+/**
+ * grad_safetensors_list_metadata:
+ * @file: a file
+ *
+ * Returns: (transfer full): the keys of its `__metadata__`, sorted
+ */
+GStrv
+grad_safetensors_list_metadata (GradSafetensors * file)
+{
+  GStrv keys = g_new0 (gchar *, file->metadata->len + 1);
+
+  for (guint i = 0; i < file->metadata->len; i++)
+    keys[i] = g_strdup (g_array_index (file->metadata, Pair, i).key);
+  return keys;
+}
+
 static void
 grad_safetensors_finalize (GObject * object)
 {

@@ -36,6 +36,7 @@ GRAD_API const GradSafetensorsEntry *grad_safetensors_get_entry (GradSafetensors
 GRAD_API const GradSafetensorsEntry *grad_safetensors_find (GradSafetensors * file,
     const gchar * name);
 GRAD_API const gchar *grad_safetensors_get_metadata (GradSafetensors * file, const gchar * key);
+GRAD_API GStrv grad_safetensors_list_metadata (GradSafetensors * file);
 
 /* Writing: to a temporary file beside location, synced, then renamed over it. metadata maps
  * strings to strings and may be NULL. */
