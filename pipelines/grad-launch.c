@@ -1,8 +1,11 @@
 /* GradStreamer: grad-launch runs a .launch file or a launch string and shows how the training goes
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
+#include "graddryrun.h"
+#include "gradjsontext.h"
 #include "gradpipeline.h"
 #include "gradprogress.h"
+#include "gradrunfolder.h"
 
 #include <glib-unix.h>
 #include <stdio.h>
@@ -16,8 +19,9 @@ typedef struct
   GstElement *pipeline;
   GMainLoop *loop;
   GradProgress *progress;
+  GradRunFolder *folder;        /* NULL: none */
   GHashTable *warnings;         /* those that were printed */
-  gboolean verbose;
+  gboolean verbose, quiet, json;
   gboolean reported;            /* an error was printed */
   guint signals[2];
   gint status;
@@ -26,9 +30,22 @@ typedef struct
 static const gchar description[] =
     "A launch string contains at least one \"!\". A .launch file is one with # comments and\n"
     "variables ${name:-default}, which name=value sets.\n\n"
+    "A run folder gets all that is to be known of a training later: launch.txt, environment.json,\n"
+    "log.jsonl, model.safetensors, evaluation.txt and pictures. It has to be new or empty. Without\n"
+    "one, files are written where the launch string says.\n\n"
+    "With --json each line of standard output is an object whose \"type\" is \"device\", \"step\" (at\n"
+    "most 20 a second; log-location has all), \"epoch\", \"saved\", \"warning\", \"error\", \"end\", or\n"
+    "what else an element says.\n\n"
     "Ctrl-C stops cleanly and saves the model; a second one exits at once.\n"
     "Exit status: 0 at the end of the stream, 1 after an error, 2 for a wrong command,\n"
     "130 when interrupted.";
+
+static void
+print_json (GString * json)
+{
+  puts (json->str);
+  fflush (stdout);
+}
 
 static gchar *
 issue_text (GstMessage * message, gboolean verbose)
@@ -44,34 +61,75 @@ issue_text (GstMessage * message, gboolean verbose)
       verbose && debug ? "\n  " : "", verbose && debug ? debug : "");
 }
 
+/* kind: "warning", or "error" */
 static void
 print_issue (Runner * self, const gchar * kind, const gchar * text)
 {
+  g_autoptr (GString) json = g_string_new (NULL);
+
   grad_progress_clear (self->progress);
-  fprintf (stderr, "grad-launch: %s%s\n", kind, text);
+  fprintf (stderr, "grad-launch: %s%s\n", g_str_equal (kind, "warning") ? "warning: " : "", text);
+  if (!self->json)
+    return;
+  grad_json_open (json, NULL, '{');
+  grad_json_add_string (json, "type", kind);
+  grad_json_add_string (json, "text", text);
+  grad_json_close (json, '}');
+  print_json (json);
+}
+
+/* What an element says, as it is */
+static void
+print_structure (Runner * self, GstMessage * message)
+{
+  const GstStructure *s = gst_message_get_structure (message);
+  const gchar *name = gst_structure_get_name (s);
+  g_autoptr (GString) json = g_string_new (NULL);
+
+  if (self->quiet && g_str_equal (name, "grad-step"))
+    return;
+  grad_json_open (json, NULL, '{');
+  grad_json_add_string (json, "type", name + (g_str_has_prefix (name, "grad-") ? 5 : 0));
+  grad_json_add_string (json, "element", GST_MESSAGE_SRC_NAME (message));
+  grad_json_add_fields (json, s);
+  grad_json_close (json, '}');
+  print_json (json);
+}
+
+static void
+handle_element_message (Runner * self, GstMessage * message)
+{
+  const GstStructure *structure = gst_message_get_structure (message);
+  g_autoptr (GError) error = NULL;
+
+  if (self->json)
+    print_structure (self, message);
+  else
+    grad_progress_handle (self->progress, structure, g_get_monotonic_time ());
+  if (self->folder != NULL && !grad_run_folder_handle (self->folder, structure, &error))
+    print_issue (self, "warning", error->message);
 }
 
 static void
 handle_message (Runner * self, GstMessage * message)
 {
-  const GstStructure *structure = gst_message_get_structure (message);
   g_autofree gchar *text = NULL;
 
   switch (GST_MESSAGE_TYPE (message)) {
     case GST_MESSAGE_ELEMENT:
-      grad_progress_handle (self->progress, structure, g_get_monotonic_time ());
+      handle_element_message (self, message);
       break;
     case GST_MESSAGE_WARNING:
       text = issue_text (message, self->verbose);
       if (!g_hash_table_contains (self->warnings, text)) {
-        print_issue (self, "warning: ", text);
+        print_issue (self, "warning", text);
         g_hash_table_add (self->warnings, g_steal_pointer (&text));
       }
       break;
     case GST_MESSAGE_ERROR:
       if (!self->reported) {    /* the first says it; others follow from it */
         text = issue_text (message, self->verbose);
-        print_issue (self, "", text);
+        print_issue (self, "error", text);
       }
       self->reported = TRUE;
       self->status = EXIT_FAILURE;
@@ -108,7 +166,8 @@ on_signal (gpointer data)
 
   for (guint i = 0; i < G_N_ELEMENTS (self->signals); i++)
     g_source_remove (self->signals[i]);
-  print_issue (self, "", "interrupted: stopping; once more exits at once");
+  grad_progress_clear (self->progress);
+  fputs ("grad-launch: interrupted: stopping; once more exits at once\n", stderr);
   self->status = EXIT_INTERRUPTED;
   g_main_loop_quit (self->loop);
   return G_SOURCE_CONTINUE;     /* removed above */
@@ -119,6 +178,26 @@ watch_signals (Runner * self)
 {
   self->signals[0] = g_unix_signal_add (SIGINT, on_signal, self);
   self->signals[1] = g_unix_signal_add (SIGTERM, on_signal, self);
+}
+
+/* The last words, when all messages have been seen */
+static void
+finish (Runner * self)
+{
+  g_autoptr (GString) json = g_string_new (NULL);
+  g_autoptr (GError) error = NULL;
+
+  if (self->folder != NULL && !grad_run_folder_finish (self->folder, &error)) {
+    print_issue (self, "error", error->message);
+    self->status = EXIT_FAILURE;
+  }
+  if (!self->json)
+    return;
+  grad_json_open (json, NULL, '{');
+  grad_json_add_string (json, "type", "end");
+  grad_json_add_integer (json, "status", self->status);
+  grad_json_close (json, '}');
+  print_json (json);
 }
 
 static void
@@ -142,8 +221,9 @@ run (Runner * self)
     gst_message_unref (message);
   }
   if (self->status == EXIT_FAILURE && !self->reported)
-    print_issue (self, "", "the pipeline cannot start");
+    print_issue (self, "error", "the pipeline cannot start");
   grad_progress_finish (self->progress);
+  finish (self);
 }
 
 static gboolean
@@ -154,22 +234,52 @@ is_terminal (void)
   return isatty (STDERR_FILENO) && term != NULL && g_strcmp0 (term, "dumb") != 0;
 }
 
+/* Prints the error and returns the exit status for it. */
+static gint
+fail (const GError * error)
+{
+  fprintf (stderr, "grad-launch: %s\n", error->message);
+  return grad_pipeline_exit_status (error);
+}
+
+/* The pipeline is there. */
+static gint
+play (Runner * self)
+{
+  self->loop = g_main_loop_new (NULL, FALSE);
+  self->progress = grad_progress_new (is_terminal () && !self->json, self->quiet);
+  self->warnings = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  run (self);
+  g_main_loop_unref (self->loop);
+  grad_progress_free (self->progress);
+  g_hash_table_unref (self->warnings);
+  return self->status;
+}
+
 int
 main (int argc, char **argv)
 {
-  gboolean version = FALSE, quiet = FALSE, verbose = FALSE;
+  Runner self = { NULL };
+  gboolean version = FALSE, dry_run = FALSE;
   g_auto (GStrv) arguments = NULL;
+  g_autofree gchar *folder = NULL, *launch = NULL;
   const GOptionEntry entries[] = {
-    {"quiet", 'q', 0, G_OPTION_ARG_NONE, &quiet, "Print results and errors only", NULL},
-    {"verbose", 'v', 0, G_OPTION_ARG_NONE, &verbose, "Print the details of errors too", NULL},
+    {"quiet", 'q', 0, G_OPTION_ARG_NONE, &self.quiet, "Print results and errors only", NULL},
+    {"verbose", 'v', 0, G_OPTION_ARG_NONE, &self.verbose, "Print the details of errors too", NULL},
+    {"json", 0, 0, G_OPTION_ARG_NONE, &self.json, "Print lines of JSON, for programs", NULL},
+    {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &dry_run,
+        "Print the network as a table and exit: layers, shapes, parameters, FLOPs", NULL},
+    {"run-folder", 'o', 0, G_OPTION_ARG_FILENAME, &folder,
+        "New folder for model, log and pictures, whatever the launch string says", "DIR"},
     {"version", 0, 0, G_OPTION_ARG_NONE, &version, "Print the version and exit", NULL},
     {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &arguments, NULL,
         "FILE.launch|'LAUNCH STRING' [name=value ...]"},
     {NULL}
   };
   g_autoptr (GOptionContext) options = g_option_context_new (NULL);
+  g_autoptr (GstElement) pipeline = NULL;
+  g_autoptr (GradRunFolder) run_folder = NULL;
   g_autoptr (GError) error = NULL;
-  Runner self = { 0 };
 
   grad_pipeline_find_plugin ();
   g_option_context_add_main_entries (options, entries, NULL);
@@ -188,19 +298,14 @@ main (int argc, char **argv)
         "(grad-launch --help says more)\n");
     return 2;
   }
-  self.pipeline = grad_pipeline_new ((const gchar * const *) arguments, &error);
-  if (self.pipeline == NULL) {
-    fprintf (stderr, "grad-launch: %s\n", error->message);
-    return grad_pipeline_exit_status (error);
-  }
-  self.loop = g_main_loop_new (NULL, FALSE);
-  self.progress = grad_progress_new (is_terminal (), quiet);
-  self.warnings = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-  self.verbose = verbose;
-  run (&self);
-  gst_object_unref (self.pipeline);
-  g_main_loop_unref (self.loop);
-  grad_progress_free (self.progress);
-  g_hash_table_unref (self.warnings);
-  return self.status;
+  if (!(launch = grad_pipeline_resolve ((const gchar * const *) arguments, &error))
+      || !(pipeline = grad_pipeline_parse (launch, &error)))
+    return fail (error);
+  if (dry_run)
+    return grad_dry_run (pipeline, self.json, &error) ? EXIT_SUCCESS : fail (error);
+  if (folder != NULL && !(run_folder = grad_run_folder_new (folder, launch, pipeline, &error)))
+    return fail (error);
+  self.pipeline = pipeline;
+  self.folder = run_folder;
+  return play (&self);
 }

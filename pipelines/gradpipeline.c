@@ -101,36 +101,65 @@ in_pipeline (GstElement * element)
   return pipeline;
 }
 
+/* Words to one string, as gst-launch-1.0 does it: a space within a word is part of it. */
+static gchar *
+join_words (const gchar * const *words)
+{
+  GString *launch = g_string_new (NULL);
+
+  for (guint i = 0; words[i] != NULL; i++) {
+    gboolean quoted = FALSE;
+
+    for (const gchar * p = words[i]; *p != '\0'; p++) {
+      if (*p == '"' && (p == words[i] || p[-1] != '\\'))
+        quoted = !quoted;
+      if (*p == ' ' && !quoted)
+        g_string_append_c (launch, '\\');
+      g_string_append_c (launch, *p);
+    }
+    g_string_append_c (launch, ' ');
+  }
+  return g_strchomp (g_string_free (launch, FALSE));
+}
+
+gchar *
+grad_pipeline_resolve (const gchar * const *arguments, GError ** error)
+{
+  g_autofree gchar *file = find_file (arguments[0]);
+
+  if (file != NULL)
+    return grad_launch_file_load (file, arguments + 1, error);
+  if (g_strv_contains (arguments, "!"))
+    return join_words (arguments);
+  if (strchr (arguments[0], '!') != NULL)
+    return grad_launch_file_expand (arguments[0], "launch string", arguments + 1, error);
+  g_set_error (error, G_FILE_ERROR, G_FILE_ERROR_NOENT,
+      "%s: there is no such file, and without a \"!\" it is no launch string", arguments[0]);
+  return NULL;
+}
+
 GstElement *
-grad_pipeline_new (const gchar * const *arguments, GError ** error)
+grad_pipeline_parse (const gchar * launch, GError ** error)
 {
   g_autoptr (GstParseContext) context = gst_parse_context_new ();
-  g_autoptr (GstElement) element = NULL;
   g_autoptr (GError) parse_error = NULL;
-  g_autofree gchar *file = find_file (arguments[0]), *launch = NULL;
+  g_autoptr (GstElement) element = gst_parse_launch_full (launch, context,
+      GST_PARSE_FLAG_FATAL_ERRORS, &parse_error);
 
-  if (file == NULL && g_strv_contains (arguments, "!")) {
-    element = gst_parse_launchv_full ((const gchar **) arguments, context,
-        GST_PARSE_FLAG_FATAL_ERRORS, &parse_error);
-  } else {
-    if (file != NULL) {
-      launch = grad_launch_file_load (file, arguments + 1, error);
-    } else if (strchr (arguments[0], '!') != NULL) {
-      launch = grad_launch_file_expand (arguments[0], "launch string", arguments + 1, error);
-    } else {
-      g_set_error (error, G_FILE_ERROR, G_FILE_ERROR_NOENT,
-          "%s: there is no such file, and without a \"!\" it is no launch string", arguments[0]);
-    }
-    if (launch == NULL)
-      return NULL;
-    element = gst_parse_launch_full (launch, context, GST_PARSE_FLAG_FATAL_ERRORS, &parse_error);
-  }
   if (parse_error != NULL) {
     explain_missing (context, &parse_error);
     g_propagate_error (error, g_steal_pointer (&parse_error));
     return NULL;
   }
   return gst_object_ref_sink (in_pipeline (g_steal_pointer (&element)));
+}
+
+GstElement *
+grad_pipeline_new (const gchar * const *arguments, GError ** error)
+{
+  g_autofree gchar *launch = grad_pipeline_resolve (arguments, error);
+
+  return launch ? grad_pipeline_parse (launch, error) : NULL;
 }
 
 gint

@@ -12,6 +12,10 @@ void grad_pipeline_find_plugin (void);
 
 /* arguments, NULL-terminated: a .launch file or a launch string, then name=value …; or the words of
  * a launch string, as gst-launch-1.0 takes them. */
+/* The launch string that they stand for, without variables and comments. (transfer full) */
+gchar *grad_pipeline_resolve (const gchar * const *arguments, GError ** error);
+GstElement *grad_pipeline_parse (const gchar * launch, GError ** error);
+/* Both in one */
 GstElement *grad_pipeline_new (const gchar * const *arguments, GError ** error);
 
 /* 2 for a wrong command, 1 for everything else */
