@@ -14,6 +14,18 @@ static const GradCommand *const commands[] = {
   &grad_command_eval,
 };
 
+/* "--", behind which nothing is an option */
+static void
+drop_separator (gint * argc, gchar ** argv)
+{
+  for (gint i = 1; i < *argc; i++)
+    if (g_str_equal (argv[i], "--")) {
+      memmove (argv + i, argv + i + 1, (*argc - i) * sizeof (gchar *)); /* with the NULL */
+      (*argc)--;
+      return;
+    }
+}
+
 gboolean
 grad_command_parse (const GradCommand * command, const GOptionEntry * entries, gint * argc,
     gchar *** argv, gint min, gint max)
@@ -30,8 +42,7 @@ grad_command_parse (const GradCommand * command, const GOptionEntry * entries, g
     fprintf (stderr, "%s: %s\n(%s --help says more)\n", name, error->message, name);
     return FALSE;
   }
-  if (*argc > 1 && g_str_equal ((*argv)[1], "--") && (*argc)--)
-    memmove (*argv + 1, *argv + 2, *argc * sizeof (gchar *));
+  drop_separator (argc, *argv);
   if (*argc - 1 >= min && *argc - 1 <= max)
     return TRUE;
   fprintf (stderr, "usage: %s [OPTIONS] %s\n(%s --help says more)\n", name, command->usage, name);

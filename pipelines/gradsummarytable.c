@@ -52,6 +52,8 @@ grad_summary_to_string (GPtrArray * rows, guint width)
   g_autoptr (GradTable) table = grad_table_new ("lrrrrrw");
   GradSummaryRow all = add_up (rows);
   g_autofree gchar *body = NULL, *statistics = grad_format_count (all.statistics);
+  g_autofree gchar *size = g_format_size (all.trainable * sizeof (gfloat));
+  g_autofree gchar *note = NULL, *wrapped = NULL;
 
   grad_table_add (table, g_strdup ("layer"), g_strdup ("output"), g_strdup ("parameters"),
       g_strdup ("%"), g_strdup ("MFLOPs"), g_strdup ("%"), g_strdup ("settings"));
@@ -66,9 +68,10 @@ grad_summary_to_string (GPtrArray * rows, guint width)
   grad_table_add (table, g_strdup ("all"), NULL, grad_format_count (all.trainable), NULL,
       format_flops (all.flops), NULL, NULL);
   body = grad_table_to_string (table, width);
-  return g_strdup_printf ("%s\n%.1f MB of parameters in 32 bits, and %s running statistics. "
-      "FLOPs: of one picture,\nforward, 2 for a multiplication and an addition.\n", body,
-      all.trainable * 4 / 1e6, statistics);
+  note = g_strdup_printf ("%s of parameters in 32 bits, and %s running statistics. FLOPs are those of "
+      "one picture, forward: 2 for a multiplication and an addition.", size, statistics);
+  wrapped = grad_wrap (note, width, 0);
+  return g_strdup_printf ("%s\n%s\n", body, wrapped);
 }
 
 void
