@@ -8,6 +8,7 @@
 #include "gradrunfolder.h"
 
 #include <glib-unix.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -31,8 +32,8 @@ static const gchar description[] =
     "A launch string contains at least one \"!\". A .launch file is one with # comments and\n"
     "variables ${name:-default}, which name=value sets.\n\n"
     "A run folder gets all that is to be known of a training later: launch.txt, environment.json,\n"
-    "log.jsonl, model.safetensors, evaluation.txt and pictures. It has to be new or empty. Without\n"
-    "one, files are written where the launch string says.\n\n"
+    "log.jsonl, model.safetensors, evaluation.txt. It has to be new or empty. Without one, files are\n"
+    "written where the launch string says.\n\n"
     "With --json each line of standard output is an object whose \"type\" is \"device\", \"step\" (at\n"
     "most 20 a second; log-location has all), \"epoch\", \"saved\", \"warning\", \"error\", \"end\", or\n"
     "what else an element says.\n\n"
@@ -242,10 +243,11 @@ fail (const GError * error)
   return grad_pipeline_exit_status (error);
 }
 
-/* The pipeline is there. */
+/* The pipeline is there. Whoever reads what is printed may go away: that is no reason to lose a training. */
 static gint
 play (Runner * self)
 {
+  signal (SIGPIPE, SIG_IGN);
   self->loop = g_main_loop_new (NULL, FALSE);
   self->progress = grad_progress_new (is_terminal () && !self->json, self->quiet);
   self->warnings = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
@@ -270,7 +272,7 @@ main (int argc, char **argv)
     {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &dry_run,
         "Print the network as a table and exit: layers, shapes, parameters, FLOPs", NULL},
     {"run-folder", 'o', 0, G_OPTION_ARG_FILENAME, &folder,
-        "New folder for model, log and pictures, whatever the launch string says", "DIR"},
+        "New folder for model and log, whatever the launch string says", "DIR"},
     {"version", 0, 0, G_OPTION_ARG_NONE, &version, "Print the version and exit", NULL},
     {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &arguments, NULL,
         "FILE.launch|'LAUNCH STRING' [name=value ...]"},

@@ -325,6 +325,20 @@ grad_cuda_device_finalize (GObject * object)
   G_OBJECT_CLASS (grad_cuda_device_parent_class)->finalize (object);
 }
 
+static gchar *
+grad_cuda_device_get_library (GradDevice * device)
+{
+  struct cudaDeviceProp prop;
+
+  if (cudaGetDeviceProperties (&prop, GRAD_CUDA_DEVICE (device)->index) != cudaSuccess)
+    return NULL;
+#ifdef HAVE_CUDNN
+  return g_strdup_printf ("cuDNN %" G_GSIZE_FORMAT " on %s", cudnnGetVersion (), prop.name);
+#else
+  return g_strdup (prop.name);
+#endif
+}
+
 static void
 grad_cuda_device_class_init (GradCudaDeviceClass * klass)
 {
@@ -333,6 +347,7 @@ grad_cuda_device_class_init (GradCudaDeviceClass * klass)
   GST_DEBUG_CATEGORY_INIT (grad_cuda_debug, "gradcuda", 0, "GradStreamer's cuda device");
   G_OBJECT_CLASS (klass)->finalize = grad_cuda_device_finalize;
   device_class->kernels = &cuda_kernels;
+  device_class->get_library = grad_cuda_device_get_library;
   device_class->open = grad_cuda_device_open;
   device_class->alloc = grad_cuda_device_alloc;
   device_class->free = grad_cuda_device_free;
