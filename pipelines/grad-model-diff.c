@@ -66,7 +66,17 @@ diff_network (Diff * diff)
 /* ---- what else the files say */
 
 static void
-diff_value (Diff * diff, GradTable * table, const gchar * key)
+print_value (gchar sign, const gchar * key, const gchar * value)
+{
+  g_autofree gchar *line = g_strdup_printf ("%c %s %s", sign, key, value ? value : "");
+  g_autofree gchar *printable = grad_printable (line);
+
+  if (value != NULL)
+    puts (printable);
+}
+
+static void
+diff_value (Diff * diff, const gchar * key)
 {
   const gchar *a = grad_safetensors_get_metadata (diff->a, key);
   const gchar *b = grad_safetensors_get_metadata (diff->b, key);
@@ -75,8 +85,8 @@ diff_value (Diff * diff, GradTable * table, const gchar * key)
     return;
   diff->differ = TRUE;
   if (diff->json == NULL) {
-    grad_table_add (table, grad_printable (key), a ? grad_printable (a) : g_strdup ("-"),
-        b ? grad_printable (b) : g_strdup ("-"));
+    print_value ('-', key, a);
+    print_value ('+', key, b);
     return;
   }
   grad_json_open (diff->json, NULL, '{');
@@ -91,25 +101,16 @@ diff_metadata (Diff * diff)
 {
   g_auto (GStrv) a = grad_safetensors_list_metadata (diff->a);
   g_auto (GStrv) b = grad_safetensors_list_metadata (diff->b);
-  g_autoptr (GradTable) table = grad_table_new ("llw");
-  gboolean before = diff->differ;
 
-  grad_table_add (table, g_strdup ("metadata"), g_strdup ("A"), g_strdup ("B"));
   if (diff->json != NULL)
     grad_json_open (diff->json, "metadata", '[');
-  diff->differ = FALSE;
   for (guint i = 0; a[i] != NULL; i++)
-    diff_value (diff, table, a[i]);
+    diff_value (diff, a[i]);
   for (guint i = 0; b[i] != NULL; i++)
     if (grad_safetensors_get_metadata (diff->a, b[i]) == NULL)
-      diff_value (diff, table, b[i]);
+      diff_value (diff, b[i]);
   if (diff->json != NULL)
     grad_json_close (diff->json, ']');
-  else if (diff->differ) {
-    putchar ('\n');
-    grad_command_print (grad_table_to_string (table, grad_terminal_width ()));
-  }
-  diff->differ |= before;
 }
 
 /* ---- the tensors */
