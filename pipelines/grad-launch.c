@@ -292,7 +292,9 @@ main (int argc, char **argv)
     return 2;
   }
   if (version) {
-    printf ("grad-launch %s, %s\n", PACKAGE_VERSION, gst_version_string ());
+    g_autofree gchar *gst = gst_version_string ();
+
+    printf ("grad-launch %s, %s\n", PACKAGE_VERSION, gst);
     return EXIT_SUCCESS;
   }
   if (arguments == NULL) {

@@ -103,7 +103,9 @@ main (int argc, char **argv)
     if (g_str_equal (name, commands[i]->name))
       return commands[i]->run (commands[i], argc - 1, argv + 1);
   if (g_str_equal (name, "--version")) {
-    printf ("grad-model %s, %s\n", PACKAGE_VERSION, gst_version_string ());
+    g_autofree gchar *gst = gst_version_string ();
+
+    printf ("grad-model %s, %s\n", PACKAGE_VERSION, gst);
     return EXIT_SUCCESS;
   }
   if (g_str_equal (name, "--help") || g_str_equal (name, "-h")) {
