@@ -9,7 +9,7 @@
 
 typedef struct
 {
-  gchar *images, *labels, *plot;
+  gchar *images, *labels;
   gint list;
   gboolean json;
 } Options;
