@@ -36,6 +36,7 @@ static const GradKernels cpu_kernels = {
   .resize = &grad_resize_cpu_ops,
   .elementwise = &grad_elementwise_cpu_ops,
   .video = &grad_video_cpu_ops,
+  .augment = &grad_augment_cpu_ops,
 };
 
 #define HUGE_PAGE (2u << 20)

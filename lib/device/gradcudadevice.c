@@ -50,6 +50,7 @@ static const GradKernels cuda_kernels = {
   .resize = &grad_resize_cuda_ops,
   .elementwise = &grad_elementwise_cuda_ops,
   .video = &grad_video_cuda_ops,
+  .augment = &grad_augment_cuda_ops,
 };
 
 /* Every thread has a current GPU of its own, and some launch from streaming threads. */

@@ -27,6 +27,7 @@ static const GradKernels ref_kernels = {
   .resize = &grad_resize_ref_ops,
   .elementwise = &grad_elementwise_ref_ops,
   .video = &grad_video_ref_ops,
+  .augment = &grad_augment_ref_ops,
 };
 
 static gboolean

@@ -2,8 +2,8 @@
 # GradStreamer tests: what PyTorch and Pillow compute, as arrays for tests/kernels/*.c
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# Writes kernel-goldens.h beside this script; needs torch, numpy and PIL (made with torch 1.13 and
-# Pillow 9.4 of Debian 12). Inputs come from the generator below, which tests/kernels/kernelutil.h
+# Writes kernel-goldens.h beside this script; needs torch, torchvision, numpy and PIL (made with torch 1.13,
+# torchvision 0.14.1 and Pillow 9.4 of Debian 12). Inputs come from the generator below, which tests/kernels/kernelutil.h
 # has, too, so only results are stored. All is computed in double, with settings that are exact in
 # float.
 import os
@@ -11,7 +11,9 @@ import os
 import numpy as np
 import PIL
 import torch
+import torchvision
 from PIL import Image
+from torchvision.transforms import functional
 
 
 class Lcg:
@@ -33,7 +35,7 @@ class Lcg:
 out = ['/* GradStreamer tests: golden values; made by make-kernel-goldens.py, do not edit',
        ' * SPDX-License-Identifier: LGPL-2.1-or-later',
        ' *',
-       f' * torch {torch.__version__}, Pillow {PIL.__version__} */',
+       f' * torch {torch.__version__}, torchvision {torchvision.__version__}, Pillow {PIL.__version__} */',
        '#pragma once', '']
 
 
@@ -131,9 +133,34 @@ def resize():
     out.append('};')
 
 
+def augment():
+    """noise of 9x12 from seed 5: a crop of the padded picture, its mirror image, turned and shifted"""
+    height, width = 9, 12
+    image = torch.from_numpy(picture('noise', height, width, 5))[None]
+    out.append('static const struct\n{\n'
+               '  gint crop_x, crop_y;\n  gboolean flip;\n  gdouble angle;\n  gint shift_x, shift_y;\n'
+               f'  guint8 pixels[{height} * {width}];\n'
+               '} golden_augment[] = {')
+    for x, y, flip, angle, shift_x, shift_y in (
+            (0, 0, 0, 0, 0, 0), (3, -2, 0, 0, 0, 0), (-1, 2, 1, 0, 0, 0), (0, 0, 0, 0, 2, -3),
+            (0, 0, 0, 10, 0, 0), (0, 0, 0, -33.25, 2, 1), (0, 0, 1, 75, -1, 3), (0, 0, 0, 180, 0, 0)):
+        result = functional.pad(image, [4] * 4)
+        result = functional.crop(result, 4 + y, 4 + x, height, width)
+        result = functional.hflip(result) if flip else result
+        result = functional.affine(result, angle, [shift_x, shift_y], 1, [0, 0],
+                                   functional.InterpolationMode.BILINEAR)
+        pixels = result.flatten().tolist()
+        out.append(f'  {{{x}, {y}, {"TRUE" if flip else "FALSE"}, {angle}, {shift_x}, {shift_y}, {{')
+        for i in range(0, len(pixels), 18):
+            out.append('    ' + ', '.join(map(str, pixels[i:i + 18])) + ',')
+        out.append('  }},')
+    out.append('};')
+
+
 norm()
 loss()
 adam()
 resize()
+augment()
 with open(os.path.join(os.path.dirname(__file__), 'kernel-goldens.h'), 'w') as f:
     f.write('\n'.join(out) + '\n')
