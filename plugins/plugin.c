@@ -7,6 +7,7 @@ static gboolean
 plugin_init (GstPlugin * plugin)
 {
   return GST_ELEMENT_REGISTER (idxsrc, plugin)
+      && GST_ELEMENT_REGISTER (gradaugment, plugin)
       && GST_ELEMENT_REGISTER (gradresize, plugin)
       && GST_ELEMENT_REGISTER (gradconvstem, plugin)
       && GST_ELEMENT_REGISTER (gradresstage, plugin)

@@ -90,7 +90,7 @@ output_caps (GradTransform * self, GstCaps * caps, GradDType * dtype, GradShape 
   if (!grad_caps_parse (caps, KLASS (self)->input_rank, dtype, input, error)
       || !KLASS (self)->infer_shape (self, input, &output, error))
     return FALSE;
-  *out = grad_caps_new (GRAD_DTYPE_FLOAT32, &output, 0, 1);
+  *out = grad_caps_new (KLASS (self)->output_dtype, &output, 0, 1);
   copy_framerate (caps, *out);
   return TRUE;
 }
@@ -295,6 +295,7 @@ grad_transform_class_init (GradTransformClass * klass)
   trans_class->start = GST_DEBUG_FUNCPTR (grad_transform_start);
   trans_class->stop = GST_DEBUG_FUNCPTR (grad_transform_stop);
   trans_class->query = GST_DEBUG_FUNCPTR (grad_transform_query);
+  klass->output_dtype = GRAD_DTYPE_FLOAT32;
 
   gst_type_mark_as_plugin_api (GRAD_TYPE_TRANSFORM, 0);
   gst_type_mark_as_plugin_api (GRAD_TYPE_PRECISION, 0);

@@ -14,6 +14,7 @@ GRAD_API G_DECLARE_DERIVABLE_TYPE (GradTransform, grad_transform, GRAD, TRANSFOR
  * GradTransformClass:
  * @parent_class: parent
  * @input_rank: rank of input tensors: 4 or 2
+ * @output_dtype: type of output tensors: float32 if a subclass does not say otherwise
  * @attach: optional: NULL to READY, the bus is known
  * @start: optional: READY to PAUSED, the device is open
  * @stop: optional: PAUSED to READY
@@ -26,6 +27,7 @@ struct _GradTransformClass
   GstBaseTransformClass parent_class;
 
   guint input_rank;
+  GradDType output_dtype;
   gboolean (*attach) (GradTransform * transform, GError ** error);
   gboolean (*start) (GradTransform * transform, GError ** error);
   void (*stop) (GradTransform * transform);

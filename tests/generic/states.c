@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-static const gchar *const elements[] = { "gradadamsink", "gradconvstem", "gradfc",
+static const gchar *const elements[] = { "gradadamsink", "gradaugment", "gradconvstem", "gradfc",
   "gradglobalpool", "gradloss", "gradmodel", "gradpublish", "gradresize", "gradresstage", "idxsrc",
 #ifdef HAVE_VIDEO
   "gradclassify", "gradfromvideo", "gradtovideo",
