@@ -9,7 +9,8 @@
 #include <sys/wait.h>
 
 #define EPOCHS 3
-#define RUN "idxsrc name=source epochs=3 seed=5 " TEST_DATA TEST_EVALUATION TEST_NETWORK ("") \
+#define AUGMENT "! gradaugment horizontal-flip=0.5 padding=2 rotate=10 erase=0.5 "
+#define RUN "idxsrc name=source epochs=3 seed=5 " TEST_DATA TEST_EVALUATION AUGMENT TEST_NETWORK ("") \
   "gradadamsink name=sink learning-rate=0.01 schedule=cosine location=model.safetensors " \
   "log-location=log.jsonl "
 
@@ -123,7 +124,7 @@ test_often (void)
 
   begin ();
   for (; !play_for (runs % 2 ? RUN "resume=true" : "idxsrc epochs=3 seed=5 " TEST_DATA
-          TEST_EVALUATION " ! queue max-size-buffers=2" TEST_NETWORK (" ! queue")
+          TEST_EVALUATION AUGMENT " ! queue max-size-buffers=2" TEST_NETWORK (" ! queue")
           "gradadamsink name=sink learning-rate=0.01 schedule=cosine resume=true "
           "location=model.safetensors log-location=log.jsonl", 2); runs++)
     g_assert_cmpuint (runs, <, 100);
