@@ -364,7 +364,7 @@ grad_source_class_init (GradSourceClass * klass)
       g_param_spec_boolean ("shuffle", "Shuffle", "Whether each epoch of training has a new "
           "random order", DEFAULT_SHUFFLE, GRAD_PARAM_STATIC));
   g_object_class_install_property (object_class, PROP_SEED,
-      g_param_spec_uint64 ("seed", "Seed", "Seed of everything random in the run: order and "
+      g_param_spec_uint64 ("seed", "Seed", "Seed of everything random in the run: order, augmentation, "
           "initial weights", 0, G_MAXUINT64, DEFAULT_SEED, GRAD_PARAM_STATIC));
   g_object_class_install_property (object_class, PROP_DROP_LAST,
       g_param_spec_boolean ("drop-last", "Drop last", "Whether a last batch of fewer samples is "
