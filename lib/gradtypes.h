@@ -45,6 +45,7 @@ GRAD_API GQuark grad_error_quark (void);
  * @GRAD_ERROR_UNSUPPORTED: this device, precision or build cannot do it
  * @GRAD_ERROR_SETTINGS: two settings contradict each other
  * @GRAD_ERROR_LABEL: a label is out of the range of the classes
+ * @GRAD_ERROR_NOT_FINITE: a loss or gradient is infinite or not a number
  * @GRAD_ERROR_ABORTED: interrupted by a flush or a state change; nothing was changed
  */
 typedef enum
@@ -58,6 +59,7 @@ typedef enum
   GRAD_ERROR_UNSUPPORTED,
   GRAD_ERROR_SETTINGS,
   GRAD_ERROR_LABEL,
+  GRAD_ERROR_NOT_FINITE,
   GRAD_ERROR_ABORTED
 } GradError;
 

@@ -165,8 +165,8 @@ on_job (const GradJob * job, gpointer data)
   g_mutex_lock (&self->lock);
   row = find_row (self, grad_unit_get_id (job->unit), &run);
   /* a unit begins with forward or planning for it, and then its element is alive */
-  if (row == NULL && job->kind != GRAD_JOB_BACKWARD && job->kind != GRAD_JOB_UPDATE
-      && job->kind != GRAD_JOB_COMMIT)
+  if (row == NULL && job->kind != GRAD_JOB_BACKWARD && job->kind != GRAD_JOB_MEASURE
+      && job->kind != GRAD_JOB_UPDATE && job->kind != GRAD_JOB_COMMIT)
     row = add_row (self, job, &run);
   if (row != NULL) {
     Sum *sum = &row->sums[job->kind];
@@ -270,6 +270,7 @@ append_run (GString * s, const Run * run)
     [GRAD_JOB_BACKWARD] = "training, backward",
     [GRAD_JOB_EVALUATE] = "evaluation",
     [GRAD_JOB_INFER] = "inference",
+    [GRAD_JOB_MEASURE] = "norm of the gradient",
     [GRAD_JOB_UPDATE] = "update of parameters",
     [GRAD_JOB_COMMIT] = "update of running statistics",
     [GRAD_JOB_PLAN] = "planning, once per shape",
@@ -280,7 +281,7 @@ append_run (GString * s, const Run * run)
   for (GradJobKind kind = GRAD_JOB_FORWARD; kind <= GRAD_JOB_INFER; kind++)
     append_layers (s, run, kind, titles[kind]);
   append_heading (s, "besides");
-  for (GradJobKind kind = GRAD_JOB_UPDATE; kind < GRAD_N_JOBS; kind++) {
+  for (GradJobKind kind = GRAD_JOB_MEASURE; kind < GRAD_N_JOBS; kind++) {
     Sum sum = sum_rows (run->rows, kind, NULL);
 
     append_line (s, titles[kind], &sum, run->time);

@@ -19,6 +19,13 @@ grad_cross_entropy_loss (gdouble label_logit, gdouble max, gdouble sum, gdouble 
   return loss;
 }
 
+/* A loss that is not finite has no gradient: it is not to look as if it had one. */
+GRAD_BODY gdouble
+grad_cross_entropy_scale (gdouble loss, gdouble scale)
+{
+  return isfinite (loss) ? scale : NAN;
+}
+
 /* e = exp (logits(i) - M) */
 GRAD_BODY GRAD_REAL
 grad_cross_entropy_gradient (GRAD_REAL e, gdouble sum, gint k, gboolean is_label,
@@ -34,7 +41,7 @@ static inline gdouble
 grad_cross_entropy_row (const GRAD_REAL * logits, gint k, gint label, gdouble smoothing,
     gdouble scale, GRAD_REAL * dlogits, gboolean * correct)
 {
-  gdouble max = logits[0], label_logit = logits[label], sum = 0, sum_logits = 0;
+  gdouble max = logits[0], label_logit = logits[label], sum = 0, sum_logits = 0, loss;
   gint argmax = 0;
 
   for (gint i = 1; i < k; i++)
@@ -50,17 +57,19 @@ grad_cross_entropy_row (const GRAD_REAL * logits, gint k, gint label, gdouble sm
     if (dlogits != NULL)
       dlogits[i] = (GRAD_REAL) e;       /* logits(i) is not read again */
   }
+  loss = grad_cross_entropy_loss (label_logit, max, sum, sum_logits, k, smoothing);
+  scale = grad_cross_entropy_scale (loss, scale);
   if (dlogits != NULL)
     for (gint i = 0; i < k; i++)
       dlogits[i] = grad_cross_entropy_gradient (dlogits[i], sum, k, i == label, smoothing, scale);
   *correct = argmax == label;
-  return grad_cross_entropy_loss (label_logit, max, sum, sum_logits, k, smoothing);
+  return loss;
 }
 
 /* logits, dlogits: (N, K), labels: (N) */
 static inline gboolean
 grad_cross_entropy (const GRAD_REAL * logits, const gint32 * labels, gint n, gint k,
-    gdouble smoothing, GRAD_REAL * dlogits, gdouble result[2], GError ** error)
+    gdouble smoothing, gdouble divisor, GRAD_REAL * dlogits, gdouble result[2], GError ** error)
 {
   if (!grad_loss_check_labels (labels, n, k, error))
     return FALSE;
@@ -69,7 +78,7 @@ grad_cross_entropy (const GRAD_REAL * logits, const gint32 * labels, gint n, gin
     gsize row = (gsize) i * k;
     gboolean right;
 
-    result[0] += grad_cross_entropy_row (logits + row, k, labels[i], smoothing, 1.0 / n,
+    result[0] += grad_cross_entropy_row (logits + row, k, labels[i], smoothing, 1 / divisor,
         dlogits ? dlogits + row : NULL, &right);
     result[1] += right;
   }

@@ -8,10 +8,11 @@
 
 static gboolean
 softmax_cross_entropy (GradDevice * device, const GradTensor * logits, const gint32 * labels,
-    gdouble label_smoothing, GradTensor * dlogits, GradTensor * result, GError ** error)
+    gdouble label_smoothing, gdouble divisor, GradTensor * dlogits, GradTensor * result,
+    GError ** error)
 {
   return grad_cross_entropy (grad_tensor_data (logits), labels, logits->shape.dims[0],
-      logits->shape.dims[1], label_smoothing, dlogits ? grad_tensor_data (dlogits) : NULL,
+      logits->shape.dims[1], label_smoothing, divisor, dlogits ? grad_tensor_data (dlogits) : NULL,
       grad_tensor_data (result), error);
 }
 

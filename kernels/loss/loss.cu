@@ -99,15 +99,16 @@ rows_kernel (const Labels labels, const Rows rows)
   }
   sum = row_sum < LANES > (sum);
   sum_logits = row_sum < LANES > (sum_logits);
+
+  gdouble loss = grad_cross_entropy_loss (label_logit, max, sum, sum_logits, rows.k, rows.smoothing);
+  gdouble scale = grad_cross_entropy_scale (loss, rows.scale);
+
   if (dlogits != NULL)
     for (int i = lane; i < rows.k; i += LANES)
       dlogits[i] = grad_cross_entropy_gradient (dlogits[i], sum, rows.k, i == label, rows.smoothing,
-          rows.scale);
-  if (lane == 0 && group == row) {
-    gdouble loss = grad_cross_entropy_loss (label_logit, max, sum, sum_logits, rows.k, rows.smoothing);
-
+          scale);
+  if (lane == 0 && group == row)
     rows.outcomes[row] = { loss, argmax == label ? 1. : 0. };
-  }
 }
 
 /* One block */
@@ -167,11 +168,12 @@ run (GradDevice * device, const Rows * rows, const gint32 * labels, gdouble * re
 
 static gboolean
 softmax_cross_entropy (GradDevice * device, const GradTensor * logits, const gint32 * labels,
-    gdouble label_smoothing, GradTensor * dlogits, GradTensor * result, GError ** error)
+    gdouble label_smoothing, gdouble divisor, GradTensor * dlogits, GradTensor * result,
+    GError ** error)
 {
   gint n = logits->shape.dims[0], k = logits->shape.dims[1];
   Rows rows = { grad_cuda_data < const float >(logits), grad_cuda_data < float >(dlogits), NULL,
-    n, k, label_smoothing, 1.0 / n };
+    n, k, label_smoothing, 1 / divisor };
   gsize capacity;
   gboolean ok;
 

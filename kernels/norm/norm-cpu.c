@@ -180,8 +180,8 @@ grad_norm_job_add_up (GradNormJob * job, GradNormFunc func)
 
 static gboolean
 update_running (GradPlan * plan, const GradTensor * mean, const GradTensor * var,
-    const GradTensor * offset, gfloat momentum, GradTensor * running_mean,
-    GradTensor * running_var, GError ** error)
+    const GradTensor * offset, gfloat momentum, const GradTensor * measured,
+    GradTensor * running_mean, GradTensor * running_var, GError ** error)
 {
   const GradNormDesc *d = &((GradNormCpuPlan *) plan)->desc;
   const gfloat *means = grad_tensor_data (mean), *vars = grad_tensor_data (var);
@@ -189,6 +189,8 @@ update_running (GradPlan * plan, const GradTensor * mean, const GradTensor * var
   gfloat *rm = grad_tensor_data (running_mean), *rv = grad_tensor_data (running_var);
   gdouble count = (gdouble) d->n * d->h * d->w;
 
+  if (measured != NULL && isnan (((gdouble *) grad_tensor_data (measured))[1]))
+    return TRUE;
   for (gint c = 0; c < d->c; c++)
     grad_norm_running (means[c], vars[c], offsets ? offsets[c] : 0, count, momentum, rm + c,
         rv + c);

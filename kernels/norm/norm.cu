@@ -245,26 +245,26 @@ forward_infer (GradPlan * plan, const GradTensor * x, const GradTensor * residua
 
 static __global__ void
 running_kernel (int channels, double count, float momentum, const float *mean, const float *var,
-    const float *offset, float *running_mean, float *running_var)
+    const float *offset, const double *measured, float *running_mean, float *running_var)
 {
   int c = blockIdx.x * GRAD_ROWS_THREADS + threadIdx.x;
 
-  if (c < channels)
+  if (c < channels && !(measured && isnan (measured[1])))
     grad_norm_running (mean[c], var[c], offset ? offset[c] : 0, count, momentum, running_mean + c,
         running_var + c);
 }
 
 static gboolean
 update_running (GradPlan * plan, const GradTensor * mean, const GradTensor * var,
-    const GradTensor * offset, gfloat momentum, GradTensor * running_mean,
-    GradTensor * running_var, GError ** error)
+    const GradTensor * offset, gfloat momentum, const GradTensor * measured,
+    GradTensor * running_mean, GradTensor * running_var, GError ** error)
 {
   const GradNormDesc *d = &((CudaPlan *) plan)->desc;
 
   GRAD_CUDA_LAUNCH (plan->device, "running statistics", error, grad_cuda_blocks (d->c, GRAD_ROWS_THREADS),
       GRAD_ROWS_THREADS, running_kernel, d->c, rows_of (d), momentum, grad_cuda_data < const float >(mean),
       grad_cuda_data < const float >(var), grad_cuda_data < const float >(offset),
-      grad_cuda_data < float >(running_mean), grad_cuda_data < float >(running_var));
+      grad_cuda_data < const double >(measured), grad_cuda_data < float >(running_mean), grad_cuda_data < float >(running_var));
   return TRUE;
 }
 

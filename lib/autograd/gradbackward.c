@@ -1,4 +1,4 @@
-/* GradStreamer: the backward pass over the tape, and the update
+/* GradStreamer: the backward pass over the tape
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gradnetwork-private.h"
 #include "gradunit-private.h"
@@ -107,6 +107,7 @@ backward_job (gpointer data, GError ** error)
 
   for (guint i = 0; i < node->n_inputs; i++)
     wanted[i] = node->inputs[i] != NULL && node->inputs[i]->wanted;
+  grad_unit_use_values (node->unit, TRUE);
   grad_job_begin_backward (&job, node, dy, wanted[0]);
   ok = begin_gradients (b->network, node->unit, node->frozen, &accumulate, error)
       && GRAD_UNIT_GET_CLASS (node->unit)->backward (node->unit, node, dy, dx, wanted,
@@ -120,6 +121,12 @@ backward_job (gpointer data, GError ** error)
     g_clear_pointer (&dx[i], grad_tensor_unref);
   }
   return ok && grad_job_end (&job, error);
+}
+
+static gpointer
+ref_node (gconstpointer node, gpointer unused)
+{
+  return grad_node_ref ((GradNode *) node);
 }
 
 /* Counts how often each parameter is used, to know when its gradient is final. */
@@ -160,6 +167,7 @@ announce (GradNetwork * network, GradUnit * unit, GHashTable * uses)
  * @network: a network
  * @root: where the gradient starts: the loss's node
  * @accumulate: whether parameter gradients are added to those of the last backward
+ * @last: whether they are final with it
  * @interrupted: (nullable): asked between two units; stops when it is %TRUE
  * @data: for @interrupted
  * @error: location of a #GError
@@ -172,7 +180,7 @@ announce (GradNetwork * network, GradUnit * unit, GHashTable * uses)
  */
 gboolean
 grad_network_backward (GradNetwork * network, GradNode * root, gboolean accumulate,
-    GradInterruptFunc interrupted, gpointer data, GError ** error)
+    gboolean last, GradInterruptFunc interrupted, gpointer data, GError ** error)
 {
   g_autoptr (GPtrArray) order = g_ptr_array_new_with_free_func ((GDestroyNotify) grad_node_unref);
   g_autoptr (GHashTable) uses = NULL;
@@ -181,7 +189,7 @@ grad_network_backward (GradNetwork * network, GradNode * root, gboolean accumula
   visit (root, order);
   uses = count_uses (order);
   if (!accumulate)
-    g_hash_table_remove_all (network->graded);
+    grad_network_discard (network);
   for (guint i = order->len; i-- > 0 && ok;) {
     Backward b = { network, order->pdata[i] };
     GradUnit *unit = b.node->unit;
@@ -190,22 +198,23 @@ grad_network_backward (GradNetwork * network, GradNode * root, gboolean accumula
       g_set_error (error, GRAD_ERROR, GRAD_ERROR_ABORTED, "the step was interrupted");
       ok = FALSE;
     } else if (!b.node->wanted || (b.node != root && b.node->grad == NULL)) {
-      announce (network, unit, uses);
+      if (last)
+        announce (network, unit, uses);
       grad_node_forget (b.node);        /* nothing downstream of it wanted a gradient */
     } else if ((ok = grad_device_call (grad_unit_get_device (unit), FALSE, backward_job, &b,
                 error))) {
-      announce (network, unit, uses);
+      if (last)
+        announce (network, unit, uses);
       grad_node_forget (b.node);
     }
   }
   for (guint i = 0; i < order->len; i++)
     ((GradNode *) order->pdata[i])->mark = FALSE;
-  g_ptr_array_set_size (network->tape, 0);
-  if (!ok)
-    g_hash_table_remove_all (network->graded);
-  else
-    for (guint i = order->len; i-- > 0;)
-      g_ptr_array_add (network->tape, grad_node_ref (order->pdata[i]));
+  if (ok) {
+    g_ptr_array_extend (network->tape, order, ref_node, NULL);
+    network->n_batches++;
+  } else
+    grad_network_discard (network);
   return ok;
 }
 
@@ -225,94 +234,4 @@ grad_node_commit (GradNode * node, GError ** error)
 {
   return node->frozen || GRAD_UNIT_GET_CLASS (node->unit)->commit == NULL
       || grad_device_call (grad_unit_get_device (node->unit), FALSE, commit_job, node, error);
-}
-
-typedef struct
-{
-  GradDevice *device;
-  GradUnit *unit;               /* that backward began with, or NULL */
-  GArray *tensors;              /* GradAdamTensor */
-  GradAdamArgs args;
-} Update;
-
-static gboolean
-update_job (gpointer data, GError ** error)
-{
-  Update *u = data;
-  GradAdamTensor *tensors = (GradAdamTensor *) u->tensors->data;
-  GradJob job;
-
-  grad_job_begin (&job, GRAD_JOB_UPDATE, u->unit);
-  if (!grad_device_kernels (u->device)->optim->adam (u->device, tensors, u->tensors->len,
-          &u->args, error))
-    return FALSE;
-  for (guint i = 0; i < u->tensors->len; i++) {
-    grad_job_add (&job, tensors[i].grad, 1);
-    grad_job_add (&job, tensors[i].value, 2);
-    grad_job_add (&job, tensors[i].m, 2);
-    grad_job_add (&job, tensors[i].v, 2);
-  }
-  return grad_job_end (&job, error);
-}
-
-/* Both moments of a parameter, zero at the start. */
-static gboolean
-ensure_moments (GradDevice * device, GradParameter * parameter, GError ** error)
-{
-  GradTensor **moments[] = { &parameter->m, &parameter->v };
-
-  for (guint i = 0; i < 2; i++) {
-    if (*moments[i] != NULL)
-      continue;
-    *moments[i] = grad_tensor_new_parameter (device, &parameter->shape, error);
-    if (*moments[i] == NULL
-        || !grad_device_kernels (device)->elementwise->zero (device, *moments[i], error))
-      return FALSE;
-  }
-  return TRUE;
-}
-
-/**
- * grad_network_update_adam:
- * @network: a network
- * @options: what to update with
- * @error: location of a #GError
- *
- * Updates every parameter that has got a gradient in this step with Adam, all in one pass. A
- * parameter whose gradient is zero by construction (a bias in front of a batch norm) stays as it
- * is.
- *
- * Returns: %FALSE with the device's error
- */
-gboolean
-grad_network_update_adam (GradNetwork * network, const GradAdamOptions * options, GError ** error)
-{
-  g_autoptr (GArray) tensors = g_array_new (FALSE, FALSE, sizeof (GradAdamTensor));
-  Update u = {.tensors = tensors };
-  gboolean ok;
-
-  if (network->tape->len > 0)
-    u.unit = ((GradNode *) network->tape->pdata[0])->unit;
-  for (guint i = 0; i < grad_parameter_store_get_n_parameters (network->store); i++) {
-    GradParameter *p = grad_parameter_store_get_parameter (network->store, i);
-
-    if (!g_hash_table_contains (network->graded, p))
-      continue;
-    u.device = grad_tensor_get_device (p->value);
-    if (!ensure_moments (u.device, p, error))
-      return FALSE;
-    g_array_append_val (tensors, ((GradAdamTensor) {
-              .value = p->value,.m = p->m,.v = p->v,.grad = p->grad}));
-  }
-  u.args = (GradAdamArgs) {
-  options->learning_rate, options->beta1, options->beta2, options->epsilon,
-        options->weight_decay, network->n_updates + 1};
-  g_mutex_lock (&network->values);
-  network->half = TRUE;
-  ok = tensors->len == 0 || grad_device_call (u.device, FALSE, update_job, &u, error);
-  for (guint i = 0; ok && i < tensors->len; i++)
-    grad_tensor_touch (g_array_index (tensors, GradAdamTensor, i).value);
-  network->n_updates += ok;
-  g_mutex_unlock (&network->values);
-  return ok;
 }

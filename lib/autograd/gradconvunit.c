@@ -7,6 +7,7 @@
  * y has no values before that. In front of a norm the bias is dead: batch statistics
  * cancel it and its gradient is zero. It is not added, but enters the running mean, as in PyTorch. */
 #include "gradconvfold-private.h"
+#include "gradnetwork-private.h"
 #include "gradpooling-private.h"
 #include "../tensor/gradtensor-private.h"
 
@@ -310,6 +311,7 @@ grad_conv_unit_backward (GradUnit * unit, GradNode * node, GradTensor * dy, Grad
   const GradConvOps *conv = grad_device_kernels (device)->conv;
   const ConvUnitPlan *plan = grad_node_get_plan (node);
   GradParameter *bias = self->norm_name ? NULL : self->bias;
+  gboolean folded = self->norm_name && node->frozen;
   GradTensor *x = node->saved[SAVED_X];
   g_autoptr (GradTensor) whole = NULL, dz = NULL;
 
@@ -330,8 +332,10 @@ grad_conv_unit_backward (GradUnit * unit, GradNode * node, GradTensor * dy, Grad
     return FALSE;
   if (wanted[0]) {
     dx[0] = grad_tensor_new (device, GRAD_DTYPE_FLOAT32, grad_tensor_get_shape (x), error);
-    if (dx[0] == NULL || !conv->backward_data (plan->conv, dz, node->frozen && self->norm_name
-            ? self->folded.weight : self->weight->value, dx[0], error))
+    /* folded again, should averages of the weights have been folded meanwhile, to infer */
+    if (dx[0] == NULL || (folded && !fold (self, device, error))
+        || !conv->backward_data (plan->conv, dz, folded ? self->folded.weight
+            : self->weight->value, dx[0], error))
       return FALSE;
   }
   grad_node_drop_saved (node, SAVED_X);
@@ -351,8 +355,8 @@ grad_conv_unit_commit (GradUnit * unit, GradNode * node, GError ** error)
   grad_tensor_touch (self->running_mean->value);
   grad_tensor_touch (self->running_var->value);
   return kernels->norm->update_running (plan->norm, node->saved[SAVED_MEAN],
-      node->saved[SAVED_VAR], value_of (self->bias), BN_MOMENTUM, self->running_mean->value,
-      self->running_var->value, error);
+      node->saved[SAVED_VAR], value_of (self->bias), BN_MOMENTUM, grad_step_get_measured (node->step),
+      self->running_mean->value, self->running_var->value, error);
 }
 
 static void

@@ -13,7 +13,8 @@ typedef enum
   GRAD_JOB_BACKWARD,
   GRAD_JOB_EVALUATE,
   GRAD_JOB_INFER,
-  GRAD_JOB_UPDATE,              /* of parameters; the unit is the one that backward began with */
+  GRAD_JOB_MEASURE,             /* the norm of the gradient; the unit is the one that backward began with */
+  GRAD_JOB_UPDATE,              /* of parameters; the same */
   GRAD_JOB_COMMIT,
   GRAD_JOB_PLAN,
   GRAD_N_JOBS
@@ -50,6 +51,8 @@ gdouble grad_unit_count_flops (GradUnit * unit, const GradShape * input, const G
 GRAD_API guint64 grad_unit_get_id (GradUnit * unit);
 /* The element that it is part of, NULL without one; not owned: alive while it computes forward. */
 GRAD_API gpointer grad_unit_get_owner (GradUnit * unit);
+/* Its name, NULL without one; alive as long as the unit. */
+const gchar *grad_unit_get_owner_name (GradUnit * unit);
 GRAD_API GradDevice *grad_unit_get_device (GradUnit * unit);
 void grad_unit_set_owner (GradUnit * unit, gpointer owner);
 

@@ -2,7 +2,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * The logits (N, K) pass through; the gradient is computed together with the loss and saved. */
+#include "gradnetwork-private.h"
 #include "gradunit-private.h"
+#include "../tensor/gradtensor-private.h"
 
 #include <math.h>
 
@@ -59,7 +61,9 @@ grad_loss_unit_forward (GradUnit * unit, gpointer plan, GradTensor ** in, GradTe
       &GRAD_SHAPE (2 * sizeof (gdouble)), error);
   return self->result != NULL
       && grad_device_kernels (device)->loss->softmax_cross_entropy (device, in[0],
-      (const gint32 *) self->labels->data, self->label_smoothing, dlogits, self->result, error);
+      (const gint32 *) self->labels->data, self->label_smoothing,
+      node ? grad_step_get_divisor (node->step, self->labels->len) : self->labels->len, dlogits,
+      self->result, error);
 }
 
 /* dy is NULL: the loss is where gradients start. */
@@ -67,8 +71,11 @@ static gboolean
 grad_loss_unit_backward (GradUnit * unit, GradNode * node, GradTensor * dy, GradTensor ** dx,
     const gboolean * wanted, gboolean accumulate, GError ** error)
 {
+  GradTensor *dlogits = node->saved[0];
+
+  grad_step_add_samples (node->step, dlogits->shape.dims[0]);
   if (wanted[0])
-    dx[0] = grad_tensor_ref (node->saved[0]);
+    dx[0] = grad_tensor_ref (dlogits);
   grad_node_drop_saved (node, 0);
   return TRUE;
 }

@@ -37,13 +37,33 @@ struct _GradNetwork
   gint warned;                  /* atomic: that its weights are random */
 
   /* of whoever has the step */
-  GPtrArray *tape;              /* nodes of the last backward, in order */
+  GPtrArray *tape;              /* nodes of the step's batches, in the order of forward */
   GHashTable *graded;           /* set of the parameters that have a gradient of this step; not owned */
   guint64 n_updates;
+  guint n_batches, n_samples;   /* of the step, as far as backward has come */
+  guint divisor;                /* of their gradients: samples of the step's first batch */
+  gdouble decay;                /* of the average, 0: none */
+
+  /* what the device says of the last gradient, see grad_network_settle() */
+  GradMeasured *measured;       /* owned; NULL until then */
+  gboolean unsettled;           /* nobody has looked */
+  guint measured_batches;
+  gchar *loss_name;             /* of the element */
 
   GMutex values;                /* held by who changes parameters or statistics, and by who copies them */
   gboolean half;                /* values: parameters have had the update that statistics have not */
 };
+
+/* The parameters that have a gradient of this step, in the order in which they were added: (transfer container). */
+GPtrArray *grad_network_list_graded (GradNetwork * network);
+/* That backward began with, or NULL. */
+GradUnit *grad_network_get_root_unit (GradNetwork * network);
+
+/* What a gradient of n samples is divided by; they are added to those of the step when it is there. */
+gdouble grad_step_get_divisor (GradStep * step, guint n_samples);
+void grad_step_add_samples (GradStep * step, guint n_samples);
+/* What has been measured of the step's gradient, NULL without; not owned. */
+GradTensor *grad_step_get_measured (GradStep * step);
 
 /* For elements, which join the bus of their pipeline at NULL to READY and leave it at READY to NULL. */
 GradBus *grad_bus_new_for_run (void);

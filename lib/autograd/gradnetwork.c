@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gradnetwork-private.h"
 #include "kernels/kernels.h"
+#include "../model/gradparameter-private.h"
 
 G_DEFINE_FINAL_TYPE (GradNetwork, grad_network, G_TYPE_OBJECT);
 
@@ -236,12 +237,79 @@ grad_step_unref (GradStep * step)
   }
 }
 
+GPtrArray *
+grad_network_list_graded (GradNetwork * network)
+{
+  GPtrArray *list = g_ptr_array_new ();
+
+  for (guint i = 0; i < grad_parameter_store_get_n_parameters (network->store); i++) {
+    GradParameter *p = grad_parameter_store_get_parameter (network->store, i);
+
+    if (g_hash_table_contains (network->graded, p))
+      g_ptr_array_add (list, p);
+  }
+  return list;
+}
+
+GradUnit *
+grad_network_get_root_unit (GradNetwork * network)
+{
+  GPtrArray *tape = network->tape;
+
+  return tape->len > 0 ? ((GradNode *) tape->pdata[tape->len - 1])->unit : NULL;
+}
+
+gdouble
+grad_step_get_divisor (GradStep * step, guint n_samples)
+{
+  return step->network->n_samples > 0 ? step->network->divisor : n_samples;
+}
+
+void
+grad_step_add_samples (GradStep * step, guint n_samples)
+{
+  GradNetwork *network = step->network;
+
+  network->divisor = grad_step_get_divisor (step, n_samples);
+  network->n_samples += n_samples;
+}
+
+GradTensor *
+grad_step_get_measured (GradStep * step)
+{
+  return step->network->measured ? step->network->measured->result : NULL;
+}
+
+/**
+ * grad_network_end_batch: (skip)
+ * @network: a network
+ *
+ * Lets the next batch come: the one that backward was called for is closed as applied. Gradients and running
+ * statistics wait for grad_network_commit().
+ */
+void
+grad_network_end_batch (GradNetwork * network)
+{
+  GPtrArray *tape = network->tape;
+  GradStep *step = ((GradNode *) tape->pdata[tape->len - 1])->step;
+  guint64 *applied = g_new (guint64, 2);
+
+  g_mutex_lock (&network->lock);
+  applied[0] = step->source;
+  applied[1] = step->sequence;
+  g_hash_table_replace (network->applied, &applied[0], &applied[1]);
+  if (network->open == step)
+    network->open = NULL;
+  g_cond_broadcast (&network->turn);
+  g_mutex_unlock (&network->lock);
+}
+
 /**
  * grad_network_commit:
  * @network: a network
  * @error: location of a #GError
  *
- * Ends the step of the last backward: running statistics take in its batches, and it is closed as applied.
+ * Ends the step: running statistics take in its batches, and the last one is closed as applied.
  *
  * Returns: %FALSE with the device's error
  */
@@ -253,24 +321,14 @@ grad_network_commit (GradNetwork * network, GError ** error)
 
   g_mutex_lock (&network->values);
   /* forward order: the order in which PyTorch updates */
-  for (guint i = tape->len; i-- > 0 && ok;)
+  for (guint i = 0; i < tape->len && ok; i++)
     ok = grad_node_commit (tape->pdata[i], error);
   network->half &= !ok;
   g_mutex_unlock (&network->values);
-  if (ok && tape->len > 0) {
-    GradStep *step = ((GradNode *) tape->pdata[0])->step;
-    guint64 *applied = g_new (guint64, 2);
-
-    g_mutex_lock (&network->lock);
-    applied[0] = step->source;
-    applied[1] = step->sequence;
-    g_hash_table_replace (network->applied, &applied[0], &applied[1]);
-    if (network->open == step)
-      network->open = NULL;
-    g_cond_broadcast (&network->turn);
-    g_mutex_unlock (&network->lock);
-  }
+  if (ok && tape->len > 0)
+    grad_network_end_batch (network);
   g_ptr_array_set_size (tape, 0);
+  network->n_batches = 0;
   return ok;
 }
 
@@ -278,12 +336,14 @@ grad_network_commit (GradNetwork * network, GError ** error)
  * grad_network_discard: (skip)
  * @network: a network
  *
- * Lets go of the last backward's tape, without an update. The step is over when nobody else holds the tape.
+ * Lets go of the step's tape and gradients, without an update. The step is over when nobody else holds the tape.
  */
 void
 grad_network_discard (GradNetwork * network)
 {
   g_ptr_array_set_size (network->tape, 0);
+  g_hash_table_remove_all (network->graded);
+  network->n_batches = network->n_samples = 0;
 }
 
 /**
@@ -384,7 +444,8 @@ copy_job (gpointer data, GError ** error)
     if (to->value == NULL)
       continue;
     device = grad_tensor_get_device (to->value);
-    if (!grad_device_kernels (device)->elementwise->copy (device, from->value, to->value, error))
+    if (!grad_device_kernels (device)->elementwise->copy (device, grad_parameter_get_result (from),
+            to->value, error))
       return FALSE;
     grad_tensor_touch (to->value);
   }
@@ -427,6 +488,8 @@ grad_network_finalize (GObject * object)
   GradNetwork *self = GRAD_NETWORK (object);
 
   g_ptr_array_unref (self->tape);
+  g_clear_pointer (&self->measured, grad_measured_unref);
+  g_free (self->loss_name);
   g_hash_table_unref (self->graded);
   g_hash_table_unref (self->applied);
   g_hash_table_unref (self->prefixes);

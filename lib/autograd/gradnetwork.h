@@ -37,24 +37,76 @@ GRAD_API void grad_step_unref (GradStep * step);
  * @beta2: decay of the second moment
  * @epsilon: added to the denominator
  * @weight_decay: L2 penalty added to the gradient, as PyTorch's Adam does it
+ * @decoupled: weights are made smaller by themselves instead, as PyTorch's AdamW does it
  */
 typedef struct
 {
   gdouble learning_rate, beta1, beta2, epsilon, weight_decay;
+  gboolean decoupled;
 } GradAdamOptions;
 
-#define GRAD_ADAM_DEFAULTS { 0.001, 0.9, 0.999, 1e-8, 0 }
+#define GRAD_ADAM_DEFAULTS { 0.001, 0.9, 0.999, 1e-8, 0, FALSE }
 
-/* One training step, in this order: backward from the loss's node, update, commit. Whoever does not get
- * to commit discards. A function (nullable) is asked between two units whether to stop; it may wait. */
+/**
+ * GradSgdOptions:
+ * @learning_rate: step size
+ * @momentum: how much of the last step goes into the next, 0 for none
+ * @weight_decay: L2 penalty added to the gradient, as PyTorch's SGD does it
+ * @nesterov: the gradient is added once more to what momentum has made of it
+ */
+typedef struct
+{
+  gdouble learning_rate, momentum, weight_decay;
+  gboolean nesterov;
+} GradSgdOptions;
+
+/* One training step, in this order: backward from the loss's node, measure (optional), update, commit; with
+ * several batches, backward and end_batch for each but the last. Whoever does not get to commit discards. A
+ * function (nullable) is asked between two units whether to stop; it may wait. */
 typedef gboolean (*GradInterruptFunc) (gpointer data);
 GRAD_API gboolean grad_network_backward (GradNetwork * network, GradNode * root,
-    gboolean accumulate, GradInterruptFunc interrupted, gpointer data, GError ** error);
+    gboolean accumulate, gboolean last, GradInterruptFunc interrupted, gpointer data,
+    GError ** error);
 GRAD_API gboolean grad_network_update_adam (GradNetwork * network,
     const GradAdamOptions * options, GError ** error);
+GRAD_API gboolean grad_network_update_sgd (GradNetwork * network, const GradSgdOptions * options,
+    GError ** error);
+GRAD_API void grad_network_end_batch (GradNetwork * network);
 GRAD_API gboolean grad_network_commit (GradNetwork * network, GError ** error);
 GRAD_API void grad_network_discard (GradNetwork * network);
 GRAD_API guint64 grad_network_get_n_updates (GradNetwork * network);
+
+/**
+ * GradMeasured: (skip)
+ * @result: what the device makes, see GradMeasureArgs
+ * @loss: (nullable): that of the step's last batch
+ * @step: number of the update that it is for
+ * @norm: of the gradient, before it is clipped; this and the rest by grad_measured_read()
+ * @scale: what gradients are multiplied with; NaN: they are not finite
+ * @bad: number, from 1, of the last gradient in the order of the parameters that is not finite, or 0
+ *
+ * What has been measured of a step's gradient. For one thread at a time.
+ */
+typedef struct
+{
+  GradTensor *result, *loss;
+  guint64 step;
+  gboolean read;
+  gdouble norm, scale;
+  guint bad;
+} GradMeasured;
+
+GRAD_API GradMeasured *grad_measured_ref (GradMeasured * measured);
+GRAD_API void grad_measured_unref (GradMeasured * measured);
+/* Whether nobody would have to wait for it. */
+GRAD_API gboolean grad_measured_is_there (GradMeasured * measured);
+GRAD_API gboolean grad_measured_read (GradMeasured * measured, GError ** error);
+
+GRAD_API gboolean grad_network_measure (GradNetwork * network, GradTensor * loss,
+    gdouble max_norm, GError ** error);
+GRAD_API gboolean grad_network_settle (GradNetwork * network, GError ** error);
+GRAD_API GradMeasured *grad_network_get_measured (GradNetwork * network);
+GRAD_API void grad_network_set_average (GradNetwork * network, gdouble decay);
 
 /**
  * GradPosition: (skip)
@@ -80,5 +132,7 @@ GRAD_API void grad_network_set_model (GradNetwork * network, GradModel * model);
 GRAD_API GradModel *grad_network_get_model (GradNetwork * network);
 GRAD_API gboolean grad_network_copy_parameters (GradNetwork * network, GradParameterStore * to,
     guint64 * version, GError ** error);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (GradMeasured, grad_measured_unref)
 
 G_END_DECLS

@@ -51,6 +51,8 @@ struct _GradUnitClass
 gpointer grad_node_get_plan (GradNode * node);
 const GradShape *grad_node_get_input_shape (GradNode * node);
 void grad_unit_set_frozen (GradUnit * unit, gboolean frozen);
+/* In its jobs: which values the network computes with, those in training or, if there are any, their averages. */
+void grad_unit_use_values (GradUnit * unit, gboolean training);
 void grad_unit_release_plan (GradUnit * unit, gpointer entry);
 GradParameter *grad_unit_add_parameter (GradUnit * unit, const gchar * prefix,
     const gchar * name, GradParameterKind kind, const GradShape * shape, GradInit init,

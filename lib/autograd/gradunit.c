@@ -1,6 +1,7 @@
 /* GradStreamer: the unit, the smallest thing with forward, backward and parameters
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gradunit-private.h"
+#include "../model/gradparameter-private.h"
 
 #include <string.h>
 
@@ -24,6 +25,7 @@ typedef struct
   guint64 id;
   gpointer owner;               /* not owned, see grad_unit_get_owner() */
   gint frozen;                  /* atomic */
+  gchar *owner_name;
   GPtrArray *parameters;        /* not owned: the store's; fixed after the first prepare */
   gint channels;                /* that the parameters were made for */
   GQueue plans;                 /* Entry, newest first */
@@ -63,10 +65,20 @@ grad_unit_get_owner (GradUnit * unit)
   return PRIV (unit)->owner;
 }
 
+const gchar *
+grad_unit_get_owner_name (GradUnit * unit)
+{
+  return PRIV (unit)->owner_name;
+}
+
 void
 grad_unit_set_owner (GradUnit * unit, gpointer owner)
 {
-  PRIV (unit)->owner = owner;
+  GradUnitPrivate *priv = PRIV (unit);
+
+  priv->owner = owner;
+  g_free (priv->owner_name);
+  priv->owner_name = GST_IS_OBJECT (owner) ? gst_object_get_name (owner) : NULL;
 }
 
 void
@@ -84,8 +96,11 @@ grad_unit_add_parameter (GradUnit * unit, const gchar * prefix, const gchar * na
   GradParameter *parameter = grad_parameter_store_add (priv->store, priv->device, full, kind,
       shape, init, fan_in, error);
 
-  if (parameter != NULL)
+  if (parameter != NULL) {
     g_ptr_array_add (priv->parameters, parameter);
+    if (parameter->layer == NULL)
+      parameter->layer = g_strdup (priv->owner_name);
+  }
   return parameter;
 }
 
@@ -99,6 +114,19 @@ GradParameter *
 grad_unit_get_parameter (GradUnit * unit, guint index)
 {
   return PRIV (unit)->parameters->pdata[index];
+}
+
+void
+grad_unit_use_values (GradUnit * unit, gboolean training)
+{
+  GPtrArray *parameters = PRIV (unit)->parameters;
+
+  for (guint i = 0; i < parameters->len; i++) {
+    GradParameter *p = parameters->pdata[i];
+
+    if (p->own != NULL)
+      grad_parameter_set_value (p, training ? p->own : p->average);
+  }
 }
 
 gboolean
@@ -278,6 +306,7 @@ forward_job (gpointer data, GError ** error)
     wanted |= nodes[i] != NULL && nodes[i]->wanted;     /* what is frozen hands it on */
   }
   wanted &= f->step != NULL;
+  grad_unit_use_values (f->unit, f->step != NULL);
   entry = get_plan (f->unit, shapes, f->n_inputs, !wanted ? GRAD_UNIT_INFER
       : frozen ? GRAD_UNIT_FROZEN : GRAD_UNIT_TRAIN, error);
   if (entry == NULL)
@@ -343,6 +372,7 @@ grad_unit_finalize (GObject * object)
   g_ptr_array_unref (priv->parameters);
   g_clear_object (&priv->store);
   g_clear_object (&priv->device);
+  g_free (priv->owner_name);
   G_OBJECT_CLASS (grad_unit_parent_class)->finalize (object);
 }
 

@@ -252,6 +252,7 @@ post_error (GstElement * element, const GError * error)
     case GRAD_ERROR_SETTINGS:
       POST (LIBRARY, SETTINGS);
     case GRAD_ERROR_LABEL:
+    case GRAD_ERROR_NOT_FINITE:
       POST (STREAM, DECODE);
     default:
       POST (LIBRARY, FAILED);

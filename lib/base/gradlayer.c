@@ -217,7 +217,8 @@ grad_layer_process (GradTransform * trans, GradTensor * input, GstBuffer * in, G
   GradStep *step = NULL;
   gboolean ok;
 
-  gst_object_sync_values (GST_OBJECT (self), GST_BUFFER_PTS (in));
+  if (GST_BUFFER_PTS_IS_VALID (in))
+    gst_object_sync_values (GST_OBJECT (self), GST_BUFFER_PTS (in));
   if (sample != NULL && !grad_network_enter (priv->network, sample->phase, sample->source,
           sample->sequence, &priv->flushing, &step)) {
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_ABORTED, "flushing");

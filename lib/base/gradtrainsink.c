@@ -103,7 +103,8 @@ train (GradTrainSink * self, GstBuffer * buffer, gdouble * rate, GError ** error
     return FALSE;
   }
   if (learning_rate (self, rate, error)
-      && grad_network_backward (priv->network, node, FALSE, interrupted, self, error)
+      && grad_network_backward (priv->network, node, FALSE, TRUE, interrupted, self,
+          error)
       && GRAD_TRAIN_SINK_GET_CLASS (self)->update (self, priv->network, *rate, error)
       && grad_network_commit (priv->network, error))
     return TRUE;

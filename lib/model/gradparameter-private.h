@@ -14,6 +14,11 @@ GPtrArray *grad_parameter_store_list (GradParameterStore * store);
 void grad_parameter_store_set_file (GradParameterStore * store, const gchar * location,
     GradSafetensors * file);
 
+/* Takes a reference. */
+void grad_parameter_set_value (GradParameter * parameter, GradTensor * value);
+/* What evaluation and files take for its values: the average, if there is one. */
+GradTensor *grad_parameter_get_result (const GradParameter * parameter);
+
 /* Bytes of its values as float; 0 for a counter. */
 gsize grad_parameter_bytes (const GradParameter * parameter);
 gfloat *grad_parameter_new_values (gsize size, GError ** error);

@@ -30,10 +30,28 @@ parameter_free (GradParameter * parameter)
   g_clear_pointer (&parameter->grad, grad_tensor_unref);
   g_clear_pointer (&parameter->m, grad_tensor_unref);
   g_clear_pointer (&parameter->v, grad_tensor_unref);
+  g_clear_pointer (&parameter->own, grad_tensor_unref);
+  g_clear_pointer (&parameter->average, grad_tensor_unref);
+  g_free (parameter->layer);
   g_free (parameter);
 }
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (GradParameter, parameter_free);
+
+void
+grad_parameter_set_value (GradParameter * parameter, GradTensor * value)
+{
+  GradTensor *before = parameter->value;
+
+  parameter->value = grad_tensor_ref (value);
+  grad_tensor_unref (before);
+}
+
+GradTensor *
+grad_parameter_get_result (const GradParameter * parameter)
+{
+  return parameter->average ? parameter->average : parameter->value;
+}
 
 static gboolean
 init_parameter (GradParameter * parameter, GradInit init, gsize fan_in, guint64 seed,

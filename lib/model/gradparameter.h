@@ -44,8 +44,11 @@ typedef enum
  * @grad: (nullable): gradient of the loss; %NULL before the first backward
  * @dead: its gradient is zero by construction (bias in front of a batch norm)
  * @count: value of a counter
- * @m: (nullable): first moment, owned by the optimizer's bookkeeping
+ * @m: (nullable): first moment or momentum, owned by the optimizer's bookkeeping
  * @v: (nullable): second moment
+ * @own: (nullable): with an average, the values in training; @value is these or @average
+ * @average: (nullable): mean of the values over the last updates
+ * @layer: (nullable): name of the element that it belongs to
  *
  * Belongs to its store; read and written only by whoever has the step.
  */
@@ -59,6 +62,8 @@ struct _GradParameter
   gboolean dead;
   gint64 count;
   GradTensor *m, *v;
+  GradTensor *own, *average;
+  gchar *layer;
 };
 
 #define GRAD_TYPE_PARAMETER_STORE (grad_parameter_store_get_type ())

@@ -214,8 +214,8 @@ describe (GradParameter * parameter, GArray * entries, GPtrArray * owned, GError
   };
 
   if (parameter->kind != GRAD_PARAMETER_COUNTER)
-    return grad_parameter_describe_tensor (parameter->name, parameter->value, entries, owned,
-        error);
+    return grad_parameter_describe_tensor (parameter->name, grad_parameter_get_result (parameter),
+        entries, owned, error);
   g_array_append_val (entries, counter);
   return TRUE;
 }
@@ -230,7 +230,8 @@ describe (GradParameter * parameter, GArray * entries, GPtrArray * owned, GError
  *
  * Writes all parameters to a safetensors file, in the order in which they were added, counters as
  * scalars of 64 bits, then what an optimizer keeps of them ("optimizer.NAME.exp_avg" and
- * "optimizer.NAME.exp_avg_sq", as PyTorch calls Adam's moments). The file is replaced whole, see
+ * "optimizer.NAME.exp_avg_sq", as PyTorch calls Adam's moments, and "optimizer.NAME.value" where
+ * NAME is an average). The file is replaced whole, see
  * grad_safetensors_write().
  *
  * Returns: %FALSE with %GRAD_ERROR_IO when it cannot be written, or with the device's error

@@ -10,6 +10,7 @@ static const struct
 } states[] = {
   {"exp_avg", G_STRUCT_OFFSET (GradParameter, m)},
   {"exp_avg_sq", G_STRUCT_OFFSET (GradParameter, v)},
+  {"value", G_STRUCT_OFFSET (GradParameter, own)},
 };
 
 static GradTensor **
@@ -51,6 +52,8 @@ grad_parameter_read_state (GradParameter * parameter, GradSafetensors * file,
   for (guint i = 0; ok && i < G_N_ELEMENTS (states); i++)
     ok = parameter->kind != GRAD_PARAMETER_TRAINABLE
         || read_one (parameter, i, file, location, values, error);
+  if (parameter->own != NULL)   /* then what the file has by its name is the average */
+    parameter->average = grad_tensor_ref (parameter->value);
   return ok;
 }
 

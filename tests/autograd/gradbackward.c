@@ -207,7 +207,7 @@ test_abort (void)
       if (places[i] && *places[i] == '\0')
         watch.abort = TRUE;
       if (places[i]) {
-        g_assert_false (grad_network_backward (m.network, root, FALSE, is_aborted, &watch, &error));
+        g_assert_false (grad_network_backward (m.network, root, FALSE, TRUE, is_aborted, &watch, &error));
         g_assert_error (error, GRAD_ERROR, GRAD_ERROR_ABORTED);
       }                         /* else it is lost before backward */
       assert_state (m.network, state);

@@ -146,7 +146,7 @@ test_kinds (void)
   static const GradAdamOptions adam = GRAD_ADAM_DEFAULTS;
   static const guint expected[GRAD_N_JOBS] = {
     [GRAD_JOB_FORWARD] = 2,[GRAD_JOB_BACKWARD] = 2,[GRAD_JOB_EVALUATE] = 1,[GRAD_JOB_INFER] = 1,
-    [GRAD_JOB_UPDATE] = 2,[GRAD_JOB_COMMIT] = 2,[GRAD_JOB_PLAN] = 2
+    [GRAD_JOB_MEASURE] = 2,[GRAD_JOB_UPDATE] = 2,[GRAD_JOB_COMMIT] = 2,[GRAD_JOB_PLAN] = 2
   };
   GradValue inputs[2] = { {NULL, NULL}, {NULL, NULL} }, output;
   Seen seen = { 0 }, other = { 0 };
@@ -161,6 +161,7 @@ test_kinds (void)
   g_assert_false (grad_job_set_listener (NULL, &other));
   for (guint i = 0; i < 2; i++) {
     test_model_backward (&m, FALSE, FALSE);
+    g_assert_true (grad_network_measure (m.network, NULL, 0, NULL));
     g_assert_true (grad_network_update_adam (m.network, &adam, NULL));
     test_model_commit (&m);
   }
@@ -179,6 +180,7 @@ test_kinds (void)
     g_assert_cmpuint (seen.jobs[kind].time, >, 0);
     g_assert_cmpuint (seen.jobs[kind].start, >=, begin);
   }
+  g_assert_cmpfloat (seen.jobs[GRAD_JOB_MEASURE].bytes, ==, (144 + 4 + 4) * sizeof (gdouble));
   /* three tensors read and written, one read */
   g_assert_cmpfloat (seen.jobs[GRAD_JOB_UPDATE].bytes, ==, 7 * (144 + 4 + 4) * sizeof (gdouble));
   g_assert_cmpuint (other.time, ==, 0);

@@ -96,7 +96,7 @@ static void
 apply (GradNetwork * network, GradNode * root, GradTensor * tensor)
 {
   root->grad = grad_tensor_ref (tensor);
-  g_assert_true (grad_network_backward (network, root, FALSE, NULL, NULL, NULL));
+  g_assert_true (grad_network_backward (network, root, FALSE, TRUE, NULL, NULL, NULL));
   g_assert_true (grad_network_commit (network, NULL));
 }
 

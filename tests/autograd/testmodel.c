@@ -287,7 +287,7 @@ test_model_backward (TestModel * model, gboolean shared, gboolean accumulate)
     grad_tensor_unref (root->grad);
     root->grad = grad_tensor_ref (model->d_output);
   }
-  grad_network_backward (model->network, root, accumulate, NULL, NULL, &error);
+  grad_network_backward (model->network, root, accumulate, TRUE, NULL, NULL, &error);
   g_assert_no_error (error);
 }
 

@@ -81,17 +81,32 @@ def loss():
         array(f'dlogits_{name}', x.grad)
 
 
-def adam():
-    """6 values from seed 3, then 50 gradients from the same generator"""
-    for name, decay in (('plain', 0), ('decay', 0.01)):
+def optimizers():
+    """6 values from seed 3, then 50 gradients from the same generator, clipped to a norm of 1"""
+    def adam(name, **options):
+        return name, lambda values: torch.optim.Adam(values, lr=0.01, **options)
+
+    def sgd(name, **options):
+        return name, lambda values: torch.optim.SGD(values, lr=0.01, **options)
+
+    for name, make in (adam('adam'), adam('adam_decay', weight_decay=0.01),
+                       ('adam_decoupled',
+                        lambda values: torch.optim.AdamW(values, lr=0.01, weight_decay=0.1)),
+                       sgd('sgd'), sgd('sgd_decay', weight_decay=0.01),
+                       sgd('sgd_momentum', momentum=0.9),
+                       sgd('sgd_nesterov', momentum=0.9, nesterov=True)):
         g = Lcg(3)
         value = g.uniform(6).requires_grad_()
-        optimizer = torch.optim.Adam([value], lr=0.01, betas=(0.9, 0.999), eps=1e-8,
-                                     weight_decay=decay)
+        optimizer = make([value])
+        average = None
         for _ in range(50):
             value.grad = g.uniform(6)
+            torch.nn.utils.clip_grad_norm_([value], 1)
             optimizer.step()
-        array(f'adam_{name}', value)
+            new = value.detach().clone()
+            average = new if average is None else 0.75 * average + 0.25 * new
+        array(name, value)
+        array(f'{name}_average', average)
 
 
 def fnv(data):
@@ -159,7 +174,7 @@ def augment():
 
 norm()
 loss()
-adam()
+optimizers()
 resize()
 augment()
 with open(os.path.join(os.path.dirname(__file__), 'kernel-goldens.h'), 'w') as f:

@@ -82,7 +82,7 @@ static void
 update (Norm * s, gboolean with_offset)
 {
   TEST_RUN (s->device, s->ops->update_running (s->plan, s->mean, s->var,
-          with_offset ? s->offset : NULL, 0.125, s->running_mean, s->running_var, &error));
+          with_offset ? s->offset : NULL, 0.125, NULL, s->running_mean, s->running_var, &error));
 }
 
 static void

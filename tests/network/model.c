@@ -139,7 +139,7 @@ model_update (Model * m, GradNode * root, gdouble learning_rate)
   g_autoptr (GError) error = NULL;
 
   options.learning_rate = learning_rate;
-  if (!grad_network_backward (m->network, root, FALSE, NULL, NULL, &error)
+  if (!grad_network_backward (m->network, root, FALSE, TRUE, NULL, NULL, &error)
       || !grad_network_update_adam (m->network, &options, &error)
       || !grad_network_commit (m->network, &error))
     g_assert_no_error (error);

@@ -209,18 +209,20 @@ test_training (void)
 
   for (guint i = 0; i < 2; i++) {
     gchar **lines = i == 0 ? first : second;
-    gdouble update[N_COLUMNS], statistics[N_COLUMNS], planning[N_COLUMNS], total, computed;
+    gdouble norm[N_COLUMNS], update[N_COLUMNS], statistics[N_COLUMNS], planning[N_COLUMNS], total, computed;
 
     assert_narrow (lines);
     total = assert_layers (lines, "training, forward", TEST_STEPS, TEST_TRAIN_SAMPLES, 1);
     total += assert_layers (lines, "training, backward", TEST_STEPS, TEST_TRAIN_SAMPLES, 2);
     total += assert_layers (lines, "evaluation", 3, TEST_TEST_SAMPLES, 1);
     g_assert_false (find_line (lines, "inference", "all", update));
+    g_assert_true (find_line (lines, "besides", "norm of the gradient", norm));
     g_assert_true (find_line (lines, "besides", "update of parameters", update));
     g_assert_true (find_line (lines, "besides", "update of running statistics", statistics));
     g_assert_true (find_line (lines, "besides", "planning, once per shape", planning));
+    assert_per_batch (norm, TEST_STEPS);
     assert_per_batch (update, TEST_STEPS);
-    total += update[TOTAL] + statistics[TOTAL] + planning[TOTAL];
+    total += norm[TOTAL] + update[TOTAL] + statistics[TOTAL] + planning[TOTAL];
     g_assert_cmpfloat_with_epsilon (100 * update[TOTAL] / total, update[PERCENT], 0.1);
     computed = g_ascii_strtod (strstr (lines[0], "computed for ") + strlen ("computed for "), NULL);
     g_assert_cmpfloat_with_epsilon (total / 1000, computed, 0.0011);

@@ -422,7 +422,7 @@ static gboolean
 loss_run (BenchCall * s, GError ** error)
 {
   return grad_device_kernels (s->device)->loss->softmax_cross_entropy (s->device, s->x, s->labels,
-      0, s->dx, s->workspace, error);
+      0, s->x->shape.dims[0], s->dx, s->workspace, error);
 }
 
 static gboolean
@@ -430,9 +430,9 @@ adam_open (BenchCall * s, const BenchCall * like, GError ** error)
 {
   GradShape shape = GRAD_SHAPE (s->c.c);
 
-  s->adam = g_array_new (FALSE, FALSE, sizeof (GradAdamTensor));
+  s->adam = g_array_new (FALSE, FALSE, sizeof (GradOptimTensor));
   for (gint i = 0; i < s->c.n; i++) {
-    GradAdamTensor t = {.grad = parameter (s, like, shape) };
+    GradOptimTensor t = {.grad = parameter (s, like, shape),.rate_scale = 1 };
 
     t.value = remember (s, s->outputs, test_random_parameter (s->device, shape, 1, -1, 1), 2);
     t.m = remember (s, s->outputs, test_random_parameter (s->device, shape, 2, -1, 1), 2);
@@ -445,12 +445,11 @@ adam_open (BenchCall * s, const BenchCall * like, GError ** error)
 static gboolean
 adam_run (BenchCall * s, GError ** error)
 {
-  GradAdamArgs args = {.learning_rate = 0.001,.beta1 = 0.9,.beta2 = 0.999,.epsilon = 1e-8,
-    .step = 1
-  };
+  GradAdamArgs args = {.beta1 = 0.9,.beta2 = 0.999,.epsilon = 1e-8 };
+  GradOptimStep step = {.number = 1,.learning_rate = 0.001 };
 
   return grad_device_kernels (s->device)->optim->adam (s->device,
-      (const GradAdamTensor *) s->adam->data, s->adam->len, &args, error);
+      (const GradOptimTensor *) s->adam->data, s->adam->len, &args, &step, error);
 }
 
 /* ---- resizing */

@@ -15,7 +15,7 @@ typedef struct
   GradTensor *x, *w, *b, *residual, *y, *dy, *dx, *dresidual, *dw, *db, *mean, *var, *workspace;
   GradTensor *unpooled;         /* and then its gradient */
   gint32 *labels;
-  GArray *adam;                 /* of GradAdamTensor */
+  GArray *adam;                 /* of GradOptimTensor */
   GPtrArray *inputs, *outputs;  /* of all of the above: owned */
   gdouble flops;                /* of direct algorithms */
   gdouble bytes;                /* of storage, each tensor once: read, written or both */
