@@ -6,8 +6,13 @@
  * @short_description: trains the network in front of it
  *
  * Takes the batches that gradloss has measured, drives the backward pass through all layers over the gradient bus,
- * and updates the parameters with Adam (Kingma and Ba, 2015), as PyTorch defines it. A batch of phase evaluate is only
- * counted.
+ * and updates the parameters with Adam (Kingma and Ba, 2015), as PyTorch defines it, with `decoupled-weight-decay=true` as its
+ * AdamW (Loshchilov and Hutter, 2019). A batch of phase evaluate is only counted.
+ *
+ * The learning rate follows a `schedule` over the run, each as PyTorch's of that name, after `warmup-steps`. A step may have
+ * several batches (`accumulate`), a gradient that is too long is made shorter (`clip-norm`), and an average of the weights
+ * over the last updates can take their place wherever the network is used but for training (`ema`). A loss or gradient that
+ * is not finite is an error which says in what step and where, and that step is not applied.
  *
  * Saves the network to `location` after each epoch, every ten minutes (`save-interval`), at the end and when the pipeline is stopped, with all
  * that is needed to go on: with `resume=true` the same pipeline does so, also after it was killed, and ends with the same bits.
@@ -41,7 +46,8 @@ enum
   PROP_BETA1,
   PROP_BETA2,
   PROP_EPSILON,
-  PROP_WEIGHT_DECAY
+  PROP_WEIGHT_DECAY,
+  PROP_DECOUPLED_WEIGHT_DECAY
 };
 
 static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK,
@@ -69,6 +75,7 @@ static const gsize fields[] = {
   [PROP_BETA2] = G_STRUCT_OFFSET (GradAdamSink, options.beta2),
   [PROP_EPSILON] = G_STRUCT_OFFSET (GradAdamSink, options.epsilon),
   [PROP_WEIGHT_DECAY] = G_STRUCT_OFFSET (GradAdamSink, options.weight_decay),
+  [PROP_DECOUPLED_WEIGHT_DECAY] = G_STRUCT_OFFSET (GradAdamSink, options.decoupled),
 };
 
 static void
@@ -106,6 +113,10 @@ grad_adam_sink_class_init (GradAdamSinkClass * klass)
   g_object_class_install_property (object_class, PROP_WEIGHT_DECAY,
       g_param_spec_double ("weight-decay", "Weight decay", "Factor of the weights that is added "
           "to their gradients (L2 penalty)", 0, G_MAXDOUBLE, defaults.weight_decay, flags));
+  g_object_class_install_property (object_class, PROP_DECOUPLED_WEIGHT_DECAY,
+      g_param_spec_boolean ("decoupled-weight-decay", "Decoupled weight decay", "Whether weights are "
+          "made smaller by learning-rate times weight-decay of themselves, instead of through "
+          "their gradients (AdamW)", defaults.decoupled, flags));
 
   gst_element_class_add_static_pad_template (element_class, &sink_template);
   gst_element_class_set_static_metadata (element_class, "Adam optimizer", "Sink/Tensor",

@@ -15,6 +15,7 @@ plugin_init (GstPlugin * plugin)
       && GST_ELEMENT_REGISTER (gradfc, plugin)
       && GST_ELEMENT_REGISTER (gradloss, plugin)
       && GST_ELEMENT_REGISTER (gradadamsink, plugin)
+      && GST_ELEMENT_REGISTER (gradsgdsink, plugin)
       && GST_ELEMENT_REGISTER (gradmodel, plugin)
       && GST_ELEMENT_REGISTER (gradpublish, plugin)
 #ifdef HAVE_VIDEO

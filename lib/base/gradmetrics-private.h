@@ -9,14 +9,23 @@
 
 G_BEGIN_DECLS
 
+/* Of which step a batch is. One that others of the same step follow is told together with them. */
+typedef struct
+{
+  guint64 number;
+  guint batch;                  /* from 1, in the step */
+  gboolean open;                /* others follow */
+  gdouble learning_rate;
+  GradMeasured *measured;       /* NULL: nothing is known of its gradient */
+} GradMetricsStep;
+
 /* A batch whose result the device may still be computing */
 typedef struct
 {
   GradPhase phase;
   guint epoch, epochs, batch, batches, n_samples;
   gboolean last;
-  guint64 step;
-  gdouble learning_rate;
+  GradMetricsStep step;         /* owns what was measured */
   GradTensor *result;           /* owned */
   gdouble loss_sum;             /* these two when it has been read */
   guint correct;
@@ -47,7 +56,15 @@ typedef struct
   gdouble seconds_skipped;      /* of the epoch */
   gdouble test_accuracy;        /* of the last pass over the test set, below 0 without */
   gboolean started, resumed;
+  guint64 open_samples, open_correct;   /* of a step that is not over */
+  gdouble open_loss;
   GArray *pending;              /* GradMetricsBatch */
+
+  /* of the last step that was told, element's object lock; NaN before the first */
+  struct
+  {
+    gdouble loss, accuracy, learning_rate, gradient_norm, images_per_second;
+  } latest;
 } GradMetrics;
 
 /* The struct is the caller's. Progress is for elements that get their first batch in PLAYING: one that begins
@@ -62,7 +79,7 @@ void grad_metrics_resume (GradMetrics * metrics, const GradCheckpoint * from);
 void grad_metrics_sync (GradMetrics * metrics);
 void grad_metrics_set_dataset (GradMetrics * metrics, const GstStructure * dataset);
 GRAD_API void grad_metrics_batch (GradMetrics * metrics, const GradSampleMeta * sample,
-    const GradLossMeta * loss, guint64 step, gdouble learning_rate);
+    const GradLossMeta * loss, const GradMetricsStep * step);
 GRAD_API void grad_metrics_stop (GradMetrics * metrics, gboolean complete);
 
 G_END_DECLS

@@ -21,9 +21,11 @@ void
 grad_metrics_start (GradMetrics * metrics, GstElement * element, guint interval,
     gboolean progress)
 {
+  GST_OBJECT_LOCK (element);
   *metrics = (GradMetrics) {.element = element,.interval = interval,.progress = progress,
-    .test_accuracy = -1
+    .test_accuracy = -1,.latest = {NAN, NAN, NAN, NAN, NAN}
   };
+  GST_OBJECT_UNLOCK (element);
 }
 
 gboolean
@@ -75,6 +77,8 @@ log_line (GradMetrics * metrics, const GstStructure * s, const gchar * const *na
     g_autofree gchar *key = g_strdelimit (g_strdup (*names), "-", '_');
     gchar number[G_ASCII_DTOSTR_BUF_SIZE];
 
+    if (value == NULL)
+      continue;
     g_string_append_printf (line, "%c\"%s\":", line->len ? ',' : '{', key);
     if (G_VALUE_HOLDS_STRING (value))
       g_string_append_printf (line, "\"%s\"", g_value_get_string (value));
@@ -105,9 +109,12 @@ flush_log (GradMetrics * metrics)
 static void end_pass (GradMetrics * metrics);
 
 static void
-clear_batch (gpointer batch)
+clear_batch (gpointer data)
 {
-  grad_tensor_unref (((GradMetricsBatch *) batch)->result);
+  GradMetricsBatch *batch = data;
+
+  grad_tensor_unref (batch->result);
+  g_clear_pointer (&batch->step.measured, grad_measured_unref);
 }
 
 static void
@@ -181,12 +188,40 @@ begin (GradMetrics * metrics, const GradMetricsBatch * batch, gint64 now)
     metrics->epoch_start = metrics->pass_start;
 }
 
+/* For the element's properties */
+static void
+remember (GradMetrics * metrics, const GstStructure * s)
+{
+  GST_OBJECT_LOCK (metrics->element);
+  gst_structure_get (s, "loss", G_TYPE_DOUBLE, &metrics->latest.loss,
+      "accuracy", G_TYPE_DOUBLE, &metrics->latest.accuracy,
+      "learning-rate", G_TYPE_DOUBLE, &metrics->latest.learning_rate,
+      "images-per-second", G_TYPE_DOUBLE, &metrics->latest.images_per_second, NULL);
+  gst_structure_get_double (s, "gradient-norm", &metrics->latest.gradient_norm);
+  GST_OBJECT_UNLOCK (metrics->element);
+}
+
+/* Adds what was before it in its step; FALSE when others follow. */
+static gboolean
+close_step (GradMetrics * metrics, GradMetricsBatch * batch)
+{
+  if (batch->step.batch > 1) {  /* else those before were given up */
+    batch->n_samples += metrics->open_samples;
+    batch->correct += metrics->open_correct;
+    batch->loss_sum += metrics->open_loss;
+  }
+  metrics->open_samples = batch->n_samples;
+  metrics->open_correct = batch->correct;
+  metrics->open_loss = batch->loss_sum;
+  return !batch->step.open;
+}
+
 /* What a batch gave, in its turn. */
 static void
 take (GradMetrics * metrics, const GradMetricsBatch * batch, gdouble rate, gint64 now)
 {
   static const gchar *const fields[] = { "phase", "epoch", "step", "samples", "loss", "accuracy",
-    "learning-rate", "images-per-second", NULL
+    "learning-rate", "gradient-norm", "images-per-second", NULL
   };
   gboolean train = batch->phase == GRAD_PHASE_TRAIN;
   g_autoptr (GstStructure) s = NULL;
@@ -200,14 +235,18 @@ take (GradMetrics * metrics, const GradMetricsBatch * batch, gdouble rate, gint6
 
   s = gst_structure_new ("grad-step", "phase", G_TYPE_STRING, grad_phase_to_string (batch->phase),
       "epoch", G_TYPE_UINT, batch->epoch, "epochs", G_TYPE_UINT, batch->epochs,
-      "step", G_TYPE_UINT64, batch->step, "batch", G_TYPE_UINT, batch->batch,
+      "step", G_TYPE_UINT64, batch->step.number, "batch", G_TYPE_UINT, batch->batch,
       "batches", G_TYPE_UINT, batch->batches, "samples", G_TYPE_UINT, batch->n_samples,
       "loss", G_TYPE_DOUBLE, batch->loss_sum / batch->n_samples,
       "accuracy", G_TYPE_DOUBLE, batch->correct / (gdouble) batch->n_samples,
-      "learning-rate", G_TYPE_DOUBLE, batch->learning_rate, "images-per-second", G_TYPE_DOUBLE,
+      "learning-rate", G_TYPE_DOUBLE, batch->step.learning_rate, "images-per-second", G_TYPE_DOUBLE,
       rate, "seconds-left", G_TYPE_DOUBLE, seconds_left (metrics, now), NULL);
-  if (train)
+  if (batch->step.measured != NULL)
+    gst_structure_set (s, "gradient-norm", G_TYPE_DOUBLE, batch->step.measured->norm, NULL);
+  if (train) {
     log_line (metrics, s, fields);
+    remember (metrics, s);
+  }
   if (train && now - metrics->last_progress >= PROGRESS_INTERVAL) {
     g_autofree gchar *text = g_strdup_printf ("epoch %u/%u batch %u/%u loss %.4f accuracy %.3f "
         "%.0f images/s", batch->epoch, batch->epochs, batch->batch, batch->batches,
@@ -224,6 +263,13 @@ take (GradMetrics * metrics, const GradMetricsBatch * batch, gdouble rate, gint6
     end_pass (metrics);
 }
 
+static gboolean
+is_there (const GradMetricsBatch * batch)
+{
+  return grad_tensor_is_fetched (batch->result)
+      && (batch->step.measured == NULL || grad_measured_is_there (batch->step.measured));
+}
+
 /* Takes the batches whose results are there, or waits for all of them, though for no work that came later. Each gets an equal
  * share of the time. */
 static void
@@ -238,9 +284,11 @@ look (GradMetrics * metrics, gboolean wait)
   for (; pending != NULL && n < pending->len; n++) {
     GradMetricsBatch *batch = &g_array_index (pending, GradMetricsBatch, n);
 
-    if (!wait && !grad_tensor_is_fetched (batch->result))
+    if (!wait && !is_there (batch))
       break;
     grad_loss_result_read (batch->result, &batch->loss_sum, &batch->correct);
+    if (batch->step.measured != NULL && !grad_measured_read (batch->step.measured, NULL))
+      batch->step.measured->norm = NAN;
     samples += batch->n_samples;
   }
   now = metrics->last_look = g_get_monotonic_time ();
@@ -248,9 +296,12 @@ look (GradMetrics * metrics, gboolean wait)
     return;
   from = metrics->last_batch ? metrics->last_batch : now;
   rate = samples / MAX (1e-6, seconds_since (from, now));
-  for (guint i = 0; i < n; i++)
-    take (metrics, &g_array_index (pending, GradMetricsBatch, i), rate,
-        from + (now - from) * (i + 1) / n);
+  for (guint i = 0; i < n; i++) {
+    GradMetricsBatch *batch = &g_array_index (pending, GradMetricsBatch, i);
+
+    if (close_step (metrics, batch))
+      take (metrics, batch, rate, from + (now - from) * (i + 1) / n);
+  }
   g_array_remove_range (pending, 0, n);
   flush_log (metrics);
 }
@@ -264,13 +315,14 @@ grad_metrics_sync (GradMetrics * metrics)
 
 void
 grad_metrics_batch (GradMetrics * metrics, const GradSampleMeta * sample,
-    const GradLossMeta * loss, guint64 step, gdouble learning_rate)
+    const GradLossMeta * loss, const GradMetricsStep * step)
 {
   GradMetricsBatch batch = { sample->phase, sample->epoch, sample->epochs, sample->batch,
-    sample->batches, loss->n_samples, sample->last, step, learning_rate,
-    grad_tensor_ref (loss->result)
+    sample->batches, loss->n_samples, sample->last, *step, grad_tensor_ref (loss->result)
   };
 
+  if (step->measured != NULL)
+    grad_measured_ref (step->measured);
   grad_tensor_fetch (batch.result);
   if (metrics->pending == NULL) {
     metrics->pending = g_array_new (FALSE, FALSE, sizeof batch);

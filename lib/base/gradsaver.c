@@ -318,8 +318,11 @@ grad_saver_batch (GradSaver * self, const GradSampleMeta * sample, GstPad * sink
   self->n_batches++;
   self->trained |= sample->phase == GRAD_PHASE_TRAIN;
   self->checkpoint.position = next_position (self, sample);
-  if (!is_due (self, &options, ended) || save_now (self, &options, ended ? sample->epoch : 0,
-          &failure))
+  if (!is_due (self, &options, ended))
+    return TRUE;
+  if (!grad_network_settle (self->network, error))
+    return FALSE;
+  if (save_now (self, &options, ended ? sample->epoch : 0, &failure))
     return TRUE;
   GST_ELEMENT_WARNING (self->element, RESOURCE, WRITE, ("%s. Training goes on, and tries again later.",
           failure->message), (NULL));

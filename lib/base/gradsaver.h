@@ -64,7 +64,8 @@ gboolean grad_saver_start (GradSaver * self, GError ** error);
 void grad_saver_stop (GradSaver * self);
 
 gboolean grad_saver_set_dataset (GradSaver * self, const GstStructure * dataset, GError ** error);
-/* A batch has been counted, and trained with if it was one of phase train. A file that cannot be written is a warning. */
+/* A batch has been counted, and trained with if it was one of phase train. A file that cannot be written is a warning; FALSE when the last
+ * step turns out to have failed. */
 gboolean grad_saver_batch (GradSaver * self, const GradSampleMeta * sample, GstPad * sinkpad,
     GError ** error);
 /* Saves what is not in the file yet. */

@@ -11,6 +11,8 @@ G_BEGIN_DECLS
  * @GRAD_SCHEDULE_CONSTANT: the same in every step
  * @GRAD_SCHEDULE_LINEAR: in a straight line to 0 at the end of the run
  * @GRAD_SCHEDULE_COSINE: along half a cosine wave to 0 at the end of the run
+ * @GRAD_SCHEDULE_STEP: multiplied with a factor every so many epochs
+ * @GRAD_SCHEDULE_ONE_CYCLE: along half a cosine wave up to the learning rate, then along another to nearly 0
  *
  * Course of the learning rate.
  */
@@ -18,11 +20,31 @@ typedef enum
 {
   GRAD_SCHEDULE_CONSTANT,
   GRAD_SCHEDULE_LINEAR,
-  GRAD_SCHEDULE_COSINE
+  GRAD_SCHEDULE_COSINE,
+  GRAD_SCHEDULE_STEP,
+  GRAD_SCHEDULE_ONE_CYCLE
 } GradSchedule;
 
 #define GRAD_TYPE_SCHEDULE (grad_schedule_get_type ())
 GRAD_API GType grad_schedule_get_type (void);
-GRAD_API gdouble grad_schedule_factor (GradSchedule schedule, guint64 step, guint64 n_steps);
+
+/**
+ * GradScheduleOptions:
+ * @schedule: course after the warm-up
+ * @warmup_steps: steps of the warm-up
+ * @step_size: epochs after which the learning rate is multiplied, for %GRAD_SCHEDULE_STEP
+ * @gamma: what it is multiplied with
+ */
+typedef struct
+{
+  GradSchedule schedule;
+  guint warmup_steps, step_size;
+  gdouble gamma;
+} GradScheduleOptions;
+
+#define GRAD_SCHEDULE_DEFAULTS { GRAD_SCHEDULE_CONSTANT, 0, 30, 0.1 }
+
+GRAD_API gdouble grad_schedule_factor (const GradScheduleOptions * options, guint64 step,
+    guint steps_per_epoch, guint epochs);
 
 G_END_DECLS

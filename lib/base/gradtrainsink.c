@@ -5,6 +5,7 @@
  * subclass update the parameters, measures, and saves the model at the end. */
 #include "gradtrainsink.h"
 #include "gradsaver.h"
+#include "gradtrainstep.h"
 #include "../autograd/gradtapemeta-private.h"
 
 GST_DEBUG_CATEGORY_STATIC (grad_train_sink_debug);
@@ -15,8 +16,7 @@ typedef struct
   /* properties, object lock */
   gchar *model_name, *init_location, *log_location;
   GradSaverOptions saving;
-  gdouble learning_rate;
-  GradSchedule schedule;
+  GradTrainOptions training;
   guint log_interval;
 
   /* from NULL to READY on */
@@ -24,6 +24,7 @@ typedef struct
   GradNetwork *network;
   /* streaming thread */
   GradMetrics metrics;
+  GradTrainStep step;
   GradSaver saver;
   /* atomic */
   gint unlocked;
@@ -33,8 +34,6 @@ enum
 {
   PROP_0,
   PROP_MODEL_NAME,
-  PROP_LEARNING_RATE,
-  PROP_SCHEDULE,
   PROP_LOCATION,
   PROP_SAVE,
   PROP_SAVE_INTERVAL,
@@ -42,7 +41,13 @@ enum
   PROP_RESUME,
   PROP_INIT_LOCATION,
   PROP_LOG_LOCATION,
-  PROP_LOG_INTERVAL
+  PROP_LOG_INTERVAL,
+  PROP_LOSS,
+  PROP_ACCURACY,
+  PROP_CURRENT_LEARNING_RATE,
+  PROP_GRADIENT_NORM,
+  PROP_IMAGES_PER_SECOND,
+  PROP_TRAINING                 /* and GRAD_TRAIN_N_OPTIONS in all */
 };
 
 #define DEFAULT_SAVE_INTERVAL 600
@@ -62,26 +67,6 @@ fail (GradTrainSink * self, GError * error)
   return aborted ? GST_FLOW_FLUSHING : GST_FLOW_ERROR;
 }
 
-static gboolean
-learning_rate (GradTrainSink * self, gdouble * rate, GError ** error)
-{
-  GradTrainSinkPrivate *priv = PRIV (self);
-  guint64 n_steps = (guint64) priv->metrics.epochs * priv->metrics.train_batches;
-  GradSchedule schedule;
-
-  GST_OBJECT_LOCK (self);
-  *rate = priv->learning_rate;
-  schedule = priv->schedule;
-  GST_OBJECT_UNLOCK (self);
-  if (schedule != GRAD_SCHEDULE_CONSTANT && n_steps == 0) {
-    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS, "this schedule must know how long the "
-        "training is, and the source does not say: use schedule=constant");
-    return FALSE;
-  }
-  *rate *= grad_schedule_factor (schedule, grad_network_get_n_updates (priv->network), n_steps);
-  return TRUE;
-}
-
 /* Asked between two units: on the way to PAUSED this waits, on the way further down the step is given up. */
 static gboolean
 interrupted (gpointer sink)
@@ -90,11 +75,10 @@ interrupted (gpointer sink)
       && gst_base_sink_wait_preroll (sink) != GST_FLOW_OK;
 }
 
-/* One training step. */
 static gboolean
-train (GradTrainSink * self, GstBuffer * buffer, gdouble * rate, GError ** error)
+train (GradTrainSink * self, GstBuffer * buffer, const GradSampleMeta * sample,
+    const GradLossMeta * loss, GradMetricsStep * told, GError ** error)
 {
-  GradTrainSinkPrivate *priv = PRIV (self);
   GradNode *node = grad_buffer_get_node (buffer);
 
   if (node == NULL) {
@@ -102,14 +86,7 @@ train (GradTrainSink * self, GstBuffer * buffer, gdouble * rate, GError ** error
         "gradient can flow back: link this sink to gradloss, with nothing but queues between");
     return FALSE;
   }
-  if (learning_rate (self, rate, error)
-      && grad_network_backward (priv->network, node, FALSE, TRUE, interrupted, self,
-          error)
-      && GRAD_TRAIN_SINK_GET_CLASS (self)->update (self, priv->network, *rate, error)
-      && grad_network_commit (priv->network, error))
-    return TRUE;
-  grad_network_discard (priv->network);
-  return FALSE;
+  return grad_train_step_batch (&PRIV (self)->step, node, sample, loss, told, error);
 }
 
 static GstFlowReturn
@@ -119,22 +96,23 @@ grad_train_sink_render (GstBaseSink * sink, GstBuffer * buffer)
   GradTrainSinkPrivate *priv = PRIV (self);
   GradSampleMeta *sample = grad_buffer_get_sample_meta (buffer);
   GradLossMeta *loss = grad_buffer_get_loss_meta (buffer);
+  GradMetricsStep step = { grad_network_get_n_updates (priv->network) };
   GError *error = NULL;
-  gdouble rate = 0;
 
-  gst_object_sync_values (GST_OBJECT (self), GST_BUFFER_PTS (buffer));
+  if (GST_BUFFER_PTS_IS_VALID (buffer))
+    gst_object_sync_values (GST_OBJECT (self), GST_BUFFER_PTS (buffer));
   if (sample == NULL || sample->phase == GRAD_PHASE_INFER)
     return GST_FLOW_OK;
   if (loss == NULL)
     g_set_error (&error, GRAD_ERROR, GRAD_ERROR_UNSUPPORTED,
         "the batch carries no loss: put gradloss in front of this sink");
   else if (sample->phase == GRAD_PHASE_TRAIN)
-    train (self, buffer, &rate, &error);
+    train (self, buffer, sample, loss, &step, &error);
   if (error != NULL)
     return fail (self, error);
-  grad_metrics_batch (&priv->metrics, sample, loss, grad_network_get_n_updates (priv->network),
-      rate);
-  return grad_saver_batch (&priv->saver, sample, sink->sinkpad, &error) ? GST_FLOW_OK
+  grad_metrics_batch (&priv->metrics, sample, loss, &step);
+  /* a step that is not over is nothing to go on with */
+  return step.open || grad_saver_batch (&priv->saver, sample, sink->sinkpad, &error) ? GST_FLOW_OK
       : fail (self, error);
 }
 
@@ -151,7 +129,8 @@ grad_train_sink_event (GstBaseSink * sink, GstEvent * event)
     grad_metrics_set_dataset (&priv->metrics, dataset);
     ok = grad_saver_set_dataset (&priv->saver, dataset, &error);
   } else if (GST_EVENT_TYPE (event) == GST_EVENT_EOS) {
-    ok = grad_saver_finish (&priv->saver, &error);
+    ok = grad_train_step_finish (&priv->step, &error)
+        && grad_saver_finish (&priv->saver, &error);
     grad_metrics_stop (&priv->metrics, TRUE);
   }
   if (!ok) {
@@ -192,6 +171,9 @@ attach (GradTrainSink * self, GError ** error)
     .options = &priv->saving,.element = GST_ELEMENT (self),.bus = priv->bus,
     .network = priv->network,.metrics = &priv->metrics,
     .optimizer = GRAD_TRAIN_SINK_GET_CLASS (self)->optimizer
+  };
+  priv->step = (GradTrainStep) {
+    .options = &priv->training,.sink = self,.network = priv->network,.interrupted = interrupted
   };
   return grad_network_register_optimizer (priv->network, self, error)
       && grad_saver_attach (&priv->saver, error)
@@ -237,6 +219,8 @@ stop (GradTrainSink * self)
   GradTrainSinkPrivate *priv = PRIV (self);
   GError *error = NULL;
 
+  if (!grad_train_step_finish (&priv->step, &error))
+    fail (self, g_steal_pointer (&error));
   if (!grad_saver_finish (&priv->saver, &error))
     fail (self, error);
   grad_metrics_stop (&priv->metrics, FALSE);
@@ -275,30 +259,43 @@ grad_train_sink_query (GstBaseSink * sink, GstQuery * query)
 }
 
 /* where each property is kept */
+#define FIELD(member) G_STRUCT_OFFSET (GradTrainSinkPrivate, member)
 static const gsize fields[] = {
-  [PROP_MODEL_NAME] = G_STRUCT_OFFSET (GradTrainSinkPrivate, model_name),
-  [PROP_LEARNING_RATE] = G_STRUCT_OFFSET (GradTrainSinkPrivate, learning_rate),
-  [PROP_SCHEDULE] = G_STRUCT_OFFSET (GradTrainSinkPrivate, schedule),
-  [PROP_LOCATION] = G_STRUCT_OFFSET (GradTrainSinkPrivate, saving.location),
-  [PROP_SAVE] = G_STRUCT_OFFSET (GradTrainSinkPrivate, saving.save),
-  [PROP_SAVE_INTERVAL] = G_STRUCT_OFFSET (GradTrainSinkPrivate, saving.interval),
-  [PROP_SAVE_STEPS] = G_STRUCT_OFFSET (GradTrainSinkPrivate, saving.steps),
-  [PROP_RESUME] = G_STRUCT_OFFSET (GradTrainSinkPrivate, saving.resume),
-  [PROP_INIT_LOCATION] = G_STRUCT_OFFSET (GradTrainSinkPrivate, init_location),
-  [PROP_LOG_LOCATION] = G_STRUCT_OFFSET (GradTrainSinkPrivate, log_location),
-  [PROP_LOG_INTERVAL] = G_STRUCT_OFFSET (GradTrainSinkPrivate, log_interval),
+  [PROP_MODEL_NAME] = FIELD (model_name),
+  [PROP_LOCATION] = FIELD (saving.location),
+  [PROP_SAVE] = FIELD (saving.save),
+  [PROP_SAVE_INTERVAL] = FIELD (saving.interval),
+  [PROP_SAVE_STEPS] = FIELD (saving.steps),
+  [PROP_RESUME] = FIELD (saving.resume),
+  [PROP_INIT_LOCATION] = FIELD (init_location),
+  [PROP_LOG_LOCATION] = FIELD (log_location),
+  [PROP_LOG_INTERVAL] = FIELD (log_interval),
+  [PROP_LOSS] = FIELD (metrics.latest.loss),
+  [PROP_ACCURACY] = FIELD (metrics.latest.accuracy),
+  [PROP_CURRENT_LEARNING_RATE] = FIELD (metrics.latest.learning_rate),
+  [PROP_GRADIENT_NORM] = FIELD (metrics.latest.gradient_norm),
+  [PROP_IMAGES_PER_SECOND] = FIELD (metrics.latest.images_per_second),
 };
+
+static gpointer
+get_field (gpointer object, guint id)
+{
+  GradTrainSinkPrivate *priv = PRIV (object);
+
+  return id >= PROP_TRAINING ? grad_train_options_field (&priv->training, id - PROP_TRAINING)
+      : G_STRUCT_MEMBER_P (priv, fields[id]);
+}
 
 static void
 grad_train_sink_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
 {
-  grad_element_set_field (object, G_STRUCT_MEMBER_P (PRIV (object), fields[id]), value);
+  grad_element_set_field (object, get_field (object, id), value);
 }
 
 static void
 grad_train_sink_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
 {
-  grad_element_get_field (object, G_STRUCT_MEMBER_P (PRIV (object), fields[id]), value);
+  grad_element_get_field (object, get_field (object, id), value);
 }
 
 static void
@@ -319,6 +316,15 @@ install_string (GObjectClass * klass, guint id, const gchar * name, const gchar 
 {
   g_object_class_install_property (klass, id,
       g_param_spec_string (name, nick, blurb, value, GRAD_PARAM_STATIC));
+}
+
+static void
+install_latest (GObjectClass * klass, guint id, const gchar * name, const gchar * nick,
+    const gchar * blurb)
+{
+  g_object_class_install_property (klass, id,
+      g_param_spec_double (name, nick, blurb, -G_MAXDOUBLE, G_MAXDOUBLE, 0,
+          G_PARAM_READABLE | G_PARAM_STATIC_STRINGS));
 }
 
 static void
@@ -354,18 +360,22 @@ grad_train_sink_class_init (GradTrainSinkClass * klass)
       "Safetensors file with the weights to start from; random ones without", NULL);
   install_string (object_class, PROP_LOG_LOCATION, "log-location", "Log file",
       "File for one line of JSON per step and per pass over the data", NULL);
-  g_object_class_install_property (object_class, PROP_LEARNING_RATE,
-      g_param_spec_double ("learning-rate", "Learning rate", "Step size of the first step; the "
-          "schedule says how it goes on", 0, G_MAXDOUBLE, 0.001,
-          G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_PLAYING
-          | GST_PARAM_CONTROLLABLE));
-  g_object_class_install_property (object_class, PROP_SCHEDULE,
-      g_param_spec_enum ("schedule", "Schedule", "Course of the learning rate over the run",
-          GRAD_TYPE_SCHEDULE, GRAD_SCHEDULE_CONSTANT, GRAD_PARAM_STATIC));
+  grad_train_options_install (object_class, PROP_TRAINING);
   g_object_class_install_property (object_class, PROP_LOG_INTERVAL,
       g_param_spec_uint ("log-interval", "Log interval", "Steps from one look at the loss to the "
           "next, 0 for ten looks a second; the log has a line for every step all the same", 0, G_MAXUINT, 0,
           GRAD_PARAM_STATIC));
+
+  install_latest (object_class, PROP_LOSS, "loss", "Loss", "Mean loss of the last step that "
+      "has been looked at; not a number before the first");
+  install_latest (object_class, PROP_ACCURACY, "accuracy", "Accuracy", "Part of that step's "
+      "samples that were right, 0 to 1");
+  install_latest (object_class, PROP_CURRENT_LEARNING_RATE, "current-learning-rate",
+      "Current learning rate", "Step size of that step, by the schedule");
+  install_latest (object_class, PROP_GRADIENT_NORM, "gradient-norm", "Gradient norm", "Norm of that "
+      "step's gradient over all parameters, before it was clipped");
+  install_latest (object_class, PROP_IMAGES_PER_SECOND, "images-per-second", "Images per second",
+      "Pictures that have been trained with per second, lately");
 
   element_class->change_state = GST_DEBUG_FUNCPTR (grad_train_sink_change_state);
   sink_class->render = GST_DEBUG_FUNCPTR (grad_train_sink_render);
@@ -375,7 +385,6 @@ grad_train_sink_class_init (GradTrainSinkClass * klass)
   sink_class->unlock_stop = GST_DEBUG_FUNCPTR (grad_train_sink_unlock_stop);
 
   gst_type_mark_as_plugin_api (GRAD_TYPE_TRAIN_SINK, 0);
-  gst_type_mark_as_plugin_api (GRAD_TYPE_SCHEDULE, 0);
   gst_type_mark_as_plugin_api (GRAD_TYPE_SAVE, 0);
 }
 
@@ -385,7 +394,7 @@ grad_train_sink_init (GradTrainSink * self)
   GradTrainSinkPrivate *priv = PRIV (self);
 
   priv->model_name = g_strdup ("main");
-  priv->learning_rate = 0.001;
+  priv->training = (GradTrainOptions) GRAD_TRAIN_DEFAULTS;
   priv->saving.interval = DEFAULT_SAVE_INTERVAL;
   gst_base_sink_set_sync (GST_BASE_SINK (self), FALSE);
   gst_base_sink_set_qos_enabled (GST_BASE_SINK (self), FALSE);

@@ -197,7 +197,7 @@ def step_of_training(entries, channels, size):
     single_step(entries, 'trained', net, optimizer, size)
 
 
-def write(location, entries):
+def write(location, entries, metadata={}):
     header, data = {}, b''
     for name, values in sorted(entries.items()):
         values = numpy.asarray(values)
@@ -206,7 +206,8 @@ def write(location, entries):
                         'shape': list(values.shape),
                         'data_offsets': [len(data), len(data) + len(content)]}
         data += content
-    header['__metadata__'] = {'made_by': f'make-network-goldens.py, PyTorch {torch.__version__}'}
+    made_by = f'{os.path.basename(sys.argv[0])}, PyTorch {torch.__version__}'
+    header['__metadata__'] = {'made_by': made_by, **metadata}
     text = json.dumps(header, separators=(',', ':')).encode()
     text += b' ' * (-len(text) % 8)
     with open(location, 'wb') as file:

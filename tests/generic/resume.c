@@ -29,9 +29,9 @@ read_log (void)
 }
 
 static void
-make_reference (void)
+make_reference (const gchar * launch)
 {
-  g_autoptr (TestResult) result = test_train (RUN);
+  g_autoptr (TestResult) result = test_train ("%s", launch);
 
   g_assert_true (g_file_get_contents ("model.safetensors", &reference, &reference_size, NULL));
   reference_log = read_log ();
@@ -43,7 +43,7 @@ static void
 begin (void)
 {
   if (reference == NULL)
-    make_reference ();
+    make_reference (RUN);
   test_write ("expected", reference, reference_size);
 }
 
@@ -114,6 +114,41 @@ test_stopped (void)
     assert_as_expected ();
     end ();
   }
+}
+
+static void
+forget_reference (void)
+{
+  g_clear_pointer (&reference, g_free);
+  g_clear_pointer (&reference_log, g_free);
+}
+
+/* The same with what else there is to be kept: averages, momentum, and the batches of a step that was not over */
+static void
+test_options (void)
+{
+  static const gchar *const sinks[] =
+      { "gradadamsink accumulate=3 ema=0.8 clip-norm=0.5 schedule=one-cycle warmup-steps=2",
+    "gradsgdsink learning-rate=0.1 momentum=0.9 nesterov=true ema=0.9"
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (sinks); i++) {
+    g_autofree gchar *launch = g_strdup_printf ("idxsrc epochs=2 seed=5 " TEST_DATA TEST_EVALUATION
+        TEST_NETWORK ("") "%s name=sink location=model.safetensors log-location=log.jsonl", sinks[i]);
+    g_autofree gchar *resume = g_strconcat (launch, " resume=true", NULL);
+
+    forget_reference ();
+    make_reference (launch);
+    for (guint n = 1; n < 2 * TEST_STEPS + 3; n++) {
+      begin ();
+      g_test_message ("%s: after %u batches", sinks[i], n);
+      play_for (launch, n);
+      g_assert_true (play_for (resume, G_MAXUINT));
+      assert_as_expected ();
+      end ();
+    }
+  }
+  forget_reference ();
 }
 
 /* Again and again, with data that are read ahead */
@@ -393,6 +428,7 @@ main (int argc, char **argv)
     return run_child ();
   test_init (&argc, &argv);
   g_test_add_func ("/resume/stopped", test_stopped);
+  g_test_add_func ("/resume/options", test_options);
   g_test_add_func ("/resume/often", test_often);
   g_test_add_func ("/resume/complete", test_complete);
   g_test_add_func ("/resume/killed", test_killed);

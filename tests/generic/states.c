@@ -6,7 +6,8 @@
 #include <string.h>
 
 static const gchar *const elements[] = { "gradadamsink", "gradaugment", "gradconvstem", "gradfc",
-  "gradglobalpool", "gradloss", "gradmodel", "gradpublish", "gradresize", "gradresstage", "idxsrc",
+  "gradglobalpool", "gradloss", "gradmodel", "gradpublish", "gradresize", "gradresstage",
+  "gradsgdsink", "idxsrc",
 #ifdef HAVE_VIDEO
   "gradclassify", "gradfromvideo", "gradtovideo",
 #ifdef HAVE_PANGO

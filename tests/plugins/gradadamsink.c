@@ -126,6 +126,39 @@ test_messages (void)
   test_assert_files ("model.safetensors", NULL);
 }
 
+/* The properties have what the last line of the log has, and messages the gradient's norm. */
+static void
+test_latest (void)
+{
+  static const gchar *const names[][2] = {
+    {"loss", "loss"}, {"accuracy", "accuracy"}, {"gradient-norm", "gradient_norm"},
+    {"current-learning-rate", "learning_rate"}, {"images-per-second", "images_per_second"},
+  };
+  g_autoptr (GstElement) pipeline = test_launch (TEST_TRAINING "accumulate=2 schedule=linear "
+      "learning-rate=0.5 log-location=log.jsonl");
+  g_autoptr (GstElement) sink = test_get (pipeline, "sink");
+  g_autoptr (TestResult) result = test_play (pipeline);
+  g_autoptr (GPtrArray) lines = read_log ("log.jsonl");
+  const gchar *line = lines->pdata[lines->len - 2];
+  gdouble norm;
+
+  g_assert_cmpuint (lines->len, ==, 4);
+  assert_phase (line, "train");
+  g_assert_cmpfloat (number (line, "samples"), ==, TEST_TRAIN_SAMPLES - 4 * TEST_BATCH);
+  g_assert_cmpfloat (number (lines->pdata[0], "samples"), ==, 2 * TEST_BATCH);
+  g_assert_cmpfloat (number (line, "step"), ==, 3);
+  g_assert_cmpfloat (number (line, "gradient_norm"), >, 0);
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++) {
+    gdouble value;
+
+    g_object_get (sink, names[i][0], &value, NULL);
+    g_assert_cmpfloat_with_epsilon (value, number (line, names[i][1]), 1e-8 * fabs (value) + 1e-300);
+  }
+  g_assert_true (gst_structure_get_double (result->steps->pdata[0], "gradient-norm", &norm));
+  g_assert_cmpfloat_with_epsilon (norm, number (lines->pdata[0], "gradient_norm"), 1e-8 * norm);
+  test_assert_files ("log.jsonl", NULL);
+}
+
 /* gst-launch-1.0 would wait for the end of a progress that starts before PLAYING; each progress ends. */
 static void
 test_progress (void)
@@ -204,6 +237,7 @@ main (int argc, char **argv)
   test_init (&argc, &argv);
   g_test_add_func ("/gradadamsink/log", test_log);
   g_test_add_func ("/gradadamsink/messages", test_messages);
+  g_test_add_func ("/gradadamsink/latest", test_latest);
   g_test_add_func ("/gradadamsink/progress", test_progress);
   g_test_add_func ("/gradadamsink/schedule", test_schedule);
   g_test_add_func ("/gradadamsink/learns", test_learns);
