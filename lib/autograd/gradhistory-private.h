@@ -47,7 +47,8 @@ GRAD_API GradHistory *grad_history_read (const gchar * location, GError ** error
 /* Of the training: forgets what was; adds; says that no more will come. */
 GRAD_API void grad_history_begin (GradHistory * history);
 GRAD_API void grad_history_add_step (GradHistory * history, const GradHistoryStep * step);
-GRAD_API void grad_history_add_pass (GradHistory * history, const GradHistoryPass * pass);
+GRAD_API void grad_history_add_pass (GradHistory * history, guint epoch, gboolean test,
+    gdouble loss, gdouble accuracy);
 GRAD_API void grad_history_end (GradHistory * history);
 
 /* Of who looks, in any thread. What there is, if it has changed since n_changes, else NULL. */

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "gradhistory-private.h"
 #include "gradnetwork.h"
 #include "gradnode-private.h"
 
@@ -34,6 +35,8 @@ struct _GradNetwork
   GradModel *model;             /* owned; NULL until it has trained */
   GradPosition start;
 
+  GradHistory *history;         /* owned; has a lock of its own */
+
   gint warned;                  /* atomic: that its weights are random */
 
   /* of whoever has the step */
@@ -64,6 +67,9 @@ gdouble grad_step_get_divisor (GradStep * step, guint n_samples);
 void grad_step_add_samples (GradStep * step, guint n_samples);
 /* What has been measured of the step's gradient, NULL without; not owned. */
 GradTensor *grad_step_get_measured (GradStep * step);
+
+/* How its training goes; (transfer none). */
+GRAD_API GradHistory *grad_network_get_history (GradNetwork * network);
 
 /* For elements, which join the bus of their pipeline at NULL to READY and leave it at READY to NULL. */
 GradBus *grad_bus_new_for_run (void);

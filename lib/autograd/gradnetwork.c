@@ -124,6 +124,12 @@ grad_network_has_optimizer (GradNetwork * network)
   return has;
 }
 
+GradHistory *
+grad_network_get_history (GradNetwork * network)
+{
+  return network->history;
+}
+
 /* Whether the batch may not compute yet. Of one source, only older steps are waited for: a later one is
  * open when this batch comes late through a side branch. */
 static gboolean
@@ -497,6 +503,7 @@ grad_network_finalize (GObject * object)
   g_mutex_clear (&self->values);
   g_mutex_clear (&self->lock);
   g_cond_clear (&self->turn);
+  grad_history_free (self->history);
   g_object_unref (self->store);
   g_free (self->name);
   G_OBJECT_CLASS (grad_network_parent_class)->finalize (object);
@@ -515,6 +522,7 @@ grad_network_init (GradNetwork * self)
   g_mutex_init (&self->values);
   g_cond_init (&self->turn);
   self->store = grad_parameter_store_new ();
+  self->history = grad_history_new ();
   self->start.epoch = 1;
   self->tape = g_ptr_array_new_with_free_func ((GDestroyNotify) grad_node_unref);
   self->graded = g_hash_table_new (NULL, NULL);

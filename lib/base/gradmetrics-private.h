@@ -3,6 +3,7 @@
 #pragma once
 
 #include "gradcheckpoint.h"
+#include "../autograd/gradhistory-private.h"
 #include "../autograd/gradsamplemeta.h"
 
 #include <stdio.h>
@@ -37,6 +38,7 @@ typedef struct
   FILE *log;                    /* JSON lines, NULL without */
   guint interval;               /* batches that wait from one look at results to the next, 0: by time */
   gboolean progress;            /* post progress messages, too */
+  GradHistory *history;         /* kept for who draws it; not owned, NULL without */
 
   /* the data set, from its event */
   guint train_samples, test_samples, train_batches, epochs;

@@ -216,6 +216,18 @@ close_step (GradMetrics * metrics, GradMetricsBatch * batch)
   return !batch->step.open;
 }
 
+static void
+add_step (GradMetrics * metrics, const GradMetricsBatch * batch)
+{
+  const GradHistoryStep step = { batch->step.number, batch->epoch, 1,
+    batch->loss_sum / batch->n_samples, batch->correct / (gdouble) batch->n_samples,
+    batch->step.learning_rate
+  };
+
+  if (metrics->history != NULL)
+    grad_history_add_step (metrics->history, &step);
+}
+
 /* What a batch gave, in its turn. */
 static void
 take (GradMetrics * metrics, const GradMetricsBatch * batch, gdouble rate, gint64 now)
@@ -246,6 +258,7 @@ take (GradMetrics * metrics, const GradMetricsBatch * batch, gdouble rate, gint6
   if (train) {
     log_line (metrics, s, fields);
     remember (metrics, s);
+    add_step (metrics, batch);
   }
   if (train && now - metrics->last_progress >= PROGRESS_INTERVAL) {
     g_autofree gchar *text = g_strdup_printf ("epoch %u/%u batch %u/%u loss %.4f accuracy %.3f "
@@ -354,6 +367,9 @@ end_pass (GradMetrics * metrics)
       "seconds", G_TYPE_DOUBLE, seconds_since (metrics->pass_start, now), NULL);
   log_line (metrics, s, fields);
   flush_log (metrics);
+  if (metrics->history != NULL)
+    grad_history_add_pass (metrics->history, metrics->epoch, !train,
+        metrics->loss_sum / metrics->samples, metrics->correct / (gdouble) metrics->samples);
   /* whoever prints an epoch wants its time as a whole */
   if (!train)
     metrics->test_accuracy = metrics->correct / (gdouble) metrics->samples;
@@ -375,6 +391,8 @@ grad_metrics_stop (GradMetrics * metrics, gboolean complete)
         complete ? "trained" : "stopped");
   }
   metrics->started = metrics->in_pass = FALSE;
+  if (metrics->history != NULL)
+    grad_history_end (metrics->history);
   flush_log (metrics);
   if (metrics->log != NULL)
     fclose (g_steal_pointer (&metrics->log));

@@ -189,6 +189,8 @@ detach (GradTrainSink * self)
   grad_saver_detach (&priv->saver);
   if (priv->network != NULL)
     grad_network_unregister_optimizer (priv->network, self);
+  if (priv->metrics.history != NULL)    /* on the way to PAUSED something else failed */
+    grad_history_end (g_steal_pointer (&priv->metrics.history));
   g_clear_object (&priv->network);
   grad_element_leave_bus (&priv->bus);
 }
@@ -210,7 +212,11 @@ start (GradTrainSink * self, GError ** error)
     return FALSE;
   if (priv->saver.resumed)
     grad_metrics_resume (&priv->metrics, c);
-  return grad_metrics_open_log (&priv->metrics, log, priv->saver.resumed ? c : NULL, error);
+  if (!grad_metrics_open_log (&priv->metrics, log, priv->saver.resumed ? c : NULL, error))
+    return FALSE;
+  priv->metrics.history = grad_network_get_history (priv->network);
+  grad_history_begin (priv->metrics.history);
+  return TRUE;
 }
 
 static void

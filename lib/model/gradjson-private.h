@@ -21,11 +21,12 @@ gboolean grad_json_fail (GradJson * json, const gchar * expected);
  *     read one item */
 gboolean grad_json_item (GradJson * json, const gchar * brackets, guint index);
 
-/* The name of an object's next member, with its colon; a string; an integer from 0 to 2^63 - 1.
+/* The name of an object's next member, with its colon; a string; an integer from 0 to 2^63 - 1; any number, NaN for null.
  * Strings live in the text, are never NULL, and have no NUL inside. */
 const gchar *grad_json_key (GradJson * json);
 const gchar *grad_json_string (GradJson * json);
 gint64 grad_json_uint (GradJson * json);
+gdouble grad_json_number (GradJson * json);
 
 /* Whether all is well and nothing but white space is left. */
 gboolean grad_json_end (GradJson * json);

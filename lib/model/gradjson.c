@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gradjson-private.h"
 
+#include <math.h>
 #include <string.h>
 
 gboolean
@@ -133,6 +134,30 @@ grad_json_uint (GradJson * json)
     return 0;
   }
   json->p += digits;
+  return value;
+}
+
+gdouble
+grad_json_number (GradJson * json)
+{
+  gsize length;
+  gdouble value;
+  gchar *end;
+
+  if (json->expected != NULL)
+    return NAN;
+  json->p += strspn (json->p, " \t\n\r");
+  if (g_str_has_prefix (json->p, "null")) {
+    json->p += strlen ("null");
+    return NAN;
+  }
+  length = strspn (json->p, "-+.0123456789eE");
+  value = length ? g_ascii_strtod (json->p, &end) : 0;
+  if (length == 0 || end != json->p + length) {
+    grad_json_fail (json, "a number");
+    return NAN;
+  }
+  json->p = end;
   return value;
 }
 
