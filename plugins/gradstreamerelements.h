@@ -22,6 +22,8 @@ GST_ELEMENT_REGISTER_DECLARE (gradpublish);
 GST_ELEMENT_REGISTER_DECLARE (gradmodel);
 GST_ELEMENT_REGISTER_DECLARE (gradtovideo);
 GST_ELEMENT_REGISTER_DECLARE (gradfromvideo);
+GST_ELEMENT_REGISTER_DECLARE (gradplotsrc);
+GST_ELEMENT_REGISTER_DECLARE (gradbusview);
 GType grad_times_get_type (void);
 
 G_END_DECLS

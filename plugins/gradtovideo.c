@@ -7,7 +7,8 @@
  *
  * Makes video of tensors, for a branch of a `tee` that shows what a stage sees while the network trains. (N, C, H, W), uint8 or
  * float32, becomes a grid of tiles, with a pixel between them: a tile is a sample where C is 1 (grey) or 3 (red, green, blue), else
- * a channel in colours; (N, K) is one tile of N rows. With `mode=frames` each sample is a frame of its own, which carries its
+ * a channel in colours; (N, K) is one tile of N rows. Tiles are magnified until a frame has 320 columns or rows, unless `scale` says
+ * otherwise. With `mode=frames` each sample is a frame of its own, which carries its
  * label and index as #GradSampleMeta.
  *
  * Bytes are shown as they are. Floats go from the least value of their tile to the largest, unless `minimum` and `maximum` say
@@ -58,9 +59,7 @@ struct _GradToVideo
 
   /* properties, object lock */
   GradToVideoMode mode;
-  GradColorMap color_map;
-  gdouble minimum, maximum;
-  guint max_tiles, columns, scale;
+  GradTensorView asked;         /* as far as it can be asked for */
   gint fps_n, fps_d;            /* a fraction */
   guint64 interval;
   /* streaming thread */
@@ -77,19 +76,14 @@ enum
 {
   PROP_0,
   PROP_MODE,
-  PROP_COLOR_MAP,
-  PROP_MINIMUM,
-  PROP_MAXIMUM,
-  PROP_MAX_TILES,
-  PROP_COLUMNS,
-  PROP_SCALE,
   PROP_FRAMERATE,
-  PROP_INTERVAL
+  PROP_INTERVAL,
+  PROP_VIEW
 };
 
 #define DEFAULT_MODE GRAD_TO_VIDEO_GRID
-#define DEFAULT_COLOR_MAP GRAD_COLOR_MAP_AUTO
-#define DEFAULT_MAX_TILES 64
+
+static const GradTensorView default_view = {.color_map = GRAD_COLOR_MAP_AUTO,.max_tiles = 64 };
 
 static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK,
     GST_PAD_ALWAYS, GST_STATIC_CAPS (GRAD_CAPS ("{ uint8, float32 }")));
@@ -161,11 +155,8 @@ plan (GradToVideo * self, const GstCaps * caps, GradTensorView * view, GstVideoI
     gboolean * timed, GError ** error)
 {
   GST_OBJECT_LOCK (self);
-  *view = (GradTensorView) {
-    .color_map = self->color_map,.max_tiles = self->max_tiles,.columns = self->columns,
-    .scale = self->scale,.minimum = self->minimum,.maximum = self->maximum,
-    .per_sample = self->mode == GRAD_TO_VIDEO_FRAMES
-  };
+  *view = self->asked;
+  view->per_sample = self->mode == GRAD_TO_VIDEO_FRAMES;
   GST_OBJECT_UNLOCK (self);
   if (!grad_tensor_view_plan (view, caps, &self->view, error))
     return FALSE;
@@ -347,17 +338,14 @@ static gboolean
 grad_to_video_start (GstBaseTransform * trans)
 {
   GradToVideo *self = GRAD_TO_VIDEO (trans);
-  gdouble minimum, maximum;
+  GradTensorView asked;
+  GError *error = NULL;
 
   GST_OBJECT_LOCK (self);
-  minimum = self->minimum;
-  maximum = self->maximum;
+  asked = self->asked;
   GST_OBJECT_UNLOCK (self);
-  if (minimum > maximum) {
-    GST_ELEMENT_ERROR (self, LIBRARY, SETTINGS, ("minimum=%g is larger than maximum=%g: swap them, or make "
-            "them equal for a range of its own for each tile", minimum, maximum), (NULL));
-    return FALSE;
-  }
+  if (!grad_tensor_view_check (&asked, &error))
+    return grad_element_fail (self, error);
   self->n_frames = 0;
   self->last = 0;
   return TRUE;
@@ -379,14 +367,9 @@ grad_to_video_stop (GstBaseTransform * trans)
 /* where each property is kept */
 static const gsize fields[] = {
   [PROP_MODE] = G_STRUCT_OFFSET (GradToVideo, mode),
-  [PROP_COLOR_MAP] = G_STRUCT_OFFSET (GradToVideo, color_map),
-  [PROP_MINIMUM] = G_STRUCT_OFFSET (GradToVideo, minimum),
-  [PROP_MAXIMUM] = G_STRUCT_OFFSET (GradToVideo, maximum),
-  [PROP_MAX_TILES] = G_STRUCT_OFFSET (GradToVideo, max_tiles),
-  [PROP_COLUMNS] = G_STRUCT_OFFSET (GradToVideo, columns),
-  [PROP_SCALE] = G_STRUCT_OFFSET (GradToVideo, scale),
   [PROP_FRAMERATE] = G_STRUCT_OFFSET (GradToVideo, fps_n),
   [PROP_INTERVAL] = G_STRUCT_OFFSET (GradToVideo, interval),
+  GRAD_TENSOR_VIEW_FIELDS (PROP_VIEW, GradToVideo, asked),
 };
 
 static void
@@ -407,24 +390,7 @@ install_properties (GObjectClass * klass)
   g_object_class_install_property (klass, PROP_MODE,
       g_param_spec_enum ("mode", "Mode", "What a frame shows: a whole batch (grid) or one sample "
           "(frames)", GRAD_TYPE_TO_VIDEO_MODE, DEFAULT_MODE, GRAD_PARAM_STATIC));
-  g_object_class_install_property (klass, PROP_COLOR_MAP,
-      g_param_spec_enum ("color-map", "Color map", "Colours of values; all but auto make each channel a tile",
-          GRAD_TYPE_COLOR_MAP, DEFAULT_COLOR_MAP, GRAD_PARAM_STATIC));
-  g_object_class_install_property (klass, PROP_MINIMUM,
-      g_param_spec_double ("minimum", "Minimum", "Value at the lower end of the colours; if it equals maximum, "
-          "each tile has a range of its own", -G_MAXDOUBLE, G_MAXDOUBLE, 0, GRAD_PARAM_STATIC));
-  g_object_class_install_property (klass, PROP_MAXIMUM,
-      g_param_spec_double ("maximum", "Maximum", "Value at the upper end of the colours",
-          -G_MAXDOUBLE, G_MAXDOUBLE, 0, GRAD_PARAM_STATIC));
-  g_object_class_install_property (klass, PROP_MAX_TILES,
-      g_param_spec_uint ("max-tiles", "Maximum of tiles", "Number of tiles in a frame at most: of the first samples "
-          "and channels", 1, 4096, DEFAULT_MAX_TILES, GRAD_PARAM_STATIC));
-  g_object_class_install_property (klass, PROP_COLUMNS,
-      g_param_spec_uint ("columns", "Columns", "Number of tiles side by side, 0 for a grid that is nearly "
-          "square", 0, 4096, 0, GRAD_PARAM_STATIC));
-  g_object_class_install_property (klass, PROP_SCALE,
-      g_param_spec_uint ("scale", "Scale", "Factor by which tiles are magnified, 0 for frames of at least 320 "
-          "columns or rows", 0, 256, 0, GRAD_PARAM_STATIC));
+  grad_tensor_view_install_properties (klass, PROP_VIEW, &default_view);
   g_object_class_install_property (klass, PROP_FRAMERATE,
       gst_param_spec_fraction ("framerate", "Frame rate", "Frames per second where tensors come without a rate: "
           "gives frames new timestamps; 0/1 keeps those of the tensors", 0, 1, G_MAXINT, 1, 0, 1,
@@ -470,13 +436,12 @@ grad_to_video_class_init (GradToVideoClass * klass)
   trans_class->sink_event = GST_DEBUG_FUNCPTR (grad_to_video_sink_event);
   trans_class->start = GST_DEBUG_FUNCPTR (grad_to_video_start);
   trans_class->stop = GST_DEBUG_FUNCPTR (grad_to_video_stop);
-  gst_type_mark_as_plugin_api (GRAD_TYPE_COLOR_MAP, 0);
   gst_type_mark_as_plugin_api (GRAD_TYPE_TO_VIDEO_MODE, 0);
 }
 
 static void
 grad_to_video_init (GradToVideo * self)
 {
-  self->max_tiles = DEFAULT_MAX_TILES;
+  self->asked = default_view;
   self->fps_d = 1;
 }

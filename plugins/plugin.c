@@ -21,10 +21,12 @@ plugin_init (GstPlugin * plugin)
 #ifdef HAVE_VIDEO
       && GST_ELEMENT_REGISTER (gradclassify, plugin)
       && GST_ELEMENT_REGISTER (gradtovideo, plugin)
+      && GST_ELEMENT_REGISTER (gradbusview, plugin)
       && GST_ELEMENT_REGISTER (gradfromvideo, plugin)
 #endif
 #if defined (HAVE_VIDEO) && defined (HAVE_PANGO)
       && GST_ELEMENT_REGISTER (gradoverlay, plugin)
+      && GST_ELEMENT_REGISTER (gradplotsrc, plugin)
 #endif
       && gst_tracer_register (plugin, "gradtimes", grad_times_get_type ());
 }

@@ -86,5 +86,23 @@ TestTap *test_tap (GstElement * pipeline, const gchar * name);
 void test_tap_free (TestTap * tap);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TestTap, test_tap_free)
 
+/* Frames that come to the sink pad of an element as long as this is there */
+typedef struct
+{
+  GstPad *pad;
+  gulong probe;
+  GMutex lock;                  /* guards the following while the pipeline plays */
+  GPtrArray *frames;            /* GstBuffer */
+  gchar *caps;                  /* of the last one */
+} TestVideo;
+
+TestVideo *test_video (GstElement * pipeline, const gchar * name);
+/* Forgets those that are there. */
+void test_video_forget (TestVideo * video);
+/* Waits until there are so many. */
+void test_video_await (TestVideo * video, guint n);
+void test_video_free (TestVideo * video);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TestVideo, test_video_free)
+
 /* The caps of an element's output for an input, "" when it was refused; one buffer of zeros is pushed. */
 gchar *test_output_dimensions (const gchar * element, const gchar * type, const gchar * dimensions);

@@ -106,6 +106,65 @@ test_tap_free (TestTap * tap)
   g_free (tap);
 }
 
+static GstPadProbeReturn
+note_frame (GstPad * pad, GstPadProbeInfo * info, gpointer data)
+{
+  g_autoptr (GstCaps) caps = gst_pad_get_current_caps (pad);
+  TestVideo *video = data;
+
+  g_mutex_lock (&video->lock);
+  g_ptr_array_add (video->frames, gst_buffer_ref (GST_PAD_PROBE_INFO_BUFFER (info)));
+  g_free (video->caps);
+  video->caps = gst_caps_to_string (caps);
+  g_mutex_unlock (&video->lock);
+  return GST_PAD_PROBE_OK;
+}
+
+TestVideo *
+test_video (GstElement * pipeline, const gchar * name)
+{
+  TestVideo *video = g_new0 (TestVideo, 1);
+  g_autoptr (GstElement) element = test_get (pipeline, name);
+
+  g_mutex_init (&video->lock);
+  video->frames = g_ptr_array_new_with_free_func ((GDestroyNotify) gst_buffer_unref);
+  video->pad = gst_element_get_static_pad (element, "sink");
+  video->probe = gst_pad_add_probe (video->pad, GST_PAD_PROBE_TYPE_BUFFER, note_frame, video, NULL);
+  return video;
+}
+
+void
+test_video_forget (TestVideo * video)
+{
+  g_mutex_lock (&video->lock);
+  g_ptr_array_set_size (video->frames, 0);
+  g_mutex_unlock (&video->lock);
+}
+
+void
+test_video_await (TestVideo * video, guint n)
+{
+  guint have;
+
+  do {
+    g_usleep (1000);
+    g_mutex_lock (&video->lock);
+    have = video->frames->len;
+    g_mutex_unlock (&video->lock);
+  } while (have < n);
+}
+
+void
+test_video_free (TestVideo * video)
+{
+  gst_pad_remove_probe (video->pad, video->probe);
+  gst_object_unref (video->pad);
+  g_mutex_clear (&video->lock);
+  g_ptr_array_unref (video->frames);
+  g_free (video->caps);
+  g_free (video);
+}
+
 static gsize
 product (const gchar * dimensions)
 {

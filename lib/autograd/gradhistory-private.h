@@ -44,6 +44,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (GradHistory, grad_history_free)
  * GRAD_ERROR_IO. */
 GRAD_API GradHistory *grad_history_read (const gchar * location, GError ** error);
 
+/* Of a network: how its training goes; (transfer none). */
+GRAD_API GradHistory *grad_network_get_history (GradNetwork * network);
+
 /* Of the training: forgets what was; adds; says that no more will come. */
 GRAD_API void grad_history_begin (GradHistory * history);
 GRAD_API void grad_history_add_step (GradHistory * history, const GradHistoryStep * step);
@@ -54,10 +57,10 @@ GRAD_API void grad_history_end (GradHistory * history);
 /* Of who looks, in any thread. What there is, if it has changed since n_changes, else NULL. */
 GRAD_API GradHistory *grad_history_copy (GradHistory * history, guint64 * n_changes);
 GRAD_API gboolean grad_history_is_running (GradHistory * history);
-/* Waits until then (monotonic time) or until the training has ended. flushing is a flag of the caller's, changed by
- * grad_history_set_flushing() only, which ends the wait, too. FALSE when the training has ended. */
+/* Waits until then (monotonic time), or until the training has ended. flushing is a flag of the caller's, changed by
+ * grad_history_set_flushing() only. FALSE when it has become TRUE. */
 GRAD_API gboolean grad_history_wait (GradHistory * history, gint64 until,
-    const gboolean * flushing);
+    const gboolean * flushing, gboolean * running);
 GRAD_API void grad_history_set_flushing (GradHistory * history, gboolean * flushing,
     gboolean value);
 

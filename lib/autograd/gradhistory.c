@@ -136,16 +136,18 @@ grad_history_is_running (GradHistory * history)
 }
 
 gboolean
-grad_history_wait (GradHistory * history, gint64 until, const gboolean * flushing)
+grad_history_wait (GradHistory * history, gint64 until, const gboolean * flushing,
+    gboolean * running)
 {
-  gboolean running;
+  gboolean ok;
 
   g_mutex_lock (&history->lock);
   while (history->running && !*flushing
       && g_cond_wait_until (&history->ended, &history->lock, until));
-  running = history->running;
+  *running = history->running;
+  ok = !*flushing;
   g_mutex_unlock (&history->lock);
-  return running;
+  return ok;
 }
 
 void

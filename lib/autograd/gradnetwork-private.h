@@ -68,9 +68,6 @@ void grad_step_add_samples (GradStep * step, guint n_samples);
 /* What has been measured of the step's gradient, NULL without; not owned. */
 GradTensor *grad_step_get_measured (GradStep * step);
 
-/* How its training goes; (transfer none). */
-GRAD_API GradHistory *grad_network_get_history (GradNetwork * network);
-
 /* For elements, which join the bus of their pipeline at NULL to READY and leave it at READY to NULL. */
 GradBus *grad_bus_new_for_run (void);
 gboolean grad_bus_join (GradBus * bus);

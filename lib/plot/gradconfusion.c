@@ -150,8 +150,7 @@ grad_plot_confusion (cairo_t * cr, gint width, gint height, const GradPlotConfus
   Grid grid = { grad_pen_new (cr, "sans", em), m };
   g_autofree gchar *title = make_title (m);
 
-  cairo_set_source_rgb (cr, GRAD_PLOT_PAPER);
-  cairo_paint (cr);
+  grad_page_begin (cr, width, height);
   names = measure_names (&grid.pen, m);
   room_x = width - names - 4 * em;
   room_y = height - names - 7 * em;
@@ -171,5 +170,6 @@ grad_plot_confusion (cairo_t * cr, gint width, gint height, const GradPlotConfus
   }
   draw_names (&grid);
   draw_captions (&grid, names);
+  grad_page_end (cr);
   grad_pen_clear (&grid.pen);
 }

@@ -8,6 +8,7 @@
 #include <math.h>
 
 #define EM (1 / 31.)            /* of the height, where that is 9/16 of the width */
+#define MARGIN 3.8
 #define SMOOTHING (1 / 70.)     /* of all points: neighbours on each side that are averaged */
 #define MIN_SMOOTHING 3
 
@@ -227,7 +228,7 @@ draw_legend (GradPen * pen, gdouble right, gdouble y)
   gdouble em = pen->em;
 
   for (guint i = 0; i < 3; i++) {
-    GradPanel panel = { pen, 0, y - 1, 1, 2, {0, 1}, {0, 2} };
+    GradPanel panel = { pen, 0, 0, y - 1, 1, 2, {0, 1}, {0, 2} };
     GradPoint ends[] = { {0, 1}, {1, 1} }, middle = { 0.5, 1 };
     g_autoptr (GArray) line = g_array_new (FALSE, FALSE, sizeof (GradPoint));
     g_autoptr (GArray) mark = g_array_new (FALSE, FALSE, sizeof (GradPoint));
@@ -276,14 +277,13 @@ grad_plot_curves (cairo_t * cr, gint width, gint height, const GradHistory * his
       G_STRUCT_OFFSET (GradHistoryPass, accuracy), 100);
   g_auto (Series) rate =
       collect (history, G_STRUCT_OFFSET (GradHistoryStep, learning_rate), 0, 1);
-  gdouble half = (width - 2 * em) / 2;
-  GradPanel panel = { &pen, 3.8 * em, 5.2 * em, half - 3.8 * em, height - 8.7 * em,
+  gdouble margin = MARGIN * em, half = (width - 2 * em) / 2;
+  GradPanel panel = { &pen, margin, margin, 5.2 * em, half - margin, height - 8.7 * em,
     choose_x (history)
   };
   const gchar *unit = panel.x.unit > 1 ? "epoch" : "step";
 
-  cairo_set_source_rgb (cr, GRAD_PLOT_PAPER);
-  cairo_paint (cr);
+  grad_page_begin (cr, width, height);
   cairo_set_source_rgb (cr, GRAD_PLOT_INK);
   grad_pen_set_text (&pen, title, 1.25, TRUE, 0);
   grad_pen_show (&pen, em, 1.8 * em, 0);
@@ -303,7 +303,8 @@ grad_plot_curves (cairo_t * cr, gint width, gint height, const GradHistory * his
   cairo_set_source_rgb (cr, GRAD_PLOT_MUTED);
   for (guint i = 0; i < 2; i++) {
     grad_pen_set_text (&pen, unit, 0.85, FALSE, 0);
-    grad_pen_show (&pen, 3.8 * em + panel.width / 2 + i * (half + em), height - 1.2 * em, 0.5);
+    grad_pen_show (&pen, margin + panel.width / 2 + i * (half + em), height - 1.2 * em, 0.5);
   }
+  grad_page_end (cr);
   grad_pen_clear (&pen);
 }

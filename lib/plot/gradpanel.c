@@ -8,6 +8,22 @@
 #define MARK 0.26
 #define MIN_MARK 0.1
 
+void
+grad_page_begin (cairo_t * cr, gint width, gint height)
+{
+  cairo_save (cr);
+  cairo_rectangle (cr, 0, 0, width, height);
+  cairo_clip (cr);
+  cairo_set_source_rgb (cr, GRAD_PLOT_PAPER);
+  cairo_paint (cr);
+}
+
+void
+grad_page_end (cairo_t * cr)
+{
+  cairo_restore (cr);
+}
+
 gdouble
 grad_axis_choose_step (gdouble range, guint n_ticks)
 {
@@ -70,7 +86,7 @@ draw_tick (const GradPanel * panel, gdouble value, gboolean vertical)
   g_autofree gchar *text = g_strdup_printf ("%.6g", fabs (value) < axis->step / 2 ? 0
       : value / axis->unit);
 
-  grad_pen_set_text (pen, text, LABEL, FALSE, 0);
+  grad_pen_set_text (pen, text, LABEL, FALSE, vertical ? panel->margin - 0.6 * em : 0);
   if (vertical) {
     cairo_set_source_rgb (pen->cr, GRAD_PLOT_FAINT);
     draw_rule (panel, panel->left, y, panel->left + panel->width, y);
@@ -79,6 +95,7 @@ draw_tick (const GradPanel * panel, gdouble value, gboolean vertical)
   } else {
     cairo_set_source_rgb (pen->cr, GRAD_PLOT_MUTED);
     draw_rule (panel, x, panel->top + panel->height, x, panel->top + panel->height + 0.3 * em);
+    x = MIN (x, panel->left + panel->width + 0.8 * em - grad_pen_get_width (pen) / 2.);
     grad_pen_show (pen, x, panel->top + panel->height + em, 0.5);
   }
 }

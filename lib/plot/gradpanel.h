@@ -15,6 +15,10 @@ G_BEGIN_DECLS
 #define GRAD_PLOT_BLUE 0, 0.447, 0.698
 #define GRAD_PLOT_VERMILION 0.835, 0.369, 0
 
+/* Paper of that size, which nothing is drawn beyond */
+void grad_page_begin (cairo_t * cr, gint width, gint height);
+void grad_page_end (cairo_t * cr);
+
 typedef struct
 {
   gdouble x, y;
@@ -37,7 +41,8 @@ typedef struct
 typedef struct
 {
   GradPen *pen;
-  gdouble left, top, width, height;     /* of the area between the axes, pixels */
+  gdouble margin;               /* room for ticks at the left, pixels */
+  gdouble left, top, width, height;     /* of the area between the axes */
   GradAxis x, y;
 } GradPanel;
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define EM (1 / 10.)            /* of a tile's width */
-#define MIN_EM 7                /* pixels that can still be read */
+#define MIN_EM 4                /* pixels: nobody reads smaller letters */
 #define TEXT 3.2                /* of em: height of the text */
 #define GAP 0.1                 /* of a tile's width */
 #define HEAD (1 / 12.)          /* of the sheet's smaller side: its title */
@@ -47,7 +47,7 @@ choose_grid (Sheet * s, gdouble width, gdouble height)
       s->columns = columns;
     }
   }
-  s->pen.em = MAX (MIN_EM, EM * s->size);
+  s->pen.em = EM * s->size;
   s->gap = GAP * s->size;
   s->text = TEXT * EM * s->size;
   s->left = (width - s->columns * (s->size + s->gap) + s->gap) / 2;
@@ -101,6 +101,8 @@ draw_label (Sheet * s, const gchar * name, const gchar * behind, gdouble x, gdou
 {
   gdouble number;
 
+  if (s->pen.em < MIN_EM)
+    return;
   grad_pen_set_text (&s->pen, behind, 1, bold, 0);
   number = grad_pen_get_width (&s->pen);
   grad_pen_show (&s->pen, x + s->size, y, 1);
@@ -113,7 +115,7 @@ draw_tile (Sheet * s, const GradPlotImage * image, gdouble x, gdouble y)
 {
   cairo_t *cr = s->pen.cr;
   gboolean wrong = image->predicted != image->truth;
-  gdouble frame = MAX (2, s->size / 28), line = s->size + 1.1 * s->pen.em;
+  gdouble frame = MAX (1, s->size / 24), line = s->size + 1.1 * s->pen.em;
   g_autofree gchar *name = get_name (s->sheet, image->predicted);
   g_autofree gchar *percent = g_strdup_printf ("%.0f %%", 100 * image->probability);
 
@@ -154,12 +156,12 @@ grad_plot_sheet (cairo_t * cr, gint width, gint height, const GradPlotSheet * sh
   gdouble head = HEAD * MIN (width, height);
   Sheet s = { grad_pen_new (cr, "sans", 1), sheet };
 
-  cairo_set_source_rgb (cr, GRAD_PLOT_PAPER);
-  cairo_paint (cr);
+  grad_page_begin (cr, width, height);
   choose_grid (&s, width, height - head);
   draw_title (&s, width, head);
   for (guint i = 0; i < sheet->n_images; i++)
     draw_tile (&s, &sheet->images[i], s.left + i % s.columns * (s.size + s.gap),
         head + i / s.columns * (s.size + s.text + s.gap));
+  grad_page_end (cr);
   grad_pen_clear (&s.pen);
 }

@@ -51,13 +51,13 @@ choose_tiles (GradTensorView * view)
   gboolean automatic = view->color_map == GRAD_COLOR_MAP_AUTO;
 
   view->tile_channels = automatic && channels == 3 ? 3 : 1;
-  view->pixel_size = view->color_map == GRAD_COLOR_MAP_GRAY
-      || (automatic && channels == 1 && !view->vectors) ? 1 : 3;
+  view->pixel_size = !view->colored && (view->color_map == GRAD_COLOR_MAP_GRAY
+      || (automatic && channels == 1 && !view->vectors)) ? 1 : 3;
   view->n_frames = view->per_sample ? view->shape.dims[0] : 1;
   view->n_tiles = MIN (n * channels / view->tile_channels, view->max_tiles);
 }
 
-/* As few columns as make the grid no higher than wide */
+/* As few columns as make the grid no higher than wide, or than the frame is */
 static guint
 choose_columns (guint n, guint64 width, guint64 height)
 {
@@ -68,26 +68,38 @@ choose_columns (guint n, guint64 width, guint64 height)
   return columns;
 }
 
+static guint
+choose_scale (const GradTensorView * view, guint64 w, guint64 h)
+{
+  gint64 width = view->columns * w, height = view->rows * h;
+
+  if (view->max_width == 0)
+    return (AUTO_SIZE + MAX (width, height) - 1) / MAX (width, height);
+  return MAX (1, MIN ((view->max_width - (view->columns - 1.) * GAP) / width,
+          (view->max_height - (view->rows - 1.) * GAP) / height));
+}
+
 static gboolean
 choose_grid (GradTensorView * view, GError ** error)
 {
   guint64 w = view->shape.dims[3], h = view->shape.dims[2], width, height;
+  guint max_width = view->max_width ? view->max_width : GRAD_TENSOR_VIEW_MAX_SIZE;
+  guint max_height = view->max_height ? view->max_height : GRAD_TENSOR_VIEW_MAX_SIZE;
 
   view->columns = view->columns ? MIN (view->columns, view->n_tiles)
-      : choose_columns (view->n_tiles, w, h);
+      : choose_columns (view->n_tiles, w * max_height, h * max_width);
   view->rows = (view->n_tiles + view->columns - 1) / view->columns;
-  width = MAX (view->columns * w, view->rows * h);
   if (view->scale == 0)
-    view->scale = (AUTO_SIZE + width - 1) / width;
+    view->scale = choose_scale (view, w, h);
   w *= view->scale;
   h *= view->scale;
   width = view->columns * (w + GAP) - GAP;
   height = view->rows * (h + GAP) - GAP;
-  if (width > GRAD_TENSOR_VIEW_MAX_SIZE || height > GRAD_TENSOR_VIEW_MAX_SIZE) {
+  if (width > max_width || height > max_height) {
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE, "%u tiles of %ux%u would make a frame of %"
-        G_GUINT64_FORMAT "x%" G_GUINT64_FORMAT ", %d are possible: lower max-tiles or scale",
-        view->n_tiles, view->shape.dims[3], view->shape.dims[2], width, height,
-        GRAD_TENSOR_VIEW_MAX_SIZE);
+        G_GUINT64_FORMAT "x%" G_GUINT64_FORMAT ", %ux%u are possible: lower max-tiles or scale",
+        view->n_tiles, view->shape.dims[3], view->shape.dims[2], width, height, max_width,
+        max_height);
     return FALSE;
   }
   view->tile_width = w;

@@ -39,6 +39,8 @@ typedef struct
   guint columns, scale;         /* 0: to be chosen, and then what was chosen */
   gdouble minimum, maximum;     /* of the range of values; if equal, each tile has its own */
   gboolean per_sample;          /* a frame for each sample, not one for the batch */
+  gboolean colored;             /* frames are never grey */
+  guint max_width, max_height;  /* scale 0 makes the grid as large as fits in there; 0: large enough to be seen */
 
   /* what follows from it for a tensor */
   GradDType dtype;
@@ -52,6 +54,20 @@ typedef struct
   guint pixel_size;             /* bytes: 1 (grey), 3 (red, green, blue) */
 } GradTensorView;
 
+/* Six properties, with ids from `first` on, which an element keeps in what is asked for of a view. */
+#define GRAD_TENSOR_VIEW_FIELDS(first, Type, member) \
+  [(first)] = G_STRUCT_OFFSET (Type, member.color_map), \
+  [(first) + 1] = G_STRUCT_OFFSET (Type, member.minimum), \
+  [(first) + 2] = G_STRUCT_OFFSET (Type, member.maximum), \
+  [(first) + 3] = G_STRUCT_OFFSET (Type, member.max_tiles), \
+  [(first) + 4] = G_STRUCT_OFFSET (Type, member.columns), \
+  [(first) + 5] = G_STRUCT_OFFSET (Type, member.scale)
+
+void grad_tensor_view_install_properties (GObjectClass * klass, guint first,
+    const GradTensorView * defaults);
+
+/* Whether what is asked for can be. */
+gboolean grad_tensor_view_check (const GradTensorView * view, GError ** error);
 /* Fills in the rest. A tensor that fits the grid of the view before, which may be NULL, gets the same. */
 gboolean grad_tensor_view_plan (GradTensorView * view, const GstCaps * caps,
     const GradTensorView * before, GError ** error);

@@ -9,9 +9,9 @@ static const gchar *const elements[] = { "gradadamsink", "gradaugment", "gradcon
   "gradglobalpool", "gradloss", "gradmodel", "gradpublish", "gradresize", "gradresstage",
   "gradsgdsink", "idxsrc",
 #ifdef HAVE_VIDEO
-  "gradclassify", "gradfromvideo", "gradtovideo",
+  "gradbusview", "gradclassify", "gradfromvideo", "gradtovideo",
 #ifdef HAVE_PANGO
-  "gradoverlay",
+  "gradoverlay", "gradplotsrc",
 #endif
 #endif
 };
