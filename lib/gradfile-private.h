@@ -14,7 +14,7 @@ GBytes *grad_file_map (const gchar * location, GError ** error);
 
 /* Writes the parts to a temporary file beside location, syncs it and renames it over location:
  * whoever looks sees the old file or the new one. On failure (GRAD_ERROR_IO) it is the old one. */
-GRAD_API gboolean grad_file_replace (const gchar * location, const struct iovec *parts, guint n_parts,
-    GError ** error);
+GRAD_API gboolean grad_file_replace (const gchar * location, const struct iovec *parts,
+    guint n_parts, GError ** error);
 
 G_END_DECLS

@@ -7,7 +7,8 @@
  *
  * Shows gradients as they are announced on the #GradBus, as gradtovideo shows activations: a convolution's gradient (O, I, H, W) becomes
  * a grid with a tile of HxW for each input of each output, (O, I) is one tile of O rows, (O) a row; as large as the frame
- * has room for, unless `scale` says otherwise. In the colours for signed values, the default, zero is white, and each tile goes as far as its own largest value.
+ * has room for, unless `scale` says otherwise. In the colours for signed values, the default, zero is white, and each tile goes as
+ * far as its own largest value.
  *
  * A gradient is copied when the last one has been drawn, and so `framerate` times a second at most: the training waits for these
  * copies, and for nothing else, and its weights are the same without them. When it ends or is stopped, the stream ends.

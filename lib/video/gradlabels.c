@@ -36,7 +36,8 @@ draw_row (GradPen * pen, const GradClassification * c, guint rank, gint label_wi
   grad_pen_set_text (pen, grad_classification_get_label (c, rank), 1, rank == 0, max_label);
   show_text (pen, x, y, 0, strong);
   x += label_width + em * GAP;
-  grad_pen_rounded (pen, x, y - em * BAR_HEIGHT / 2, em * BAR, em * BAR_HEIGHT, em * BAR_HEIGHT / 2);
+  grad_pen_rounded (pen, x, y - em * BAR_HEIGHT / 2, em * BAR, em * BAR_HEIGHT,
+      em * BAR_HEIGHT / 2);
   cairo_set_source_rgba (pen->cr, 1, 1, 1, 0.18);
   cairo_fill_preserve (pen->cr);
   cairo_save (pen->cr);
@@ -64,7 +65,8 @@ grad_labels_draw (const GradClassification * classification, const gchar * note,
   GstMapInfo map;
 
   for (guint rank = 0; rank < n; rank++) {
-    grad_pen_set_text (&pen, grad_classification_get_label (classification, rank), 1, rank == 0, max_label);
+    grad_pen_set_text (&pen, grad_classification_get_label (classification, rank), 1, rank == 0,
+        max_label);
     label_width = MAX (label_width, grad_pen_get_width (&pen));
   }
   cairo_destroy (pen.cr);

@@ -22,7 +22,7 @@ grad_tensor_view_install_properties (GObjectClass * klass, guint first,
           "and channels", 1, 4096, defaults->max_tiles, GRAD_PARAM_STATIC));
   g_object_class_install_property (klass, first + 4,
       g_param_spec_uint ("columns", "Columns", "Number of tiles side by side, 0 for a grid that is nearly "
-          "square", 0, 4096, defaults->columns, GRAD_PARAM_STATIC));
+          "square, or of the shape of the frame that it is to fill", 0, 4096, defaults->columns, GRAD_PARAM_STATIC));
   g_object_class_install_property (klass, first + 5,
       g_param_spec_uint ("scale", "Scale", "Factor by which tiles are magnified, 0 for one with which they "
           "can be seen well", 0, 256, defaults->scale, GRAD_PARAM_STATIC));
