@@ -139,30 +139,48 @@ clip (const GradPanel * panel, gdouble room)
   cairo_clip (cr);
 }
 
-/* A point by itself is a dot. */
+/* Points of the same column of pixels are drawn as what they reach over: a curve costs as much as it is wide. */
+static void
+trace (const GradPanel * panel, GArray * points)
+{
+  cairo_t *cr = panel->pen->cr;
+  gdouble x = 0, low = 0, high = 0;
+  gboolean drawing = FALSE;
+
+  for (guint i = 0; i <= points->len; i++) {
+    const GradPoint *p = &g_array_index (points, GradPoint, i);
+    gboolean drawn = i < points->len && grad_point_is_drawn (p);
+    gdouble new_x = drawn ? at_x (panel, p->x) : NAN, y = drawn ? at_y (panel, p->y) : NAN;
+
+    if (drawing && floor (new_x) == floor (x)) {
+      low = MIN (low, y);
+      high = MAX (high, y);
+      continue;
+    }
+    if (drawing) {
+      cairo_line_to (cr, x, low);
+      cairo_line_to (cr, x, high);
+    }
+    if (!drawn)
+      cairo_new_sub_path (cr);
+    drawing = drawn;
+    x = new_x;
+    low = high = y;
+  }
+}
+
 void
 grad_panel_draw_line (const GradPanel * panel, GArray * points, gdouble width)
 {
   cairo_t *cr = panel->pen->cr;
-  gboolean gap = TRUE;
 
   width *= panel->pen->em;
   clip (panel, width);
-  for (guint i = 0; i < points->len; i++) {
-    const GradPoint *p = &g_array_index (points, GradPoint, i);
-
-    if (!grad_point_is_drawn (p))
-      gap = TRUE;
-    else {
-      if (gap)
-        cairo_move_to (cr, at_x (panel, p->x), at_y (panel, p->y));
-      cairo_line_to (cr, at_x (panel, p->x), at_y (panel, p->y));
-      gap = FALSE;
-    }
-  }
+  trace (panel, points);
   cairo_set_line_width (cr, width);
   cairo_set_line_join (cr, CAIRO_LINE_JOIN_ROUND);
   cairo_set_line_cap (cr, CAIRO_LINE_CAP_ROUND);
+  cairo_set_antialias (cr, CAIRO_ANTIALIAS_FAST);
   cairo_stroke (cr);
   cairo_restore (cr);
 }

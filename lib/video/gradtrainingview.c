@@ -35,7 +35,7 @@ enum
 #define DEFAULT_MODEL_NAME "main"
 #define DEFAULT_WIDTH 640
 #define DEFAULT_HEIGHT 360
-#define DEFAULT_FPS 5
+#define DEFAULT_FPS 2
 
 G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (GradTrainingView, grad_training_view, GST_TYPE_PUSH_SRC);
 #define PRIV(s) ((GradTrainingViewPrivate *) \
