@@ -53,6 +53,15 @@ merge (GradHistoryStep * into, const GradHistoryStep * other)
   into->learning_rate += share * (other->learning_rate - into->learning_rate);
 }
 
+/* Whether the last point has all the steps that it is to have */
+static gboolean
+is_full (GradHistory * history)
+{
+  guint n = history->steps->len;
+
+  return g_array_index (history->steps, GradHistoryStep, n - 1).n >= history->stride;
+}
+
 static void
 halve (GradHistory * history)
 {
@@ -69,18 +78,17 @@ halve (GradHistory * history)
 void
 grad_history_add_step (GradHistory * history, const GradHistoryStep * step)
 {
-  GradHistoryStep *last, merged = *step;
+  GArray *steps = history->steps;
+  GradHistoryStep point = *step;
 
   g_mutex_lock (&history->lock);
-  last = &g_array_index (history->steps, GradHistoryStep, history->steps->len - 1);
-  if (history->steps->len > 0 && last->n < history->stride) {
-    merge (&merged, last);
-    *last = merged;
-  } else {
-    if (history->steps->len == MAX_POINTS)
-      halve (history);
-    g_array_append_vals (history->steps, step, 1);
+  if (steps->len == MAX_POINTS && is_full (history))
+    halve (history);
+  if (steps->len > 0 && !is_full (history)) {
+    merge (&point, &g_array_index (steps, GradHistoryStep, steps->len - 1));
+    g_array_set_size (steps, steps->len - 1);
   }
+  g_array_append_val (steps, point);
   history->n_changes++;
   g_mutex_unlock (&history->lock);
 }
