@@ -50,6 +50,12 @@ test_loss (void)
     "gradsgdsink learning-rate=1e30 momentum=0.9 accumulate=2", "gradadamsink learning-rate=1e30"
   };
 
+#ifndef HAVE_ONEDNN             /* then cpu computes in double */
+  if (g_strcmp0 (g_getenv ("GRAD_DEVICE"), "cuda") != 0) {
+    g_test_skip ("in double it takes weights that no file can hold");
+    return;
+  }
+#endif
   for (guint i = 0; i < G_N_ELEMENTS (sinks); i++) {
     g_autoptr (GstElement) pipeline = test_launch (TRAIN ("1000"), sinks[i]);
     g_autofree gchar *error = get_error (pipeline);
