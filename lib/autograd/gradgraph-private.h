@@ -9,8 +9,8 @@ G_BEGIN_DECLS
 /* The element that the graph is part of: grad_unit_get_owner() of its units. */
 void grad_graph_set_owner (GradGraph * graph, gpointer owner);
 
-/* Whether its parameters and statistics stay as they are, from the next forward on. */
-void grad_graph_set_frozen (GradGraph * graph, gboolean frozen);
+/* From the next forward on: whether its parameters and statistics stay as they are, and what the learning rate is multiplied with. */
+void grad_graph_set_training (GradGraph * graph, gboolean frozen, gdouble rate_scale);
 
 /* Elements that a unit may make of each sample, as many as memory holds by default: for networks that come from strangers. */
 void grad_graph_set_limit (GradGraph * graph, gsize elements);

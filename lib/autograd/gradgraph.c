@@ -104,10 +104,15 @@ grad_graph_set_owner (GradGraph * graph, gpointer owner)
 }
 
 void
-grad_graph_set_frozen (GradGraph * graph, gboolean frozen)
+grad_graph_set_training (GradGraph * graph, gboolean frozen, gdouble rate_scale)
 {
-  for (guint i = 0; i < graph->wires->len; i++)
-    grad_unit_set_frozen (g_array_index (graph->wires, Wire, i).unit, frozen);
+  for (guint i = 0; i < graph->wires->len; i++) {
+    GradUnit *unit = g_array_index (graph->wires, Wire, i).unit;
+
+    grad_unit_set_frozen (unit, frozen);
+    for (guint k = 0; k < grad_unit_get_n_parameters (unit); k++)
+      grad_unit_get_parameter (unit, k)->rate_scale = rate_scale;
+  }
 }
 
 void

@@ -79,7 +79,7 @@ prepare (Update * u, GradParameter * p, GradOptimTensor * t, GError ** error)
     return FALSE;
   *t = (GradOptimTensor) {
     .value = p->own ? p->own : p->value,.m = p->m,.v = p->v,.average = p->average,
-    .grad = p->grad,.rate_scale = 1
+    .grad = p->grad,.rate_scale = p->rate_scale
   };
   return TRUE;
 }

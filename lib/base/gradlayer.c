@@ -19,6 +19,7 @@ typedef struct
   gchar *model;
   gchar *param_prefix;
   gboolean frozen;
+  gdouble learning_rate_scale;
 
   /* from NULL to READY on */
   GradNetwork *network;
@@ -35,7 +36,8 @@ enum
   PROP_MODEL_NAME,
   PROP_MODEL,
   PROP_PARAM_PREFIX,
-  PROP_FROZEN
+  PROP_FROZEN,
+  PROP_LEARNING_RATE_SCALE
 };
 
 G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (GradLayer, grad_layer, GRAD_TYPE_TRANSFORM);
@@ -175,6 +177,20 @@ input_node (GradLayer * self, GradTensor * input, GstBuffer * in, GradNode ** no
   return FALSE;
 }
 
+/* What the properties say counts for a whole step. */
+static void
+set_training (GradLayerPrivate * priv, GradLayer * self)
+{
+  gboolean frozen;
+  gdouble scale;
+
+  GST_OBJECT_LOCK (self);
+  frozen = priv->frozen;
+  scale = priv->learning_rate_scale;
+  GST_OBJECT_UNLOCK (self);
+  grad_graph_set_training (priv->graph, frozen, scale);
+}
+
 static gboolean
 compute (GradLayer * self, GradSampleMeta * sample, GradStep * step, GradTensor * input,
     GstBuffer * in, GstBuffer * out, GError ** error)
@@ -182,7 +198,7 @@ compute (GradLayer * self, GradSampleMeta * sample, GradStep * step, GradTensor 
   GradLayerPrivate *priv = PRIV (self);
   GradPhase phase = sample ? sample->phase : GRAD_PHASE_INFER;
   GradValue value = { input, NULL }, output;
-  gboolean wanted = TRUE, frozen;
+  gboolean wanted = TRUE;
 
   if (KLASS (self)->before && !KLASS (self)->before (self, sample, &wanted, error))
     return FALSE;
@@ -190,10 +206,8 @@ compute (GradLayer * self, GradSampleMeta * sample, GradStep * step, GradTensor 
     gst_buffer_append_memory (out, GST_MEMORY_CAST (grad_tensor_ref (input)));
     return TRUE;
   }
-  GST_OBJECT_LOCK (self);
-  frozen = priv->frozen;
-  GST_OBJECT_UNLOCK (self);
-  grad_graph_set_frozen (priv->graph, frozen);
+  if (step != NULL)
+    set_training (priv, self);
   if (step != NULL && !input_node (self, input, in, &value.node, error))
     return FALSE;
   if (!grad_graph_forward (priv->graph, step, phase == GRAD_PHASE_INFER, &value, &output, error))
@@ -283,6 +297,7 @@ static const gsize fields[] = {
   [PROP_MODEL] = G_STRUCT_OFFSET (GradLayerPrivate, model),
   [PROP_PARAM_PREFIX] = G_STRUCT_OFFSET (GradLayerPrivate, param_prefix),
   [PROP_FROZEN] = G_STRUCT_OFFSET (GradLayerPrivate, frozen),
+  [PROP_LEARNING_RATE_SCALE] = G_STRUCT_OFFSET (GradLayerPrivate, learning_rate_scale),
 };
 
 static void
@@ -317,6 +332,8 @@ grad_layer_finalize (GObject * object)
 static void
 grad_layer_class_init (GradLayerClass * klass)
 {
+  const GParamFlags controlled = G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS
+      | GST_PARAM_MUTABLE_PLAYING | GST_PARAM_CONTROLLABLE;
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
   GradTransformClass *transform_class = GRAD_TRANSFORM_CLASS (klass);
 
@@ -338,9 +355,10 @@ grad_layer_class_init (GradLayerClass * klass)
           GRAD_PARAM_STATIC | GRAD_PARAM_STRUCTURAL));
   g_object_class_install_property (object_class, PROP_FROZEN,
       g_param_spec_boolean ("frozen", "Frozen", "Whether training leaves this layer's parameters and "
-          "running statistics as they are, and only hands the gradient on", FALSE,
-          G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_PLAYING
-          | GST_PARAM_CONTROLLABLE));
+          "running statistics as they are, and only hands the gradient on", FALSE, controlled));
+  g_object_class_install_property (object_class, PROP_LEARNING_RATE_SCALE,
+      g_param_spec_double ("learning-rate-scale", "Learning rate scale", "What the learning rate is "
+          "multiplied with for this layer's parameters", 0, G_MAXDOUBLE, 1, controlled));
 
   GST_ELEMENT_CLASS (klass)->change_state = GST_DEBUG_FUNCPTR (grad_layer_change_state);
   GST_BASE_TRANSFORM_CLASS (klass)->sink_event = GST_DEBUG_FUNCPTR (grad_layer_sink_event);
@@ -358,4 +376,5 @@ static void
 grad_layer_init (GradLayer * self)
 {
   PRIV (self)->model_name = g_strdup ("main");
+  PRIV (self)->learning_rate_scale = 1;
 }

@@ -194,6 +194,7 @@ create (GradParameterStore * store, GradDevice * device, const gchar * name,
 
   self->name = g_strdup (name);
   self->kind = kind;
+  self->rate_scale = 1;
   if (kind != GRAD_PARAMETER_COUNTER)
     self->shape = *shape;
   g_mutex_lock (&store->lock);

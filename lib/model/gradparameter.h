@@ -48,6 +48,7 @@ typedef enum
  * @v: (nullable): second moment
  * @own: (nullable): with an average, the values in training; @value is these or @average
  * @average: (nullable): mean of the values over the last updates
+ * @rate_scale: what the learning rate is multiplied with
  * @layer: (nullable): name of the element that it belongs to
  *
  * Belongs to its store; read and written only by whoever has the step.
@@ -63,6 +64,7 @@ struct _GradParameter
   gint64 count;
   GradTensor *m, *v;
   GradTensor *own, *average;
+  gdouble rate_scale;
   gchar *layer;
 };
 

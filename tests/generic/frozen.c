@@ -90,6 +90,46 @@ control (GstElement * element, const gchar * property, GstClockTime time, gdoubl
   gst_object_unref (source);
 }
 
+static gfloat *
+read_tensor (const gchar * location, const gchar * name, gsize * n)
+{
+  g_autoptr (GradSafetensors) file = grad_safetensors_open (location, NULL);
+  const GradSafetensorsEntry *entry = grad_safetensors_find (file, name);
+
+  *n = entry->size / sizeof (gfloat);
+  return g_memdup2 (entry->data, entry->size);
+}
+
+/* After one step of SGD each parameter has moved as far as the scale of its layer says. */
+static void
+test_scale (void)
+{
+#define ONE_STEP "idxsrc location=train-images labels=train-labels batch-size=37 " TEST_NETWORK ("") \
+  "gradsgdsink learning-rate=0.125 momentum=0 init-location=before "
+  static const gchar *const names[] = { "conv1.weight", "layer1.0.conv1.weight", "fc.weight" };
+  static const gdouble scales[] = { 0.5, 0, 1 };
+  g_autoptr (TestResult) before = test_train (TEST_TRAINING "location=before");
+  g_autoptr (TestResult) plain = test_train (ONE_STEP "location=plain");
+  g_autoptr (GstElement) pipeline = test_launch (ONE_STEP "location=scaled");
+  g_autoptr (GstElement) stem = test_get (pipeline, "stem"), stage1 = test_get (pipeline, "stage1");
+  g_autoptr (TestResult) result = NULL;
+
+  g_object_set (stem, "learning-rate-scale", 0.5, NULL);
+  g_object_set (stage1, "learning-rate-scale", 0., NULL);
+  result = test_play (pipeline);
+  g_assert_cmpuint (result->errors->len, ==, 0);
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++) {
+    gsize n;
+    g_autofree gfloat *from = read_tensor ("before", names[i], &n);
+    g_autofree gfloat *full = read_tensor ("plain", names[i], &n);
+    g_autofree gfloat *scaled = read_tensor ("scaled", names[i], &n);
+
+    for (gsize k = 0; k < n; k++)
+      g_assert_cmpfloat_with_epsilon (scaled[k] - from[k], scales[i] * (full[k] - from[k]), 1e-7);
+  }
+  test_assert_files ("before", "plain", "scaled", NULL);
+}
+
 /* A sample is a millisecond: after two batches the stem is frozen, and the learning rate is another one. */
 static void
 test_controlled (void)
@@ -148,6 +188,7 @@ main (int argc, char **argv)
 {
   test_init (&argc, &argv);
   g_test_add_func ("/frozen/layers", test_layers);
+  g_test_add_func ("/frozen/scale", test_scale);
   g_test_add_func ("/frozen/controlled", test_controlled);
   g_test_add_func ("/frozen/toggled", test_toggled);
   return test_run_all ();
