@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#define FINISHED "finished"     /* in the metadata of a training that has come to its end */
+
 GType
 grad_save_get_type (void)
 {
@@ -71,6 +73,7 @@ resume (GradSaver * self, const gchar * location, GError ** error)
   self->precision = g_strdup (grad_safetensors_get_metadata (file, "precision"));
   self->saved = self->checkpoint.step;
   self->resumed = TRUE;
+  self->finished = grad_safetensors_get_metadata (file, FINISHED) != NULL;
   return TRUE;
 }
 
@@ -100,7 +103,7 @@ grad_saver_detach (GradSaver * self)
 {
   g_clear_pointer (&self->device, g_free);
   g_clear_pointer (&self->precision, g_free);
-  self->resumed = FALSE;
+  self->resumed = self->finished = FALSE;
   self->saved = 0;
 }
 
@@ -133,6 +136,12 @@ grad_saver_stop (GradSaver * self)
 gboolean
 grad_saver_set_dataset (GradSaver * self, const GstStructure * dataset, GError ** error)
 {
+  if (self->finished) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS, "the training to resume has come to its end, and what its "
+        "optimizer kept is gone: for more epochs start from its weights with init-location, and set another "
+        "location");
+    return FALSE;
+  }
   if (self->resumed && !grad_checkpoint_check_dataset (&self->checkpoint, dataset, error))
     return FALSE;
   g_clear_pointer (&self->dataset, gst_structure_free);
@@ -329,6 +338,30 @@ grad_saver_batch (GradSaver * self, const GradSampleMeta * sample, GstPad * sink
   return TRUE;
 }
 
+/* Whether the last epoch is over, with all that belongs to it. */
+static gboolean
+is_complete (GradSaver * self)
+{
+  guint epochs = 0;
+
+  return self->dataset && gst_structure_get_uint (self->dataset, "epochs", &epochs)
+      && self->checkpoint.position.epoch > epochs;
+}
+
+/* A network that is trained is one for those who use it. */
+static gboolean
+finish_file (GradSaver * self, const gchar * location, GError ** error)
+{
+  g_autoptr (GHashTable) metadata = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, g_free);
+
+  if (self->saved == 0)
+    return TRUE;
+  grad_checkpoint_describe (&self->checkpoint, metadata);
+  g_hash_table_insert (metadata, (gpointer) FINISHED, g_strdup ("true"));
+  self->finished = grad_model_finish (location, metadata, error);
+  return self->finished;
+}
+
 gboolean
 grad_saver_finish (GradSaver * self, GError ** error)
 {
@@ -336,11 +369,14 @@ grad_saver_finish (GradSaver * self, GError ** error)
   g_autofree gchar *location = options.location;
   guint64 updates = grad_network_get_n_updates (self->network);
 
-  if (self->resumed && self->n_batches == 0)
+  if (self->finished && self->resumed && self->n_batches++ == 0)
     GST_ELEMENT_INFO (self->element, LIBRARY, SETTINGS, ("This training was complete already, after %"
-            G_GUINT64_FORMAT " steps: for more of it set epochs higher.", updates), (NULL));
-  if (location == NULL || updates == self->saved
-      || (options.save == GRAD_SAVE_BEST && self->checkpoint.best_accuracy >= 0))
+            G_GUINT64_FORMAT " steps.", updates), (NULL));
+  if (location == NULL || self->finished || (!self->trained && !self->resumed))
     return TRUE;
-  return save_now (self, &options, 0, error);
+  if (updates != self->saved
+      && !(options.save == GRAD_SAVE_BEST && self->checkpoint.best_accuracy >= 0)
+      && !save_now (self, &options, 0, error))
+    return FALSE;
+  return !is_complete (self) || finish_file (self, location, error);
 }

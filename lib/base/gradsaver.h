@@ -46,7 +46,8 @@ typedef struct
 
   /* streaming thread */
   GradCheckpoint checkpoint;    /* of this moment */
-  gboolean resumed;             /* it began with one from a file */
+  gboolean resumed;             /* it began with one from a file … */
+  gboolean finished;            /* … of a training that had come to its end */
   gchar *device, *precision;    /* of the file, until they have been compared */
   GstStructure *dataset;
   gchar *fragment;
@@ -68,7 +69,7 @@ gboolean grad_saver_set_dataset (GradSaver * self, const GstStructure * dataset,
  * step turns out to have failed. */
 gboolean grad_saver_batch (GradSaver * self, const GradSampleMeta * sample, GstPad * sinkpad,
     GError ** error);
-/* Saves what is not in the file yet. */
+/* Saves what is not in the file yet. At the end of the last epoch, what the optimizer keeps is left out. */
 gboolean grad_saver_finish (GradSaver * self, GError ** error);
 
 G_END_DECLS

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gradmodel-private.h"
 #include "gradmodelfile.h"
+#include "gradparameter-private.h"
 #include "../base/gradlayer.h"
 
 #include <errno.h>
@@ -170,6 +171,44 @@ grad_model_save (GradNetwork * network, const gchar * location, const gchar * fr
           grad_network_get_n_updates (network)));
   add (metadata, "seed", g_strdup_printf ("%" G_GUINT64_FORMAT, seed));
   return grad_parameter_store_save (grad_network_get_store (network), location, metadata, error);
+}
+
+/**
+ * grad_model_finish: (skip)
+ * @location: a model file that grad_model_save() has written
+ * @training: (element-type utf8 utf8): what its metadata shall say besides, or instead
+ * @error: location of a #GError
+ *
+ * Leaves out what the optimizer kept: a third of the size, and the tensors are those of the network alone, as PyTorch's
+ * load_state_dict() wants them.
+ *
+ * Returns: %FALSE as grad_safetensors_open() and grad_safetensors_write(); then the file is as it was
+ */
+gboolean
+grad_model_finish (const gchar * location, GHashTable * training, GError ** error)
+{
+  g_autoptr (GradSafetensors) file = grad_safetensors_open (location, error);
+  g_autoptr (GArray) entries = g_array_new (FALSE, FALSE, sizeof (GradSafetensorsEntry));
+  g_autoptr (GHashTable) metadata = g_hash_table_new (g_str_hash, g_str_equal);
+  g_auto (GStrv) keys = NULL;
+  GHashTableIter iter;
+  gpointer key, value;
+
+  if (file == NULL)
+    return FALSE;
+  keys = grad_safetensors_list_metadata (file);
+  for (gchar ** k = keys; *k != NULL; k++)
+    g_hash_table_insert (metadata, *k, (gpointer) grad_safetensors_get_metadata (file, *k));
+  for (g_hash_table_iter_init (&iter, training); g_hash_table_iter_next (&iter, &key, &value);)
+    g_hash_table_insert (metadata, key, value);
+  for (guint i = 0; i < grad_safetensors_get_n_entries (file); i++) {
+    const GradSafetensorsEntry *entry = grad_safetensors_get_entry (file, i);
+
+    if (!g_str_has_prefix (entry->name, GRAD_PARAMETER_STATE))
+      g_array_append_vals (entries, entry, 1);
+  }
+  return grad_safetensors_write (location, (GradSafetensorsEntry *) entries->data, entries->len,
+      metadata, error);
 }
 
 /**

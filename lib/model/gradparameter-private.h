@@ -28,6 +28,8 @@ gfloat *grad_parameter_new_values (gsize size, GError ** error);
 gboolean grad_parameter_find_entry (GradSafetensors * file, const gchar * location,
     const GradParameter * parameter, const GradSafetensorsEntry ** entry, GError ** error);
 
+#define GRAD_PARAMETER_STATE "optimizer."       /* what names begin with */
+
 /* What optimizers keep of a parameter is a tensor beside it: "optimizer.conv1.weight.exp_avg". Those that the file has are read, those
  * that the parameter has are appended to entries (of GradSafetensorsEntry), whose names and values are appended to owned. */
 gboolean grad_parameter_read_state (GradParameter * parameter, GradSafetensors * file,

@@ -22,7 +22,7 @@ get_state (GradParameter * parameter, guint i)
 static gchar *
 state_name (const GradParameter * parameter, guint i)
 {
-  return g_strdup_printf ("optimizer.%s.%s", parameter->name, states[i].name);
+  return g_strdup_printf (GRAD_PARAMETER_STATE "%s.%s", parameter->name, states[i].name);
 }
 
 static gboolean

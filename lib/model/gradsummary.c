@@ -82,7 +82,11 @@ add_row (GPtrArray * rows, GHashTable * networks, GstElement * element, GradShap
   row->factory = g_strdup (GST_OBJECT_NAME (gst_element_get_factory (element)));
   row->settings = describe_settings (element);
   g_ptr_array_add (rows, row);
-  if (GRAD_IS_LAYER (element)) {
+  if (GRAD_IS_LAYER (element) && !grad_shape_is_valid (shape)) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE, "it gets pictures of unknown size: set width and "
+        "height of gradresize");
+    ok = FALSE;
+  } else if (GRAD_IS_LAYER (element)) {
     GradNetwork *network;
     gchar *name;
 
@@ -96,11 +100,6 @@ add_row (GPtrArray * rows, GHashTable * networks, GstElement * element, GradShap
   } else
     ok = GRAD_TRANSFORM_GET_CLASS (element)->infer_shape (GRAD_TRANSFORM (element), shape,
         &row->output, error);
-  if (ok && !grad_shape_is_valid (&row->output)) {
-    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE, "it makes pictures of unknown size: set width "
-        "and height");
-    ok = FALSE;
-  }
   if (!ok)
     g_prefix_error (error, "%s: ", row->name);
   *shape = row->output;

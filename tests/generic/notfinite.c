@@ -115,7 +115,7 @@ test_gradient (void)
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
     const gchar *sink = sinks[i % G_N_ELEMENTS (sinks)];
     guint steps = i % G_N_ELEMENTS (sinks) == 1 ? 6 : 2 * TEST_STEPS;
-    g_autoptr (TestResult) result = test_train (TRAIN ("2"), sink);
+    g_autoptr (TestResult) result = test_train (TRAIN ("1000 num-buffers=10"), sink);       /* two epochs */
     g_autoptr (GstElement) pipeline = test_launch (TRAIN ("1000"), sink);
     g_autoptr (GradBus) bus = grad_bus_new ();
     g_autoptr (GstContext) context = grad_bus_to_context (bus);

@@ -168,20 +168,22 @@ test_often (void)
   end ();
 }
 
-/* What is complete stays as it is, and says so; with more epochs it goes on. */
+/* What is complete stays as it is, and has nothing that only a training needs. */
 static void
 test_complete (void)
 {
-  g_autoptr (TestResult) longer = NULL;
+  g_autoptr (GradSafetensors) file = NULL;
 
   begin ();
   g_assert_true (play_for (RUN, G_MAXUINT));
   g_assert_true (play_for (RUN "resume=true", G_MAXUINT));
   assert_as_expected ();
-  longer = test_train ("idxsrc epochs=4 seed=5 " TEST_DATA TEST_EVALUATION TEST_NETWORK ("")
-      "gradadamsink name=sink location=model.safetensors resume=true");
-  g_assert_cmpuint (longer->epochs->len, ==, 2);
-  test_assert_other_file ("model.safetensors", "expected");
+  file = grad_safetensors_open ("model.safetensors", NULL);
+  for (guint i = 0; i < grad_safetensors_get_n_entries (file); i++)
+    g_assert_false (g_str_has_prefix (grad_safetensors_get_entry (file, i)->name, "optimizer."));
+  test_assert_error ("idxsrc epochs=4 seed=5 " TEST_DATA TEST_EVALUATION TEST_NETWORK ("")
+      "gradadamsink name=sink location=model.safetensors resume=true", "sink", "init-location", NULL);
+  assert_as_expected ();
   end ();
 }
 
@@ -264,7 +266,8 @@ test_cut (void)
   gsize size;
 
   begin ();
-  g_assert_true (g_file_get_contents ("expected", &whole, &size, NULL));
+  play_for (RUN, TEST_STEPS / 2);
+  g_assert_true (g_file_get_contents ("model.safetensors", &whole, &size, NULL));
   for (guint percent = 0; percent < 100; percent++) {
     gsize part = size * percent / 100;
     g_autofree gchar *after = NULL;
@@ -275,7 +278,7 @@ test_cut (void)
     g_assert_true (g_file_get_contents ("model.safetensors", &after, &after_size, NULL));
     g_assert_cmpmem (after, after_size, whole, part);
   }
-  test_assert_files ("model.safetensors", "expected", NULL);
+  end ();
 }
 
 /* A disk that is full from now on, as far as a process can make believe so: no file may grow beyond this. */
@@ -409,13 +412,13 @@ test_every_epoch (void)
   begin ();
   result = test_train (RUN "save=every-epoch");
   assert_as_expected ();
-  test_assert_same_file ("model-epoch-3.safetensors", "expected");
   /* each is a whole one */
+  g_assert_cmpint (g_rename ("model-epoch-3.safetensors", "model.safetensors"), ==, 0);
+  g_assert_true (play_for (RUN "resume=true", G_MAXUINT));
   g_assert_cmpint (g_rename ("model-epoch-1.safetensors", "model.safetensors"), ==, 0);
   g_assert_true (play_for (RUN "resume=true", G_MAXUINT));
   assert_as_expected ();
   g_assert_cmpint (g_unlink ("model-epoch-2.safetensors"), ==, 0);
-  g_assert_cmpint (g_unlink ("model-epoch-3.safetensors"), ==, 0);
   end ();
 }
 

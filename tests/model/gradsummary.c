@@ -92,7 +92,7 @@ test_wrong (void)
     const gchar *text;
   } cases[] = {
     {"gradconvstem ! gradfc name=fc", {4, {1, 1, 8, 8}}, "fc: "},
-    {"gradresize name=resize height=3 ! gradglobalpool", {4, {1, 1, 0, 0}}, "resize: it makes"},
+    {"gradresize height=3 ! gradglobalpool name=pool", {4, {1, 1, 0, 0}}, "pool: it gets"},
     {"gradfc units=3 param-prefix=a ! gradfc name=b units=4 param-prefix=a", {2, {1, 3}}, "b: "},
     {"gradglobalpool ! gradglobalpool name=again", {4, {1, 1, 8, 8}}, "again: "},
   };
