@@ -20,7 +20,8 @@ typedef struct
   GstElement *pipeline;
   GMainLoop *loop;
   GradProgress *progress;
-  GradRunFolder *folder;        /* NULL: none */
+  const gchar *path;            /* of the run folder, … */
+  GradRunFolder *folder;        /* … NULL: none */
   GHashTable *warnings;         /* those that were printed */
   gboolean verbose, quiet, json;
   gboolean reported;            /* an error was printed */
@@ -32,11 +33,11 @@ static const gchar description[] =
     "A launch string contains at least one \"!\". A .launch file is one with # comments and\n"
     "variables ${name:-default}, which name=value sets.\n\n"
     "A run folder gets all that is to be known of a training later: launch.txt, environment.json,\n"
-    "log.jsonl, model.safetensors, evaluation.txt. It has to be new or empty. Without one, files are\n"
-    "written where the launch string says.\n\n"
+    "log.jsonl, model.safetensors, evaluation.txt, and pictures: curves.png, confusion.png, sheet.png.\n"
+    "It has to be new or empty. Without one, files are written where the launch string says.\n\n"
     "With --json each line of standard output is an object whose \"type\" is \"device\", \"step\" (at\n"
-    "most 20 a second; log-location has all), \"epoch\", \"saved\", \"warning\", \"error\", \"end\", or\n"
-    "what else an element says.\n\n"
+    "most 20 a second; log-location has all), \"epoch\", \"saved\", \"info\", \"warning\", \"error\",\n"
+    "\"pictures\", \"end\", or what else an element says.\n\n"
     "Ctrl-C stops cleanly and saves the model; a second one exits at once.\n"
     "Exit status: 0 at the end of the stream, 1 after an error, 2 for a wrong command,\n"
     "130 when interrupted.";
@@ -56,13 +57,15 @@ issue_text (GstMessage * message, gboolean verbose)
 
   if (GST_MESSAGE_TYPE (message) == GST_MESSAGE_ERROR)
     gst_message_parse_error (message, &error, &debug);
-  else
+  else if (GST_MESSAGE_TYPE (message) == GST_MESSAGE_WARNING)
     gst_message_parse_warning (message, &error, &debug);
+  else
+    gst_message_parse_info (message, &error, &debug);
   return g_strdup_printf ("%s: %s%s%s", GST_MESSAGE_SRC_NAME (message), error->message,
       verbose && debug ? "\n  " : "", verbose && debug ? debug : "");
 }
 
-/* kind: "warning", or "error" */
+/* kind: "info", "warning", or "error" */
 static void
 print_issue (Runner * self, const gchar * kind, const gchar * text)
 {
@@ -127,6 +130,10 @@ handle_message (Runner * self, GstMessage * message)
         g_hash_table_add (self->warnings, g_steal_pointer (&text));
       }
       break;
+    case GST_MESSAGE_INFO:
+      text = issue_text (message, self->verbose);
+      print_issue (self, "info", text);
+      break;
     case GST_MESSAGE_ERROR:
       if (!self->reported) {    /* the first says it; others follow from it */
         text = issue_text (message, self->verbose);
@@ -181,6 +188,36 @@ watch_signals (Runner * self)
   self->signals[1] = g_unix_signal_add (SIGTERM, on_signal, self);
 }
 
+/* A training without pictures is none the worse. */
+static void
+draw (Runner * self)
+{
+  g_autoptr (GPtrArray) files = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GString) json = g_string_new (NULL);
+  g_autoptr (GError) error = NULL;
+
+  if (!grad_run_folder_draw (self->folder, files, &error))
+    print_issue (self, "warning", error->message);
+  if (files->len == 0)
+    return;
+  if (!self->json) {
+    printf ("pictures in %s:", self->path);
+    for (guint i = 0; i < files->len; i++)
+      printf ("%s %s", i ? "," : "", (gchar *) files->pdata[i]);
+    putchar ('\n');
+    return;
+  }
+  grad_json_open (json, NULL, '{');
+  grad_json_add_string (json, "type", "pictures");
+  grad_json_add_string (json, "folder", self->path);
+  grad_json_open (json, "files", '[');
+  for (guint i = 0; i < files->len; i++)
+    grad_json_add_string (json, NULL, files->pdata[i]);
+  grad_json_close (json, ']');
+  grad_json_close (json, '}');
+  print_json (json);
+}
+
 /* The last words, when all messages have been seen */
 static void
 finish (Runner * self)
@@ -192,6 +229,8 @@ finish (Runner * self)
     print_issue (self, "error", error->message);
     self->status = EXIT_FAILURE;
   }
+  if (self->folder != NULL)
+    draw (self);
   if (!self->json)
     return;
   grad_json_open (json, NULL, '{');
@@ -310,6 +349,7 @@ main (int argc, char **argv)
   if (folder != NULL && !(run_folder = grad_run_folder_new (folder, launch, pipeline, &error)))
     return fail (error);
   self.pipeline = pipeline;
+  self.path = folder;
   self.folder = run_folder;
   return play (&self);
 }

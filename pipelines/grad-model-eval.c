@@ -3,13 +3,16 @@
 #include "gradevaluation.h"
 #include "gradjsontext.h"
 #include "gradmodeltool.h"
+#include "gradpictures.h"
 #include "gradtable.h"
 
+#include <errno.h>
+#include <glib/gstdio.h>
 #include <stdlib.h>
 
 typedef struct
 {
-  gchar *images, *labels;
+  gchar *images, *labels, *plot;
   gint list;
   gboolean json;
 } Options;
@@ -79,6 +82,26 @@ print_json (const GradEvaluation * evaluation, const gchar * const *names)
   puts (json->str);
 }
 
+static gboolean
+make_folder (const gchar * path, GError ** error)
+{
+  if (path == NULL || g_mkdir_with_parents (path, 0777) == 0)
+    return TRUE;
+  g_set_error (error, G_FILE_ERROR, g_file_error_from_errno (errno),
+      "cannot make the folder %s: %s", path, g_strerror (errno));
+  return FALSE;
+}
+
+static gboolean
+draw (const GradEvaluation * evaluation, const gchar * const *names, const Options * options,
+    GError ** error)
+{
+  const GradPictures pictures = { options->plot, "", NULL, evaluation, names, options->images };
+  g_autoptr (GPtrArray) files = g_ptr_array_new_with_free_func (g_free);
+
+  return options->plot == NULL || grad_pictures_write (&pictures, files, error);
+}
+
 static gint
 run (const GradCommand * command, gint argc, gchar ** argv)
 {
@@ -90,6 +113,8 @@ run (const GradCommand * command, gint argc, gchar ** argv)
         "FILE"},
     {"list", 'n', 0, G_OPTION_ARG_INT, &options.list, "Print the first N pictures one by one, too",
         "N"},
+    {"plot", 'p', 0, G_OPTION_ARG_FILENAME, &options.plot,
+        "Draw confusion.png and sheet.png, a sheet of test pictures, there", "FOLDER"},
     {"json", 0, 0, G_OPTION_ARG_NONE, &options.json, "Print JSON, for programs", NULL},
     {NULL}
   };
@@ -106,6 +131,7 @@ run (const GradCommand * command, gint argc, gchar ** argv)
     return EXIT_USAGE;
   }
   if (!(model = grad_model_open (argv[1], &error))
+      || !make_folder (options.plot, &error)
       || !(evaluation = evaluate (model, &options, &error)))
     return grad_command_fail (error);
   names = grad_model_get_class_names (model);
@@ -118,8 +144,11 @@ run (const GradCommand * command, gint argc, gchar ** argv)
     }
     grad_command_print (grad_evaluation_to_string (evaluation, names, grad_terminal_width ()));
   }
+  if (!draw (evaluation, names, &options, &error))
+    return grad_command_fail (error);
   g_free (options.images);
   g_free (options.labels);
+  g_free (options.plot);
   return EXIT_SUCCESS;
 }
 

@@ -4,6 +4,7 @@
 #include "gradrunfolder.h"
 #include "gradevaluation.h"
 #include "gradjsontext.h"
+#include "gradpictures.h"
 #include "lib/base/gradsource.h"
 #include "lib/base/gradtrainsink.h"
 #include "lib/model/gradmodel-private.h"
@@ -18,6 +19,8 @@
 typedef struct
 {
   gchar *suffix;                /* of its files: "" or "-name" */
+  gchar *log;
+  gchar *images;                /* that it is tested with, or NULL */
   GStrv class_names;
   GradEvaluation *evaluation;
 } Network;
@@ -35,6 +38,8 @@ network_free (gpointer data)
   Network *network = data;
 
   g_free (network->suffix);
+  g_free (network->log);
+  g_free (network->images);
   g_strfreev (network->class_names);
   g_clear_pointer (&network->evaluation, grad_evaluation_free);
   g_free (network);
@@ -85,7 +90,7 @@ resumes (GPtrArray * optimizers)
   return FALSE;
 }
 
-/* The names of the classes and the seed are the source's to say. */
+/* The names of the classes, the test pictures and the seed are the source's to say. */
 static void
 ask_source (GradRunFolder * self, Network * network, GstPad * pad)
 {
@@ -97,6 +102,8 @@ ask_source (GradRunFolder * self, Network * network, GstPad * pad)
   g_object_get (elements->pdata[0], "class-names", &names, "seed", &self->seed, NULL);
   if (names != NULL && *names != '\0')
     network->class_names = grad_class_names_parse (names, NULL);
+  if (has_property (elements->pdata[0], "test-location"))
+    g_object_get (elements->pdata[0], "test-location", &network->images, NULL);
 }
 
 static void
@@ -104,7 +111,7 @@ add_network (GradRunFolder * self, GstElement * sink)
 {
   Network *network = g_new0 (Network, 1);
   g_autoptr (GstPad) pad = gst_element_get_static_pad (sink, "sink");
-  g_autofree gchar *name = NULL, *model = NULL, *log = NULL, *location = NULL, *log_location = NULL;
+  g_autofree gchar *name = NULL, *model = NULL, *log = NULL, *location = NULL;
 
   g_object_get (sink, "model-name", &name, NULL);
   network->suffix = g_strcmp0 (name, "main") == 0 ? g_strdup ("") : g_strconcat ("-", name, NULL);
@@ -112,8 +119,8 @@ add_network (GradRunFolder * self, GstElement * sink)
   model = g_strdup_printf ("model%s.safetensors", network->suffix);
   log = g_strdup_printf ("log%s.jsonl", network->suffix);
   location = g_build_filename (self->path, model, NULL);
-  log_location = g_build_filename (self->path, log, NULL);
-  g_object_set (sink, "location", location, "log-location", log_location, NULL);
+  network->log = g_build_filename (self->path, log, NULL);
+  g_object_set (sink, "location", location, "log-location", network->log, NULL);
   ask_source (self, network, pad);
   network->evaluation = grad_evaluation_new (pad, TRUE);
   g_ptr_array_add (self->networks, network);
@@ -231,6 +238,21 @@ grad_run_folder_finish (GradRunFolder * folder, GError ** error)
   for (guint i = 0; i < folder->networks->len; i++)
     if (!write_evaluation (folder, folder->networks->pdata[i], error))
       return FALSE;
+  return TRUE;
+}
+
+gboolean
+grad_run_folder_draw (GradRunFolder * folder, GPtrArray * files, GError ** error)
+{
+  for (guint i = 0; i < folder->networks->len; i++) {
+    const Network *network = folder->networks->pdata[i];
+    const GradPictures pictures = { folder->path, network->suffix, network->log,
+      network->evaluation, (const gchar * const *) network->class_names, network->images
+    };
+
+    if (!grad_pictures_write (&pictures, files, error))
+      return FALSE;
+  }
   return TRUE;
 }
 

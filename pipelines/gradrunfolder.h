@@ -5,6 +5,7 @@
  *   environment.json    versions, processor, device, precision, threads, seed, date
  *   log.jsonl           the log of the optimizer (log-location), model.safetensors its model (location)
  *   evaluation.txt      accuracy, precision and recall, confusion matrix of the last pass over test pictures
+ *   curves.png, confusion.png, sheet.png    see gradpictures.h
  *
  * Further networks have their model-name in the names of their files: model-NAME.safetensors. */
 #pragma once
@@ -24,6 +25,8 @@ gboolean grad_run_folder_handle (GradRunFolder * folder, const GstStructure * me
     GError ** error);
 /* When the pipeline is stopped: writes what is known by then. */
 gboolean grad_run_folder_finish (GradRunFolder * folder, GError ** error);
+/* Then: draws the pictures and adds the names of their files, within the folder. FALSE with the first error. */
+gboolean grad_run_folder_draw (GradRunFolder * folder, GPtrArray * files, GError ** error);
 void grad_run_folder_free (GradRunFolder * folder);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (GradRunFolder, grad_run_folder_free)

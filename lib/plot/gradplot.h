@@ -38,6 +38,7 @@ typedef struct
   guint n_images;
   const gchar *const *names;    /* of the classes, or NULL for numbers */
   guint n_classes;
+  const gchar *title;           /* or NULL: counts them */
 } GradPlotSheet;
 
 /* Pictures with what a network says of them, wrong ones marked. */

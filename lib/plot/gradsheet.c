@@ -11,7 +11,7 @@
 #define EM (1 / 10.)            /* of a tile's width */
 #define MIN_EM 4                /* pixels: nobody reads smaller letters */
 #define TEXT 3.2                /* of em: height of the text */
-#define GAP 0.1                 /* of a tile's width */
+#define GAP 0.14                /* of a tile's width */
 #define HEAD (1 / 12.)          /* of the sheet's smaller side: its title */
 
 typedef struct
@@ -115,7 +115,7 @@ draw_tile (Sheet * s, const GradPlotImage * image, gdouble x, gdouble y)
 {
   cairo_t *cr = s->pen.cr;
   gboolean wrong = image->predicted != image->truth;
-  gdouble frame = MAX (1, s->size / 24), line = s->size + 1.1 * s->pen.em;
+  gdouble frame = MAX (1, s->size / 32), line = s->size + 1.1 * s->pen.em;
   g_autofree gchar *name = get_name (s->sheet, image->predicted);
   g_autofree gchar *percent = g_strdup_printf ("%.0f %%", 100 * image->probability);
 
@@ -142,7 +142,7 @@ draw_title (Sheet * s, gint width, gdouble height)
 
   for (guint i = 0; i < n; i++)
     n_wrong += s->sheet->images[i].predicted != s->sheet->images[i].truth;
-  title = n == 0 ? g_strdup ("No pictures") : n_wrong == 0
+  title = s->sheet->title ? g_strdup (s->sheet->title) : n == 0 ? g_strdup ("No pictures") : n_wrong == 0
       ? g_strdup_printf ("%u test pictures, all right", n)
       : g_strdup_printf ("%u test pictures, %u wrong", n, n_wrong);
   cairo_set_source_rgb (s->pen.cr, GRAD_PLOT_INK);
