@@ -192,6 +192,7 @@ watch_signals (Runner * self)
 static void
 draw (Runner * self)
 {
+  g_autofree gchar *list = NULL;
   g_autoptr (GPtrArray) files = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (GString) json = g_string_new (NULL);
   g_autoptr (GError) error = NULL;
@@ -201,10 +202,9 @@ draw (Runner * self)
   if (files->len == 0)
     return;
   if (!self->json) {
-    printf ("pictures in %s:", self->path);
-    for (guint i = 0; i < files->len; i++)
-      printf ("%s %s", i ? "," : "", (gchar *) files->pdata[i]);
-    putchar ('\n');
+    g_ptr_array_add (files, NULL);
+    list = g_strjoinv (", ", (gchar **) files->pdata);
+    printf ("pictures in %s: %s\n", self->path, list);
     return;
   }
   grad_json_open (json, NULL, '{');
@@ -311,7 +311,7 @@ main (int argc, char **argv)
     {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &dry_run,
         "Print the network as a table and exit: layers, shapes, parameters, FLOPs", NULL},
     {"run-folder", 'o', 0, G_OPTION_ARG_FILENAME, &folder,
-        "New folder for model and log, whatever the launch string says", "DIR"},
+        "New folder for model, log and pictures, whatever the launch string says", "DIR"},
     {"version", 0, 0, G_OPTION_ARG_NONE, &version, "Print the version and exit", NULL},
     {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &arguments, NULL,
         "FILE.launch|'LAUNCH STRING' [name=value ...]"},

@@ -98,8 +98,17 @@ draw (const GradEvaluation * evaluation, const gchar * const *names, const Optio
 {
   const GradPictures pictures = { options->plot, "", NULL, evaluation, names, options->images };
   g_autoptr (GPtrArray) files = g_ptr_array_new_with_free_func (g_free);
+  g_autofree gchar *list = NULL;
 
-  return options->plot == NULL || grad_pictures_write (&pictures, files, error);
+  if (options->plot == NULL)
+    return TRUE;
+  if (!grad_pictures_write (&pictures, files, error))
+    return FALSE;
+  g_ptr_array_add (files, NULL);
+  list = g_strjoinv (", ", (gchar **) files->pdata);
+  if (!options->json)
+    printf ("\npictures in %s: %s\n", options->plot, list);
+  return TRUE;
 }
 
 static gint

@@ -32,5 +32,4 @@ typedef struct
 
 /* Draws it and adds the names of the files to those. FALSE with the first error, GRAD_ERROR_UNSUPPORTED where the build cannot draw. */
 gboolean grad_pictures_write (const GradPictures * pictures, GPtrArray * files, GError ** error);
-
 G_END_DECLS
