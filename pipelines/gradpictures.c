@@ -126,8 +126,9 @@ grad_pictures_write (const GradPictures * pictures, GPtrArray * files, GError **
 
   for (guint k = 0; k < n; k++)
     names[k] = grad_class_name (pictures->names, k);
-  return write_curves (pictures, files, error)
-      && (pictures->evaluation->labelled == 0
+  if (!write_curves (pictures, files, error))
+    return FALSE;
+  return pictures->evaluation->labelled == 0    /* nothing to test with, or stopped before */
       || (write_confusion (pictures, names, files, error)
-          && write_sheet (pictures, names, files, error)));
+      && write_sheet (pictures, names, files, error));
 }

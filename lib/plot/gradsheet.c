@@ -134,17 +134,26 @@ draw_tile (Sheet * s, const GradPlotImage * image, gdouble x, gdouble y)
   draw_label (s, name, percent, x, y + line, wrong);
 }
 
+static gchar *
+make_title (const GradPlotSheet * sheet)
+{
+  guint n = sheet->n_images, n_wrong = 0;
+
+  if (sheet->title != NULL)
+    return g_strdup (sheet->title);
+  if (n == 0)
+    return g_strdup ("No pictures");
+  for (guint i = 0; i < n; i++)
+    n_wrong += sheet->images[i].predicted != sheet->images[i].truth;
+  return n_wrong == 0 ? g_strdup_printf ("%u test pictures, all right", n)
+      : g_strdup_printf ("%u test pictures, %u wrong", n, n_wrong);
+}
+
 static void
 draw_title (Sheet * s, gint width, gdouble height)
 {
-  guint n = s->sheet->n_images, n_wrong = 0;
-  g_autofree gchar *title = NULL;
+  g_autofree gchar *title = make_title (s->sheet);
 
-  for (guint i = 0; i < n; i++)
-    n_wrong += s->sheet->images[i].predicted != s->sheet->images[i].truth;
-  title = s->sheet->title ? g_strdup (s->sheet->title) : n == 0 ? g_strdup ("No pictures") : n_wrong == 0
-      ? g_strdup_printf ("%u test pictures, all right", n)
-      : g_strdup_printf ("%u test pictures, %u wrong", n, n_wrong);
   cairo_set_source_rgb (s->pen.cr, GRAD_PLOT_INK);
   grad_pen_set_text (&s->pen, title, 0.45 * height / s->pen.em, TRUE, width - height);
   grad_pen_show (&s->pen, width / 2., height / 2, 0.5);
