@@ -15,7 +15,8 @@
  * is not finite is an error which says in what step and where, and that step is not applied.
  *
  * Saves the network to `location` after each epoch, every ten minutes (`save-interval`), at the end and when the pipeline is stopped, with all
- * that is needed to go on: with `resume=true` the same pipeline does so, also after it was killed, and ends with the same bits.
+ * that is needed to go on: with `resume=true` the same pipeline does so, also after it was killed, and ends with the same bits. After the
+ * last epoch the file has the network alone.
  *
  * Posts element messages: `grad-step` for batches, `grad-epoch` after each pass over the data, `grad-saved` when
  * a file was written; and progress messages, which gst-launch-1.0 prints.

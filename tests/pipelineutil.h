@@ -37,6 +37,8 @@ void test_write (const gchar * name, gconstpointer data, gsize size);
 void test_write_idx (const gchar * name, guint rank, const guint32 * dims, const guint8 * values);
 /* Asserts that nothing but the data sets and these files are in the folder, and removes these. */
 void test_assert_files (const gchar * name, ...) G_GNUC_NULL_TERMINATED;
+/* log.jsonl without what depends on time */
+gchar *test_read_log (void);
 void test_assert_same_file (const gchar * a, const gchar * b);
 void test_assert_other_file (const gchar * a, const gchar * b);
 

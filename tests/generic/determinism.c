@@ -13,21 +13,10 @@
 static gchar *reference, *reference_log;
 static gsize reference_size;
 
-/* The log without what depends on time */
-static gchar *
-read_losses (void)
-{
-  g_autoptr (GRegex) times = g_regex_new (",\"(images_per_second|seconds)\":[^,}]*", 0, 0, NULL);
-  g_autofree gchar *text = NULL;
-
-  g_assert_true (g_file_get_contents ("log.jsonl", &text, NULL, NULL));
-  return g_regex_replace_literal (times, text, -1, 0, "", 0, NULL);
-}
-
 static gboolean
 same_as_reference (void)
 {
-  g_autofree gchar *model = NULL, *log = read_losses ();
+  g_autofree gchar *model = NULL, *log = test_read_log ();
   gsize size;
   gboolean same;
 
@@ -44,7 +33,7 @@ make_reference (void)
   g_autoptr (TestResult) result = test_train (RUN ("", ""));
 
   g_assert_true (g_file_get_contents ("model.safetensors", &reference, &reference_size, NULL));
-  reference_log = read_losses ();
+  reference_log = test_read_log ();
   test_assert_files ("model.safetensors", "log.jsonl", NULL);
 }
 

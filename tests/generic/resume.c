@@ -18,24 +18,13 @@
 static gchar *reference, *reference_log;
 static gsize reference_size;
 
-/* The log without what depends on time */
-static gchar *
-read_log (void)
-{
-  g_autoptr (GRegex) times = g_regex_new (",\"(images_per_second|seconds)\":[^,}]*", 0, 0, NULL);
-  g_autofree gchar *text = NULL;
-
-  g_assert_true (g_file_get_contents ("log.jsonl", &text, NULL, NULL));
-  return g_regex_replace_literal (times, text, -1, 0, "", 0, NULL);
-}
-
 static void
 make_reference (const gchar * launch)
 {
   g_autoptr (TestResult) result = test_train ("%s", launch);
 
   g_assert_true (g_file_get_contents ("model.safetensors", &reference, &reference_size, NULL));
-  reference_log = read_log ();
+  reference_log = test_read_log ();
   test_assert_files ("model.safetensors", "log.jsonl", NULL);
 }
 
@@ -57,7 +46,7 @@ end (void)
 static void
 assert_as_expected (void)
 {
-  g_autofree gchar *log = read_log ();
+  g_autofree gchar *log = test_read_log ();
 
   test_assert_same_file ("model.safetensors", "expected");
   g_assert_cmpstr (log, ==, reference_log);
