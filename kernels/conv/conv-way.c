@@ -19,7 +19,7 @@ GST_DEBUG_CATEGORY_STATIC (grad_conv_debug);
 
 #define N_RUNS 3                /* that are timed, after one that is not */
 
-static const gchar *const way_names[] = { "onednn", "onednn-f32", "winograd", "direct", "im2col" };
+static const gchar *const way_names[] = { "onednn", "onednn-f32", "winograd", "direct", "im2col", "pixelwise" };
 
 void
 grad_conv_way_clear (GradConvWay * way)
@@ -28,6 +28,7 @@ grad_conv_way_clear (GradConvWay * way)
   grad_winograd_free (way->winograd);
   grad_direct_free (way->direct);
   grad_im2col_free (way->im2col);
+  grad_pixelwise_free (way->pixelwise);
 }
 
 static GradShape
@@ -125,11 +126,17 @@ grad_conv_way_run (GradConvWay * way, GradConvDirection direction, const GradTen
     return grad_direct_convolve (way->direct, x, w, b, residual, y, error);
   if (way->im2col != NULL)
     return grad_im2col_gradient (way->im2col, x, y, w, b, accumulate, error);
-  if (direction == GRAD_CONV_FORWARD)
-    return grad_winograd_convolve (way->winograd, x, w, b, residual, y, error);
-  if (direction == GRAD_CONV_BACKWARD_DATA)
-    return grad_winograd_convolve (way->winograd, y, w, NULL, NULL, x, error);
-  return grad_winograd_gradient (way->winograd, x, y, w, accumulate, error);
+  if (direction == GRAD_CONV_BACKWARD_WEIGHTS)
+    return way->winograd ? grad_winograd_gradient (way->winograd, x, y, w, accumulate, error)
+        : grad_pixelwise_gradient (way->pixelwise, x, y, w, accumulate, error);
+  if (direction == GRAD_CONV_BACKWARD_DATA) {
+    const GradTensor *dy = y;
+
+    y = x;
+    x = dy;
+  }
+  return way->winograd ? grad_winograd_convolve (way->winograd, x, w, b, residual, y, error)
+      : grad_pixelwise_convolve (way->pixelwise, x, w, b, residual, y, error);
 }
 
 /* what ways are timed with */
@@ -225,7 +232,7 @@ choice_key (GradDevice * device, const GradConvDesc * d, GradConvDirection direc
   static const gchar *const names[] = { "forward", "data", "weights" };
   const dnnl_version_t *v = dnnl_version ();
 
-  return g_strdup_printf ("cpu 3 %s, blocks of %u, oneDNN %d.%d.%d, %u threads|%s%s%s%s%s %d %d %dx%d "
+  return g_strdup_printf ("cpu 4 %s, blocks of %u, oneDNN %d.%d.%d, %u threads|%s%s%s%s%s %d %d %dx%d "
       "%d %dx%d k%d s%d p%d", processor_name (), grad_cpu_block (), v->major, v->minor, v->patch,
       grad_device_get_threads (device), names[direction],
       grad_device_get_precision (device) == GRAD_PRECISION_BF16 ? " bf16" : "",
@@ -256,6 +263,8 @@ way_supported (GradDevice * device, const GradConvDesc * d, GradConvDirection di
       return grad_winograd_supports (device, d, direction);
     case GRAD_CONV_IM2COL:
       return direction == GRAD_CONV_BACKWARD_WEIGHTS && grad_im2col_supports (device, d);
+    case GRAD_CONV_PIXELWISE:
+      return d->n > 1 && grad_pixelwise_supports (device, d, direction);
     default:
       return direction == GRAD_CONV_FORWARD && grad_direct_supports (device, d);
   }
@@ -263,7 +272,7 @@ way_supported (GradDevice * device, const GradConvDesc * d, GradConvDirection di
 
 /* without timing: Winograd transforms the weights for each batch, which pays with many pixels, and with stride 2, where backward
  * ones are far from what multiplications take, with fewer; with few of them it is reading the weights that counts. To the weights
- * of a stem oneDNN has nothing fast. */
+ * of a stem oneDNN has nothing fast, nor for the small pictures of a batch. */
 static GradConvWayKind
 rule (GradDevice * device, const GradConvDesc * d, GradConvDirection direction)
 {
@@ -273,6 +282,8 @@ rule (GradDevice * device, const GradConvDesc * d, GradConvDirection direction)
     return GRAD_CONV_WINOGRAD;
   if (way_supported (device, d, direction, GRAD_CONV_IM2COL))
     return GRAD_CONV_IM2COL;
+  if (d->n >= 16 && way_supported (device, d, direction, GRAD_CONV_PIXELWISE))
+    return GRAD_CONV_PIXELWISE;
   return is_small (d) && way_supported (device, d, direction, GRAD_CONV_DIRECT)
       ? GRAD_CONV_DIRECT : GRAD_CONV_ONEDNN;
 }
@@ -287,6 +298,8 @@ way_new (GradDevice * device, const GradConvDesc * d, GradConvDirection directio
     return (way->direct = grad_direct_new (device, d, error)) != NULL;
   if (kind == GRAD_CONV_IM2COL)
     return (way->im2col = grad_im2col_new (device, d, error)) != NULL;
+  if (kind == GRAD_CONV_PIXELWISE)
+    return (way->pixelwise = grad_pixelwise_new (device, d, direction, error)) != NULL;
   way->onednn = onednn_new (device, d, direction, kind == GRAD_CONV_ONEDNN, forward, error);
   return way->onednn != NULL;
 }

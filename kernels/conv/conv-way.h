@@ -4,6 +4,7 @@
 
 #include "direct.h"
 #include "im2col.h"
+#include "pixelwise.h"
 #include "winograd.h"
 #include "kernels/onednn.h"
 
@@ -16,6 +17,7 @@ typedef enum
   GRAD_CONV_WINOGRAD,
   GRAD_CONV_DIRECT,
   GRAD_CONV_IM2COL,
+  GRAD_CONV_PIXELWISE,
   GRAD_CONV_N_WAYS
 } GradConvWayKind;
 
@@ -26,6 +28,7 @@ typedef struct
   GradWinograd *winograd;
   GradDirect *direct;
   GradIm2col *im2col;
+  GradPixelwise *pixelwise;
 } GradConvWay;
 
 /* oneDNN's forward primitives, of which backward ones want to be told, of each kind that there is */
@@ -41,7 +44,8 @@ void grad_conv_way_clear (GradConvWay * way);
 static inline gboolean
 grad_conv_way_is_set (const GradConvWay * way)
 {
-  return way->onednn != NULL || way->winograd != NULL || way->direct != NULL || way->im2col != NULL;
+  return way->onednn != NULL || way->winograd != NULL || way->direct != NULL || way->im2col != NULL
+      || way->pixelwise != NULL;
 }
 
 /* x, w, b, y or their gradients: what `direction` computes is written, the rest is read. residual: forward with `add`, may be y;

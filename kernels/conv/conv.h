@@ -32,6 +32,14 @@ typedef struct
       GradTensor * dw, GradTensor * db, gboolean accumulate, GError ** error);
 } GradConvOps;
 
+typedef enum
+{
+  GRAD_CONV_FORWARD,
+  GRAD_CONV_BACKWARD_DATA,
+  GRAD_CONV_BACKWARD_WEIGHTS,
+  GRAD_CONV_N_DIRECTIONS
+} GradConvDirection;
+
 /* Whether sizes fit together, whether a plan has a backward; in conv-ref.c, for all backends. */
 GRAD_API gboolean grad_conv_desc_check (const GradConvDesc * desc, GError ** error);
 GRAD_API gboolean grad_conv_desc_has_backward (const GradConvDesc * desc);

@@ -8,10 +8,7 @@
  * To be included with LANES, ROWS, GRADIENT_ROWS (that many times 2 accumulators fit in registers), FOR_ROWS (a list of CASE
  * (1) to CASE (ROWS)), TARGET and LOOPS (the table's name) defined. */
 
-typedef gfloat Vector __attribute__ ((vector_size (4 * LANES), aligned (4 * LANES), may_alias));
-typedef guint32 Bits __attribute__ ((vector_size (4 * LANES)));
-typedef guint16 Half __attribute__ ((vector_size (2 * LANES), may_alias));
-
+#include "vectors.h"
 #include "winograd-schemes.h"
 #include "winograd-products.h"
 
@@ -29,26 +26,6 @@ tile_place (const GradWinograd * self, gint tile, gint step, gint padding)
   return (Place) {
   tile / (self->tiles_y * self->tiles_x), in_picture / self->tiles_x * step - padding,
         in_picture % self->tiles_x * step - padding};
-}
-
-/* LANES channels in memory, floats or bfloat16 as grad_load() and grad_store() have them */
-GRAD_INLINE Vector
-load_pixel (gconstpointer pixel, gboolean bf16)
-{
-  return bf16 ? (Vector) (__builtin_convertvector (*(const Half *) pixel, Bits) << 16)
-      : *(const Vector *) pixel;
-}
-
-GRAD_INLINE void
-store_pixel (gpointer pixel, Vector value, gboolean bf16)
-{
-  Bits bits = (Bits) value, nan = (Bits) (value != value);
-
-  if (!bf16)
-    *(Vector *) pixel = value;
-  else
-    *(Half *) pixel = __builtin_convertvector ((((bits | 0x400000) & nan)
-            | ((bits + 0x7fff + (bits >> 16 & 1)) & ~nan)) >> 16, Half);
 }
 
 /* The size x size pixels of a tile, zeros outside of the picture; *step from row to row. `tile` has room for them. */

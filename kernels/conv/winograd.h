@@ -12,14 +12,6 @@ G_BEGIN_DECLS
 
 typedef enum
 {
-  GRAD_CONV_FORWARD,
-  GRAD_CONV_BACKWARD_DATA,
-  GRAD_CONV_BACKWARD_WEIGHTS,
-  GRAD_CONV_N_DIRECTIONS
-} GradConvDirection;
-
-typedef enum
-{
   GRAD_WINOGRAD_PLAIN,          /* stride 1, or backward data of it */
   GRAD_WINOGRAD_STRIDED,        /* stride 2 */
   GRAD_WINOGRAD_TRANSPOSED      /* backward data of it */

@@ -1,0 +1,362 @@
+/* Tests of kernels/conv/winograd, pixelwise: each direction against the reference, whatever is the faster way
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "kernels/conv/conv-way.h"
+#include "kernelutil.h"
+
+#define N_RANDOM 30
+
+typedef struct
+{
+  GradConvWayKind way;
+  gint n, ic, h, w, oc, kernel, padding, stride;
+  gboolean accumulate, bias, add, relu;
+} Case;
+
+#define WINOGRAD GRAD_CONV_WINOGRAD
+#define PIXELWISE GRAD_CONV_PIXELWISE
+
+static const Case cases[] = {
+  /* way n ic h w oc kernel padding stride  accumulate bias add relu */
+  {WINOGRAD, 1, 16, 3, 3, 16, 3, 1, 1},      /* one tile of 3x3 */
+  {WINOGRAD, 1, 16, 4, 4, 16, 3, 1, 1},      /* one of 4x4 */
+  {WINOGRAD, 1, 16, 2, 5, 16, 3, 1, 1},
+  {WINOGRAD, 1, 16, 4, 6, 16, 3, 0, 1, TRUE},
+  {WINOGRAD, 2, 16, 5, 7, 32, 3, 2, 1},
+  {WINOGRAD, 3, 48, 13, 9, 16, 3, 1, 1, TRUE},       /* tiles beyond the picture; an odd number of blocks */
+  {WINOGRAD, 2, 16, 10, 11, 80, 3, 1, 1, FALSE, TRUE, TRUE, TRUE},
+  {WINOGRAD, 5, 160, 6, 6, 32, 3, 1, 1, TRUE, TRUE}, /* more inputs than are multiplied at a time */
+  {WINOGRAD, 40, 32, 12, 12, 48, 3, 1, 1, TRUE, FALSE, TRUE},        /* several chunks, the last one shorter */
+  {WINOGRAD, 33, 144, 3, 3, 176, 3, 1, 1, FALSE, TRUE, FALSE, TRUE},
+  {WINOGRAD, 7, 64, 24, 24, 64, 3, 1, 1},
+  {WINOGRAD, 1, 16, 6, 6, 16, 3, 1, 2},      /* one tile of 3x3 */
+  {WINOGRAD, 1, 16, 8, 8, 16, 3, 1, 2, TRUE},        /* one of 4x4 */
+  {WINOGRAD, 1, 16, 7, 7, 16, 3, 0, 2, TRUE},
+  {WINOGRAD, 1, 16, 8, 6, 16, 3, 0, 2},      /* the last row and column meet no tap */
+  {WINOGRAD, 2, 16, 3, 3, 16, 3, 2, 2},
+  {WINOGRAD, 2, 32, 5, 12, 16, 3, 2, 2, TRUE, TRUE, TRUE, TRUE},
+  {WINOGRAD, 3, 48, 13, 17, 16, 3, 1, 2, TRUE},
+  {WINOGRAD, 2, 16, 19, 10, 80, 3, 1, 2, FALSE, TRUE, TRUE, TRUE},
+  {WINOGRAD, 3, 16, 20, 21, 48, 3, 0, 2, FALSE, FALSE, FALSE, TRUE},
+  {WINOGRAD, 2, 16, 22, 9, 32, 3, 2, 2},
+  {WINOGRAD, 5, 160, 11, 12, 32, 3, 1, 2, TRUE, TRUE},
+  {WINOGRAD, 11, 32, 24, 24, 48, 3, 1, 2, TRUE, FALSE, TRUE},
+  {WINOGRAD, 33, 144, 6, 6, 176, 3, 1, 2, FALSE, TRUE, FALSE, TRUE},
+  {PIXELWISE, 1, 16, 1, 1, 16, 3, 1, 1, FALSE, TRUE},   /* most taps meet padding alone */
+  {PIXELWISE, 2, 16, 1, 1, 16, 3, 1, 1, TRUE},
+  {PIXELWISE, 9, 16, 2, 2, 32, 3, 1, 1},
+  {PIXELWISE, 70, 160, 2, 2, 48, 3, 1, 1, TRUE, TRUE, TRUE, TRUE},      /* several chunks, more inputs than are multiplied at a time */
+  {PIXELWISE, 33, 48, 3, 4, 80, 3, 1, 1, FALSE, FALSE, TRUE},   /* an odd number of blocks */
+  {PIXELWISE, 5, 32, 4, 4, 64, 3, 1, 2, FALSE, TRUE, FALSE, TRUE},
+  {PIXELWISE, 17, 32, 4, 4, 64, 1, 0, 2, TRUE, TRUE},   /* pixels that nothing sees */
+  {PIXELWISE, 3, 16, 7, 7, 16, 7, 3, 2},
+  {PIXELWISE, 3, 16, 2, 3, 16, 3, 2, 3, FALSE, TRUE},
+  {PIXELWISE, 600, 256, 4, 2, 16, 2, 0, 1, FALSE},      /* several chunks of the gradient */
+};
+
+typedef struct
+{
+  GradTensor *x, *w, *b, *residual, *y, *dy, *dx, *dw;
+} Tensors;
+
+static GradConvDesc
+describe (const Case * c, gboolean training)
+{
+  return (GradConvDesc) {
+    .n = c->n,.ic = c->ic,.ih = c->h,.iw = c->w,.oc = c->oc,
+    .oh = (c->h + 2 * c->padding - c->kernel) / c->stride + 1,
+    .ow = (c->w + 2 * c->padding - c->kernel) / c->stride + 1,
+    .kernel = c->kernel,.stride = c->stride,.padding = c->padding,.training = training,
+    .bias = !training && c->bias,.add = !training && c->add,.relu = !training && c->relu,
+  };
+}
+
+static Tensors
+fill (GradDevice * device, const GradConvDesc * d, guint64 seed)
+{
+  GradShape x = GRAD_SHAPE (d->n, d->ic, d->ih, d->iw), y = GRAD_SHAPE (d->n, d->oc, d->oh, d->ow);
+  GradShape w = GRAD_SHAPE (d->oc, d->ic, d->kernel, d->kernel), b = GRAD_SHAPE (d->oc);
+
+  return (Tensors) {
+    .x = test_random (device, x, seed, -1, 1),
+    .w = test_random_parameter (device, w, seed + 1, -1, 1),
+    .b = d->bias ? test_random_parameter (device, b, seed + 2, -1, 1) : NULL,
+    .residual = d->add ? test_random (device, y, seed + 3, -1, 1) : NULL,
+    .y = test_new (device, y),
+    .dy = test_random (device, y, seed + 4, -1, 1),
+    .dx = test_new (device, x),
+    .dw = test_random_parameter (device, w, seed + 5, -1, 1),
+  };
+}
+
+/* as the other one stores it, which may be rounded */
+static void
+copy_values (GradTensor * to, GradTensor * from)
+{
+  if (from != NULL) {
+    g_autofree gfloat *values = test_download (from);
+
+    g_assert_true (grad_tensor_upload (to, values,
+            grad_shape_n_elements (&to->shape) * sizeof (gfloat), NULL));
+  }
+}
+
+static Tensors
+fill_expected (GradDevice * ref, const GradConvDesc * d, guint64 seed, const Tensors * got)
+{
+  Tensors t = fill (ref, d, seed);
+
+  copy_values (t.x, got->x);
+  copy_values (t.dy, got->dy);
+  copy_values (t.residual, got->residual);
+  return t;
+}
+
+static void
+clear (Tensors * t)
+{
+  GradTensor **tensors[] = { &t->x, &t->w, &t->b, &t->residual, &t->y, &t->dy, &t->dx, &t->dw };
+
+  for (guint i = 0; i < G_N_ELEMENTS (tensors); i++)
+    g_clear_pointer (tensors[i], grad_tensor_unref);
+}
+
+/* FALSE, and the test skipped, on processors for which there are no loops */
+static gboolean
+way_new (GradDevice * device, const GradConvDesc * d, GradConvWayKind kind,
+    GradConvDirection direction, GradConvWay * way)
+{
+  *way = (GradConvWay) { NULL };
+  if (kind == WINOGRAD && grad_winograd_supports (device, d, direction))
+    TEST_RUN (device, (way->winograd = grad_winograd_new (device, d, direction, &error)) != NULL);
+  else if (kind == PIXELWISE && grad_pixelwise_supports (device, d, direction))
+    TEST_RUN (device, (way->pixelwise = grad_pixelwise_new (device, d, direction, &error)) != NULL);
+  else
+    g_test_skip ("neither AVX-512 nor AVX2");
+  return grad_conv_way_is_set (way);
+}
+
+static void
+forward_on (const gchar * name, const Case * c)
+{
+  g_autoptr (GradDevice) cpu = test_device (name), ref = test_device ("ref");
+
+  for (guint training = 0; training < 2; training++) {
+    GradConvDesc d = describe (c, training);
+    Tensors got = fill (cpu, &d, 1), expected = fill_expected (ref, &d, 1, &got);
+    GradConvWay way;
+    gboolean ok = way_new (cpu, &d, c->way, GRAD_CONV_FORWARD, &way);
+    GradPlan *plan;
+
+    TEST_RUN (ref, (plan = grad_conv_ref_ops.plan (ref, &d, &error)) != NULL);
+    TEST_RUN (ref, grad_conv_ref_ops.forward (plan, expected.x, expected.w, expected.b,
+            expected.residual, expected.y, &error));
+    /* twice, the second time from weights that are transformed already if it does not train */
+    for (guint i = 0; i < 2 && ok; i++) {
+      TEST_RUN (cpu, grad_conv_way_run (&way, GRAD_CONV_FORWARD, got.x, got.w, got.b, got.residual, got.y,
+              FALSE, &error));
+      test_assert_close (got.y, expected.y, 5e-6);
+    }
+    if (ok && d.add) {    /* in place */
+      TEST_RUN (cpu, grad_conv_way_run (&way, GRAD_CONV_FORWARD, got.x, got.w, got.b, got.residual,
+              got.residual, FALSE, &error));
+      test_assert_close (got.residual, expected.y, 5e-6);
+    }
+    grad_conv_way_clear (&way);
+    grad_plan_free (plan);
+    clear (&got);
+    clear (&expected);
+  }
+}
+
+static void
+test_forward (gconstpointer data)
+{
+  forward_on ("cpu", data);
+  forward_on ("cpu/bf16", data);
+}
+
+/* where the reference has zeros: pixels that no window reads, taps that nothing meets */
+static void
+assert_same_zeros (GradTensor * got, GradTensor * expected)
+{
+  g_autofree gfloat *values = test_download (got), *zeros = test_download (expected);
+
+  for (gsize i = 0; i < grad_shape_n_elements (&got->shape); i++)
+    if (zeros[i] == 0)
+      g_assert_cmpfloat (values[i], ==, 0);
+}
+
+static void
+backward_on (const gchar * name, const Case * c)
+{
+  g_autoptr (GradDevice) cpu = test_device (name), ref = test_device ("ref");
+  GradConvDesc d = describe (c, TRUE);
+  Tensors got = fill (cpu, &d, 1), expected = fill_expected (ref, &d, 1, &got);
+  GradConvWay to_x, to_w;
+  gboolean ok = way_new (cpu, &d, c->way, GRAD_CONV_BACKWARD_DATA, &to_x)
+      & way_new (cpu, &d, c->way, GRAD_CONV_BACKWARD_WEIGHTS, &to_w);
+  GradPlan *plan;
+
+  TEST_RUN (ref, (plan = grad_conv_ref_ops.plan (ref, &d, &error)) != NULL);
+  TEST_RUN (ref, grad_conv_ref_ops.backward_data (plan, expected.dy, expected.w, expected.dx,
+          &error));
+  TEST_RUN (ref, grad_conv_ref_ops.backward_weights (plan, expected.x, expected.dy, expected.dw,
+          NULL, c->accumulate, &error));
+  if (ok) {
+    TEST_RUN (cpu, grad_conv_way_run (&to_x, GRAD_CONV_BACKWARD_DATA, got.dx, got.w, NULL, NULL, got.dy,
+            FALSE, &error));
+    TEST_RUN (cpu, grad_conv_way_run (&to_w, GRAD_CONV_BACKWARD_WEIGHTS, got.x, got.dw, NULL, NULL,
+            got.dy, c->accumulate, &error));
+    test_assert_close (got.dx, expected.dx, 5e-6);
+    assert_same_zeros (got.dx, expected.dx);
+    test_assert_close (got.dw, expected.dw, 5e-6);
+    assert_same_zeros (got.dw, expected.dw);
+  }
+  grad_conv_way_clear (&to_x);
+  grad_conv_way_clear (&to_w);
+  grad_plan_free (plan);
+  clear (&got);
+  clear (&expected);
+}
+
+static void
+test_backward (gconstpointer data)
+{
+  backward_on ("cpu", data);
+  backward_on ("cpu/bf16", data);
+}
+
+static void
+test_random_shapes (void)
+{
+  g_autoptr (GRand) rand = g_rand_new_with_seed (7);
+
+  for (gint i = 0; i < N_RANDOM; i++) {
+    Case c = {
+      .way = PIXELWISE,.n = g_rand_int_range (rand, 1, 80),.ic = 16 * g_rand_int_range (rand, 1, 10),
+      .h = g_rand_int_range (rand, 1, 5),.w = g_rand_int_range (rand, 1, 5),
+      .oc = 16 * g_rand_int_range (rand, 1, 6),.kernel = g_rand_int_range (rand, 1, 6),
+      .stride = g_rand_int_range (rand, 1, 4),.accumulate = g_rand_boolean (rand),
+      .bias = g_rand_boolean (rand),.add = g_rand_boolean (rand),.relu = g_rand_boolean (rand)
+    };
+
+    c.padding = g_rand_int_range (rand, 0, MIN (c.kernel, 3));
+    c.h += MAX (0, c.kernel - c.h - 2 * c.padding);
+    c.w += MAX (0, c.kernel - c.w - 2 * c.padding);
+    g_test_message ("%d %d %dx%d %d k%d p%d s%d", c.n, c.ic, c.h, c.w, c.oc, c.kernel, c.padding,
+        c.stride);
+    test_forward (&c);
+    test_backward (&c);
+  }
+}
+
+/* The weights have changed: what was made of the old ones must not be used again. */
+static void
+test_changed_weights (gconstpointer data)
+{
+  const Case *c = data;
+  g_autoptr (GradDevice) cpu = test_device ("cpu");
+  GradConvDesc d = describe (c, FALSE);
+  Tensors t = fill (cpu, &d, 1);
+  gsize n = grad_shape_n_elements (&t.w->shape);
+  g_autofree gfloat *zeros = g_new0 (gfloat, n), *y = NULL;
+  GradConvWay way;
+
+  if (way_new (cpu, &d, c->way, GRAD_CONV_FORWARD, &way)) {
+    TEST_RUN (cpu, grad_conv_way_run (&way, GRAD_CONV_FORWARD, t.x, t.w, NULL, NULL, t.y, FALSE,
+            &error));
+    g_assert_true (grad_tensor_upload (t.w, zeros, n * sizeof (gfloat), NULL));
+    TEST_RUN (cpu, grad_conv_way_run (&way, GRAD_CONV_FORWARD, t.x, t.w, NULL, NULL, t.y, FALSE,
+            &error));
+    y = test_download (t.y);
+    for (gsize i = 0; i < grad_shape_n_elements (&t.y->shape); i++)
+      g_assert_cmpfloat (y[i], ==, 0);
+  }
+  grad_conv_way_clear (&way);
+  clear (&t);
+}
+
+/* Each number of threads splits the work in another way; what Winograd's weight gradient sums up depends on it. */
+static void
+test_threads (gconstpointer data)
+{
+  const Case *c = data;
+  g_autoptr (GradDevice) one = test_device_with_threads ("cpu", 1);
+  GradConvDesc d = describe (c, TRUE);
+  Tensors expected = fill (one, &d, 1);
+
+  for (guint threads = 1; threads <= 6; threads++) {
+    g_autoptr (GradDevice) cpu = test_device_with_threads ("cpu", threads);
+    Tensors new = fill (cpu, &d, 1), *got = threads == 1 ? &expected : &new;
+
+    for (gint direction = 0; direction < GRAD_CONV_N_DIRECTIONS; direction++) {
+      GradTensor *x = direction == GRAD_CONV_BACKWARD_DATA ? got->dx : got->x;
+      GradTensor *w = direction == GRAD_CONV_BACKWARD_WEIGHTS ? got->dw : got->w;
+      GradTensor *y = direction == GRAD_CONV_FORWARD ? got->y : got->dy;
+      GradConvWay way;
+
+      if (way_new (got->x->device, &d, c->way, direction, &way))
+        TEST_RUN (got->x->device, grad_conv_way_run (&way, direction, x, w, NULL, NULL, y, FALSE,
+                &error));
+      grad_conv_way_clear (&way);
+    }
+    if (threads > 1) {
+      assert_same_bits (got->y, expected.y);
+      assert_same_bits (got->dx, expected.dx);
+      if (c->way == WINOGRAD)
+        test_assert_close (got->dw, expected.dw, 5e-6);
+      else
+        assert_same_bits (got->dw, expected.dw);
+    }
+    clear (&new);
+  }
+  clear (&expected);
+}
+
+static const GradConvDesc no_winograd[] = {
+  {.n = 1,.ic = 16,.ih = 8,.iw = 8,.oc = 16,.oh = 3,.ow = 3,.kernel = 3,.stride = 3,.padding = 1},
+  {.n = 1,.ic = 16,.ih = 1,.iw = 5,.oc = 16,.oh = 1,.ow = 5,.kernel = 3,.stride = 1,.padding = 1},
+  {.n = 1,.ic = 16,.ih = 2,.iw = 9,.oc = 16,.oh = 1,.ow = 5,.kernel = 3,.stride = 2,.padding = 1},
+  {.n = 1,.ic = 16,.ih = 4,.iw = 4,.oc = 16,.oh = 2,.ow = 2,.kernel = 3,.stride = 2,.padding = 1},
+  {.n = 1,.ic = 16,.ih = 8,.iw = 8,.oc = 16,.oh = 8,.ow = 8,.kernel = 1,.stride = 1},
+  {.n = 1,.ic = 24,.ih = 8,.iw = 8,.oc = 15,.oh = 8,.ow = 8,.kernel = 3,.stride = 1,.padding = 1},
+  {.n = 1,.ic = 3,.ih = 8,.iw = 8,.oc = 16,.oh = 8,.ow = 8,.kernel = 3,.stride = 1,.padding = 1},
+  {.n = 1,.ic = 16,.ih = 8,.iw = 8,.oc = 16,.oh = 12,.ow = 12,.kernel = 3,.stride = 1,.padding = 3},
+  {.n = 9,.ic = 16,.ih = 2,.iw = 2,.oc = 16,.oh = 2,.ow = 2,.kernel = 3,.stride = 1,.padding = 1},
+}, no_pixelwise[] = {
+  {.n = 9,.ic = 16,.ih = 5,.iw = 4,.oc = 16,.oh = 5,.ow = 4,.kernel = 3,.stride = 1,.padding = 1},
+  {.n = 9,.ic = 16,.ih = 8,.iw = 9,.oc = 16,.oh = 4,.ow = 4,.kernel = 3,.stride = 2,.padding = 1},
+  {.n = 9,.ic = 3,.ih = 2,.iw = 2,.oc = 16,.oh = 2,.ow = 2,.kernel = 3,.stride = 1,.padding = 1},
+  {.n = 9,.ic = 16,.ih = 2,.iw = 2,.oc = 12,.oh = 2,.ow = 2,.kernel = 3,.stride = 1,.padding = 1},
+};
+
+static void
+test_refused (void)
+{
+  g_autoptr (GradDevice) cpu = test_device ("cpu");
+
+  for (guint i = 0; i < G_N_ELEMENTS (no_winograd); i++)
+    g_assert_false (grad_winograd_supports (cpu, &no_winograd[i], GRAD_CONV_FORWARD));
+  for (guint i = 0; i < G_N_ELEMENTS (no_pixelwise); i++)
+    g_assert_false (grad_pixelwise_supports (cpu, &no_pixelwise[i], GRAD_CONV_FORWARD));
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autofree gchar *forward = g_strdup_printf ("/kernels/conv-ways/forward/%u", i);
+    g_autofree gchar *backward = g_strdup_printf ("/kernels/conv-ways/backward/%u", i);
+    g_autofree gchar *changed = g_strdup_printf ("/kernels/conv-ways/changed-weights/%u", i);
+    g_autofree gchar *threads = g_strdup_printf ("/kernels/conv-ways/threads/%u", i);
+
+    g_test_add_data_func (forward, &cases[i], test_forward);
+    g_test_add_data_func (backward, &cases[i], test_backward);
+    g_test_add_data_func (changed, &cases[i], test_changed_weights);
+    g_test_add_data_func (threads, &cases[i], test_threads);
+  }
+  g_test_add_func ("/kernels/conv-ways/random-shapes", test_random_shapes);
+  g_test_add_func ("/kernels/conv-ways/refused", test_refused);
+  return g_test_run ();
+}
