@@ -9,6 +9,7 @@
 #include "gradconvfold-private.h"
 #include "gradnetwork-private.h"
 #include "gradpooling-private.h"
+#include "../model/gradparameter-private.h"
 #include "../tensor/gradtensor-private.h"
 
 #define BN_EPS 1e-5f
@@ -348,15 +349,18 @@ grad_conv_unit_commit (GradUnit * unit, GradNode * node, GError ** error)
   GradConvUnit *self = GRAD_CONV_UNIT (unit);
   const GradKernels *kernels = grad_device_kernels (grad_unit_get_device (unit));
   const ConvUnitPlan *plan = grad_node_get_plan (node);
+  GradTensor *mean, *var;
 
   if (!self->norm_name)
     return TRUE;
+  mean = grad_parameter_get_own (self->running_mean);
+  var = grad_parameter_get_own (self->running_var);
   self->n_batches->count++;
-  grad_tensor_touch (self->running_mean->value);
-  grad_tensor_touch (self->running_var->value);
+  grad_tensor_touch (mean);
+  grad_tensor_touch (var);
   return kernels->norm->update_running (plan->norm, node->saved[SAVED_MEAN],
       node->saved[SAVED_VAR], value_of (self->bias), BN_MOMENTUM, grad_step_get_measured (node->step),
-      self->running_mean->value, self->running_var->value, error);
+      mean, var, error);
 }
 
 static void

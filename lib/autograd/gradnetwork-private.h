@@ -62,6 +62,9 @@ GPtrArray *grad_network_list_graded (GradNetwork * network);
 /* That backward began with, or NULL. */
 GradUnit *grad_network_get_root_unit (GradNetwork * network);
 
+/* Running statistics have taken in a step: so do their averages, if there are any. */
+gboolean grad_network_average_statistics (GradNetwork * network, GError ** error);
+
 /* What a gradient of n samples is divided by; they are added to those of the step when it is there. */
 gdouble grad_step_get_divisor (GradStep * step, guint n_samples);
 void grad_step_add_samples (GradStep * step, guint n_samples);

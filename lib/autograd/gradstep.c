@@ -179,6 +179,7 @@ grad_network_commit (GradNetwork * network, GError ** error)
   /* forward order: the order in which PyTorch updates */
   for (guint i = 0; i < tape->len && ok; i++)
     ok = grad_node_commit (tape->pdata[i], error);
+  ok = ok && grad_network_average_statistics (network, error);
   network->half &= !ok;
   g_mutex_unlock (&network->values);
   if (ok && tape->len > 0)

@@ -78,7 +78,7 @@ prepare (Update * u, GradParameter * p, GradOptimTensor * t, GError ** error)
   if (!u->ensure (u->device, p, error) || !ensure_average (u->network, u->device, p, error))
     return FALSE;
   *t = (GradOptimTensor) {
-    .value = p->own ? p->own : p->value,.m = p->m,.v = p->v,.average = p->average,
+    .value = grad_parameter_get_own (p),.m = p->m,.v = p->v,.average = p->average,
     .grad = p->grad,.rate_scale = p->rate_scale
   };
   return TRUE;
@@ -183,14 +183,76 @@ grad_network_update_sgd (GradNetwork * network, const GradSgdOptions * options, 
   return update (network, &u, options->learning_rate, error);
 }
 
+static gboolean
+average_job (gpointer data, GError ** error)
+{
+  Update *u = data;
+  guint n = 0;
+
+  for (guint i = 0; i < u->list->len; i++) {
+    GradParameter *p = u->list->pdata[i];
+    gboolean first = p->average == NULL;
+
+    if (!ensure_average (u->network, u->device, p, error))
+      return FALSE;
+    if (p->average == NULL || first)
+      continue;
+    /* its gradient does not matter */
+    u->tensors[n++] = (GradOptimTensor) {.value = p->own,.grad = p->own,.average = p->average };
+    grad_tensor_touch (p->average);
+  }
+  return n == 0 || grad_device_kernels (u->device)->optim->sgd (u->device, u->tensors, n, u->sgd, &u->step,
+      error);
+}
+
+/* Running statistics of layers that are not frozen, where they have averages or shall have them */
+static GPtrArray *
+list_committed (GradNetwork * network)
+{
+  GPtrArray *list = g_ptr_array_new ();
+
+  for (guint i = 0; i < network->tape->len; i++) {
+    GradNode *node = network->tape->pdata[i];
+    guint n = node->frozen ? 0 : grad_unit_get_n_parameters (node->unit);
+
+    for (guint k = 0; k < n; k++) {
+      GradParameter *p = grad_unit_get_parameter (node->unit, k);
+
+      if (p->kind == GRAD_PARAMETER_STATISTIC && (network->decay > 0 || p->average != NULL)
+          && !g_ptr_array_find (list, p, NULL))
+        g_ptr_array_add (list, p);
+    }
+  }
+  return list;
+}
+
+/* A step of gradient descent at a rate of zero is what makes averages: the kernels have it, and leave all as it is when the step's
+ * gradient was not finite. */
+gboolean
+grad_network_average_statistics (GradNetwork * network, GError ** error)
+{
+  g_autoptr (GPtrArray) list = list_committed (network);
+  g_autofree GradOptimTensor *tensors = g_new (GradOptimTensor, list->len);
+  const GradSgdArgs args = { 0 };
+  Update u = {.network = network,.list = list,.tensors = tensors,.sgd = &args,
+    .step = {.number = network->n_updates,.decay = network->decay,
+          .measured = network->measured ? network->measured->result : NULL}
+  };
+
+  if (list->len > 0)
+    u.device = grad_tensor_get_device (((GradParameter *) list->pdata[0])->value);
+  return list->len == 0 || grad_device_call (u.device, FALSE, average_job, &u, error);
+}
+
 /**
  * grad_network_set_average: (skip)
  * @network: a network
  * @decay: 0 for none, below 1
  *
  * From the next update on, keeps an average of the parameters: decay average + (1 - decay) value after each update, the first
- * one's being the value, as PyTorch's AveragedModel with get_ema_multi_avg_fn() does it. Whatever does not train computes with
- * the averages, and so does who reads the file; running statistics are as they are.
+ * one's being the value, as PyTorch's AveragedModel does it with use_buffers=True and get_ema_multi_avg_fn(): running statistics
+ * have averages, too, since those of the weights in training do not fit to the averages of the weights. Whatever does not train
+ * computes with the averages, and so does who reads the file.
  */
 void
 grad_network_set_average (GradNetwork * network, gdouble decay)

@@ -31,7 +31,8 @@ static const struct
   UINT ("accumulate", "Accumulate", accumulate, 1, "Batches in a step, which is made with the mean "
       "gradient of all their samples; the last step of an epoch has those that are left"),
   DOUBLE ("ema", "Moving average", ema, 1, GRAD_PARAM_STATIC, "Decay, below 1, of an exponential "
-      "moving average of the weights, which is what is evaluated and saved; 0 for none"),
+      "moving average of the weights and running statistics, which is what is evaluated and saved; 0 "
+      "for none"),
 };
 
 #define SCHEDULE G_N_ELEMENTS (numbers)

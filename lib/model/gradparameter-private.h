@@ -18,6 +18,8 @@ void grad_parameter_store_set_file (GradParameterStore * store, const gchar * lo
 void grad_parameter_set_value (GradParameter * parameter, GradTensor * value);
 /* What evaluation and files take for its values: the average, if there is one. */
 GradTensor *grad_parameter_get_result (const GradParameter * parameter);
+/* What training takes for them, whatever happens besides. */
+GradTensor *grad_parameter_get_own (const GradParameter * parameter);
 
 /* Bytes of its values as float; 0 for a counter. */
 gsize grad_parameter_bytes (const GradParameter * parameter);

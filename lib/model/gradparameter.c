@@ -53,6 +53,12 @@ grad_parameter_get_result (const GradParameter * parameter)
   return parameter->average ? parameter->average : parameter->value;
 }
 
+GradTensor *
+grad_parameter_get_own (const GradParameter * parameter)
+{
+  return parameter->own ? parameter->own : parameter->value;
+}
+
 static gboolean
 init_parameter (GradParameter * parameter, GradInit init, gsize fan_in, guint64 seed,
     gfloat * values, GError ** error)

@@ -50,7 +50,7 @@ grad_parameter_read_state (GradParameter * parameter, GradSafetensors * file,
   gboolean ok = TRUE;
 
   for (guint i = 0; ok && i < G_N_ELEMENTS (states); i++)
-    ok = parameter->kind != GRAD_PARAMETER_TRAINABLE
+    ok = parameter->kind == GRAD_PARAMETER_COUNTER
         || read_one (parameter, i, file, location, values, error);
   if (parameter->own != NULL)   /* then what the file has by its name is the average */
     parameter->average = grad_tensor_ref (parameter->value);

@@ -116,7 +116,7 @@ def train(case, net, optimizer, launch, schedule='constant', warmup=0, rate=0.01
     epochs = -(-STEPS // len(steps))
     every_rate = rates(schedule, warmup, rate, len(steps), epochs)
     average = torch.optim.swa_utils.AveragedModel(
-        net, avg_fn=lambda a, p, n: ema * a + (1 - ema) * p) if ema else None
+        net, avg_fn=lambda a, p, n: ema * a + (1 - ema) * p, use_buffers=True) if ema else None
     losses, norms, evaluations = [], [], []
     for epoch in range(epochs):
         for step in steps:
@@ -137,11 +137,7 @@ def train(case, net, optimizer, launch, schedule='constant', warmup=0, rate=0.01
             losses.append(total)
             if ema:
                 average.update_parameters(net)
-        evaluated = net
-        if ema:
-            evaluated = average.module
-            for to, buffer in zip(evaluated.buffers(), net.buffers()):
-                to.copy_(buffer)
+        evaluated = average.module if ema else net
         evaluated.eval()
         with torch.no_grad():
             evaluations.append(functional.cross_entropy(
