@@ -1,7 +1,6 @@
 /* GradStreamer kernels: oneDNN primitives with all that they need
  * SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "kernels/onednn-versions.h"
-#include "kernels/cpu.h"
+#include "kernels/onednn-private.h"
 #include "lib/device/gradcpudevice-private.h"
 
 GST_DEBUG_CATEGORY_STATIC (grad_onednn_debug);
@@ -9,52 +8,19 @@ GST_DEBUG_CATEGORY_STATIC (grad_onednn_debug);
 
 #define ALIGN 64
 
-typedef struct
-{
-  dnnl_primitive_t primitive;   /* NULL: nothing to do */
-  dnnl_memory_t scratchpad;
-} Step;
-
-/* one tensor of a primitive; `inside` is in the primitive's layout and type, `outside` in the
- * tensor's */
-typedef struct
-{
-  gint arg;                     /* DNNL_ARG_…, 0: not there */
-  gboolean output;
-  dnnl_memory_t inside, outside;        /* the latter is NULL where both are the same */
-  Step load, store;             /* reorders before and after the primitive */
-  gsize n_elements;
-  gsize inside_offset, sum_offset;      /* of buffers in scratch memory */
-} Slot;
-
-struct _GradOnednn
-{
-  GradDevice *device;           /* not owned */
-  dnnl_primitive_desc_t pd;
-  Step step;
-  gsize scratchpad_size, scratch_size;
-  Slot slots[GRAD_ONEDNN_N_SLOTS];
-  guint8 *kept;                 /* reordered WEIGHTS; NULL: they are reordered each time */
-  gsize kept_capacity;
-  guint64 kept_version;         /* of the tensor that they were reordered from */
-};
-
-GradOnednnReorders grad_onednn_reorders;
-
 static dnnl_engine_t engine;    /* of the process */
 
-static gboolean
-check (dnnl_status_t status, const gchar * call, gint line, GError ** error)
+gboolean
+grad_onednn_check (dnnl_status_t status, const gchar * call, const gchar * file, gint line,
+    GError ** error)
 {
   if (status == dnnl_success)
     return TRUE;
-  GST_ERROR ("%s:%d: %s: status %d", __FILE__, line, call, status);
+  GST_ERROR ("%s:%d: %s: status %d", file, line, call, status);
   g_set_error (error, GRAD_ERROR, GRAD_ERROR_FAILED, "oneDNN failed with status %d in %s (%s:%d)",
-      status, call, __FILE__, line);
+      status, call, file, line);
   return FALSE;
 }
-
-#define CHECK(call) check (call, #call, __LINE__, error)
 
 static gboolean
 open_engine (GError ** error)
@@ -76,9 +42,8 @@ stream_free (gpointer stream)
   dnnl_stream_destroy (stream);
 }
 
-/* of the compute thread */
-static dnnl_stream_t
-get_stream (GError ** error)
+dnnl_stream_t
+grad_onednn_stream (GError ** error)
 {
   static GPrivate key = G_PRIVATE_INIT (stream_free);
   dnnl_stream_t stream = g_private_get (&key);
@@ -86,21 +51,6 @@ get_stream (GError ** error)
   if (stream == NULL && CHECK (dnnl_stream_create (&stream, engine, dnnl_stream_default_flags)))
     g_private_set (&key, stream);
   return stream;
-}
-
-gpointer
-grad_onednn_scratch (GradDevice * device, gsize size, GError ** error)
-{
-  GradCpuScratch *scratch = grad_cpu_device_peek_scratch (device);
-
-  g_assert (grad_device_peek_current () == device);
-  if (scratch->capacity < size) {
-    if (scratch->data != NULL)
-      grad_device_pool_put (device, scratch->data, scratch->capacity);
-    scratch->capacity = 0;
-    scratch->data = grad_device_pool_get (device, size, &scratch->capacity, error);
-  }
-  return scratch->data;
 }
 
 /* of the tensor, or as the primitive takes it */
@@ -203,7 +153,8 @@ scratch_add (GradOnednn * self, gsize size)
 
 /* all scratchpads start at offset 0 */
 static gboolean
-step_init (GradOnednn * self, Step * step, const_dnnl_primitive_desc_t pd, GError ** error)
+step_init (GradOnednn * self, GradOnednnStep * step, const_dnnl_primitive_desc_t pd,
+    GError ** error)
 {
   GradOnednnConstMd desc = dnnl_primitive_desc_query_md (pd, dnnl_query_scratchpad_md, 0);
 
@@ -213,8 +164,8 @@ step_init (GradOnednn * self, Step * step, const_dnnl_primitive_desc_t pd, GErro
 }
 
 static gboolean
-reorder_init (GradOnednn * self, Step * step, GradOnednnConstMd from, GradOnednnConstMd to,
-    dnnl_primitive_attr_t attr, GError ** error)
+reorder_init (GradOnednn * self, GradOnednnStep * step, GradOnednnConstMd from,
+    GradOnednnConstMd to, dnnl_primitive_attr_t attr, GError ** error)
 {
   dnnl_primitive_desc_t pd = NULL;
   gboolean ok = CHECK (dnnl_reorder_primitive_desc_create (&pd, from, engine, to, engine, attr))
@@ -226,17 +177,17 @@ reorder_init (GradOnednn * self, Step * step, GradOnednnConstMd from, GradOnednn
 }
 
 static gboolean
-slot_init (GradOnednn * self, Slot * slot, GradOnednnConstMd inside,
+part_init (GradOnednn * self, GradOnednnPart * part, GradOnednnConstMd inside,
     const GradOnednnTensor * tensor, gboolean input, dnnl_primitive_attr_t attr, GError ** error)
 {
   GradOnednnMd outside;
   gboolean ok = memory_desc_new (tensor, FALSE, &outside, error)
-      && CHECK (dnnl_memory_create (&slot->inside, inside, engine, DNNL_MEMORY_NONE));
+      && CHECK (dnnl_memory_create (&part->inside, inside, engine, DNNL_MEMORY_NONE));
 
   if (ok && outside != NULL && !dnnl_memory_desc_equal (inside, outside))
-    ok = CHECK (dnnl_memory_create (&slot->outside, outside, engine, DNNL_MEMORY_NONE))
-        && (!input || reorder_init (self, &slot->load, outside, inside, attr, error))
-        && (!slot->output || reorder_init (self, &slot->store, inside, outside, attr, error));
+    ok = CHECK (dnnl_memory_create (&part->outside, outside, engine, DNNL_MEMORY_NONE))
+        && (!input || reorder_init (self, &part->load, outside, inside, attr, error))
+        && (!part->output || reorder_init (self, &part->store, inside, outside, attr, error));
   grad_onednn_memory_desc_free (outside);
   return ok;
 }
@@ -266,12 +217,10 @@ grad_onednn_parameter (GradDevice * device, GradShape shape)
         GRAD_DEVICE_GET_CLASS (device)->parameter_layout (device, &shape),.any = shape.rank > 1};
 }
 
-/* for all that it runs */
-static guint8 *
-scratch (const GradOnednn * self, GError ** error)
+guint8 *
+grad_onednn_scratch (const GradOnednn * self, GError ** error)
 {
-  return grad_onednn_scratch (self->device, MAX (1, self->scratchpad_size + self->scratch_size),
-      error);
+  return grad_cpu_scratch (self->device, MAX (1, self->scratchpad_size + self->scratch_size), error);
 }
 
 typedef struct
@@ -316,32 +265,32 @@ make (gpointer making, GError ** error)
   }
   ok = ok && step_init (self, &self->step, self->pd, error);
   for (gint i = 0; i < GRAD_ONEDNN_N_SLOTS && ok; i++) {
-    Slot *slot = &self->slots[i];
+    GradOnednnPart *part = &self->parts[i];
     GradOnednnConstMd inside = args[i] == 0 ? NULL
         : dnnl_primitive_desc_query_md (self->pd, dnnl_query_exec_arg_md, args[i]);
     gsize size = inside == NULL ? 0 : dnnl_memory_desc_get_size (inside);
 
     if (size == 0)
       continue;
-    slot->arg = args[i];
-    slot->output = i == (data ? GRAD_ONEDNN_SRC : GRAD_ONEDNN_DST);
+    part->arg = args[i];
+    part->output = i == (data ? GRAD_ONEDNN_SRC : GRAD_ONEDNN_DST);
     if (gradients)
-      slot->output = i == GRAD_ONEDNN_WEIGHTS || i == GRAD_ONEDNN_BIAS;
-    ok = slot_init (self, slot, inside, &desc->tensors[i], !slot->output || desc->add,
+      part->output = i == GRAD_ONEDNN_WEIGHTS || i == GRAD_ONEDNN_BIAS;
+    ok = part_init (self, part, inside, &desc->tensors[i], !part->output || desc->add,
         reorder_attr, error);
     if (desc->tensors[i].shape.rank > 0)
-      slot->n_elements = grad_shape_n_elements (&desc->tensors[i].shape);
-    if (gradients && slot->output)
-      slot->sum_offset = scratch_add (self, slot->n_elements * sizeof (gfloat));
-    if (slot->outside == NULL)
+      part->n_elements = grad_shape_n_elements (&desc->tensors[i].shape);
+    if (gradients && part->output)
+      part->sum_offset = scratch_add (self, part->n_elements * sizeof (gfloat));
+    if (part->outside == NULL)
       continue;
     if (i != GRAD_ONEDNN_WEIGHTS || !desc->keep)
-      slot->inside_offset = scratch_add (self, size);
+      part->inside_offset = scratch_add (self, size);
     else
       ok = ok && (self->kept = grad_device_pool_get (device, size, &self->kept_capacity, error));
   }
   self->scratchpad_size = (self->scratchpad_size + ALIGN - 1) / ALIGN * ALIGN;
-  ok = ok && scratch (self, error) != NULL;
+  ok = ok && grad_onednn_scratch (self, error) != NULL;
 
   if (attr != NULL)
     dnnl_primitive_attr_destroy (attr);
@@ -369,7 +318,7 @@ grad_onednn_new (GradDevice * device, const GradOnednnDesc * desc, const GradOne
 
 /* both may be NULL */
 static void
-step_clear (Step * step)
+step_clear (GradOnednnStep * step)
 {
   dnnl_memory_destroy (step->scratchpad);
   dnnl_primitive_destroy (step->primitive);
@@ -381,12 +330,12 @@ grad_onednn_free (GradOnednn * self)
   if (self == NULL)
     return;
   for (gint i = 0; i < GRAD_ONEDNN_N_SLOTS; i++) {
-    Slot *slot = &self->slots[i];
+    GradOnednnPart *part = &self->parts[i];
 
-    dnnl_memory_destroy (slot->inside);
-    dnnl_memory_destroy (slot->outside);
-    step_clear (&slot->load);
-    step_clear (&slot->store);
+    dnnl_memory_destroy (part->inside);
+    dnnl_memory_destroy (part->outside);
+    step_clear (&part->load);
+    step_clear (&part->store);
   }
   step_clear (&self->step);
   dnnl_primitive_desc_destroy (self->pd);
@@ -400,121 +349,4 @@ grad_onednn_workspace_size (const GradOnednn * self)
 {
   return dnnl_memory_desc_get_size (dnnl_primitive_desc_query_md (self->pd,
           dnnl_query_workspace_md, 0));
-}
-
-/* what a primitive runs with */
-typedef struct
-{
-  dnnl_stream_t stream;
-  guint8 *scratch;
-} Place;
-
-/* args: n of them, and room for one more */
-static gboolean
-step_run (const Step * step, const Place * place, dnnl_exec_arg_t * args, gint n, GError ** error)
-{
-  args[n] = (dnnl_exec_arg_t) {DNNL_ARG_SCRATCHPAD, step->scratchpad};
-  return CHECK (dnnl_memory_set_data_handle (step->scratchpad, place->scratch))
-      && CHECK (dnnl_primitive_execute (step->primitive, place->stream, n + 1, args));
-}
-
-static gboolean
-reorder (const Step * step, GradOnednnSlot slot, const Place * place, dnnl_memory_t from,
-    dnnl_memory_t to, GError ** error)
-{
-  if (step->primitive == NULL)
-    return TRUE;
-  if (slot == GRAD_ONEDNN_WEIGHTS || slot == GRAD_ONEDNN_BIAS)
-    grad_onednn_reorders.parameters++;
-  else
-    grad_onednn_reorders.activations++;
-  return step_run (step, place, (dnnl_exec_arg_t[3]) { {DNNL_ARG_FROM, from},
-      {DNNL_ARG_TO, to} }, 2, error);
-}
-
-#define CHUNK 16384             /* elements that one thread adds at a time */
-
-typedef struct
-{
-  gfloat *to;
-  const gfloat *from;
-  gsize n;
-} Sum;
-
-GRAD_CLONES static void
-add_chunk (gsize i, gpointer data)
-{
-  const Sum *sum = data;
-  gsize end = MIN ((i + 1) * CHUNK, sum->n);
-
-  GRAD_IVDEP
-  for (i *= CHUNK; i < end; i++)
-    sum->to[i] += sum->from[i];
-}
-
-typedef struct
-{
-  GradOnednn *self;
-  const GradTensor *const *tensors;
-  gboolean accumulate;
-} Running;
-
-static gboolean
-run (gpointer data, GError ** error)
-{
-  const Running *running = data;
-  GradOnednn *self = running->self;
-  const GradTensor *const *tensors = running->tensors;
-  gboolean accumulate = running->accumulate;
-  Place place = { get_stream (error), scratch (self, error) };
-  dnnl_exec_arg_t args[GRAD_ONEDNN_N_SLOTS + 1];
-  gint n_args = 0;
-  guint8 *buffers;
-
-  if (place.stream == NULL || place.scratch == NULL)
-    return FALSE;
-  buffers = place.scratch + self->scratchpad_size;
-  grad_parallel_rest ();
-
-  for (gint i = 0; i < GRAD_ONEDNN_N_SLOTS; i++) {
-    Slot *slot = &self->slots[i];
-    gboolean kept = i == GRAD_ONEDNN_WEIGHTS && self->kept;
-    gpointer outside, inside;
-
-    if (slot->arg == 0)
-      continue;
-    outside = slot->output && accumulate ? buffers + slot->sum_offset
-        : grad_tensor_data (tensors[i]);
-    inside = kept ? self->kept : slot->outside ? buffers + slot->inside_offset : outside;
-    if (!CHECK (dnnl_memory_set_data_handle (slot->inside, inside))
-        || (slot->outside && !CHECK (dnnl_memory_set_data_handle (slot->outside, outside)))
-        || (!(kept && self->kept_version == tensors[i]->version)
-            && !reorder (&slot->load, i, &place, slot->outside, slot->inside, error)))
-      return FALSE;
-    if (kept)
-      self->kept_version = tensors[i]->version;
-    args[n_args++] = (dnnl_exec_arg_t) {slot->arg, slot->inside};
-  }
-  if (!step_run (&self->step, &place, args, n_args, error))
-    return FALSE;
-
-  for (gint i = 0; i < GRAD_ONEDNN_N_SLOTS; i++) {
-    Slot *slot = &self->slots[i];
-
-    if (!reorder (&slot->store, i, &place, slot->inside, slot->outside, error))
-      return FALSE;
-    if (slot->output && accumulate)
-      grad_parallel_for ((slot->n_elements + CHUNK - 1) / CHUNK, add_chunk, &(Sum) {
-            grad_tensor_data (tensors[i]), (gfloat *) (buffers + slot->sum_offset),
-            slot->n_elements});
-  }
-  return CHECK (dnnl_stream_wait (place.stream));
-}
-
-gboolean
-grad_onednn_run (GradOnednn * self, const GradTensor * const tensors[GRAD_ONEDNN_N_SLOTS],
-    gboolean accumulate, GError ** error)
-{
-  return grad_device_call_compute_thread (self->device, run, &(Running) {self, tensors, accumulate},
-      error);
 }

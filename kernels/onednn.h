@@ -55,19 +55,6 @@ GradOnednn *grad_onednn_new (GradDevice * device, const GradOnednnDesc * desc,
 void grad_onednn_free (GradOnednn * self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (GradOnednn, grad_onednn_free)
 
-/* How often, in this process, activations and parameters were brought into another layout or type than they have on the device;
- * Winograd's transforms of weights count, too. For tests. */
-typedef struct
-{
-  guint activations, parameters;
-} GradOnednnReorders;
-
-extern GradOnednnReorders grad_onednn_reorders;
-
-/* Scratch memory of the device's jobs, at least that many bytes; what is in it lasts until the next primitive
- * runs. Whoever plans asks for as much as will be needed, so that running allocates nothing. */
-gpointer grad_onednn_scratch (GradDevice * device, gsize size, GError ** error);
-
 gsize grad_onednn_workspace_size (const GradOnednn * self);
 
 /* Computes outputs = … from the storage of the tensors; with `accumulate`, gradients of WEIGHTS

@@ -4,7 +4,6 @@
  * Sums of integers are exact, so that results do not depend on how work is shared. */
 #include "conv-int8.h"
 #include "kernels/cpu.h"
-#include "kernels/onednn.h"
 #include "lib/device/gradcpudevice-private.h"
 
 #if defined (__x86_64__)
@@ -58,7 +57,7 @@ grad_conv_int8_supports (GradDevice * device, const GradConvDesc * d)
 static guint8 *
 scratch (const GradConvInt8 * self, GError ** error)
 {
-  return grad_onednn_scratch (self->device,
+  return grad_cpu_scratch (self->device,
       self->desc.n * (self->picture + sizeof (GradConvInt8Range)), error);
 }
 
@@ -163,7 +162,7 @@ grad_conv_int8_run (GradConvInt8 * self, const GradTensor * x, const GradTensor 
     return FALSE;
   if (self->version != w->version) {
     grad_parallel_for (self->desc.oc / self->lanes, weights_job, &jobs.call);
-    grad_onednn_reorders.parameters++;
+    grad_cpu_reorders.parameters++;
     self->version = w->version;
   }
   grad_parallel_for (self->desc.n, quantise_job, &jobs.call);

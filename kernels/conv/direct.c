@@ -4,7 +4,6 @@
  * How work is split into jobs depends on the number of threads, results do not. */
 #include "direct.h"
 #include "kernels/cpu.h"
-#include "kernels/onednn.h"
 #include "lib/device/gradcpudevice-private.h"
 
 #define MAX_BUFFER (768 << 10)  /* bytes of x that a job reads: they stay in a second-level cache */
@@ -125,7 +124,7 @@ buffer_size (const GradDirect * self)
 static gfloat *
 scratch (const GradDirect * self, GError ** error)
 {
-  return grad_onednn_scratch (self->device, (self->group == 1 && !self->packed ? packed_size (self) : 0)
+  return grad_cpu_scratch (self->device, (self->group == 1 && !self->packed ? packed_size (self) : 0)
       + grad_parallel_n_workers () * buffer_size (self) * sizeof (gfloat), error);
 }
 
@@ -211,7 +210,7 @@ grad_direct_convolve (GradDirect * self, const GradTensor * x, const GradTensor 
     }
     if (self->packed == NULL || self->packed_version != w->version) {
       grad_parallel_for (self->desc.oc / grad_cpu_block (), pack_job, &call);
-      grad_onednn_reorders.parameters++;
+      grad_cpu_reorders.parameters++;
       self->packed_version = w->version;
     }
   }

@@ -4,7 +4,6 @@
  * Chunks of pixels are summed to parts, and these in their order: results depend on shapes alone, and not on the number of threads. */
 #include "im2col.h"
 #include "kernels/cpu.h"
-#include "kernels/onednn.h"
 #include "lib/device/gradcpudevice-private.h"
 
 #define MATRIX_SIZE (64 << 10)  /* bytes of the matrix, which stay in the second-level cache */
@@ -56,7 +55,7 @@ part_size (const GradIm2col * self)
 static gfloat *
 scratch (const GradIm2col * self, GError ** error)
 {
-  return grad_onednn_scratch (self->device, (self->n_parts * part_size (self)
+  return grad_cpu_scratch (self->device, (self->n_parts * part_size (self)
           + grad_parallel_n_workers () * grad_im2col_buffer_size (self)) * sizeof (gfloat), error);
 }
 

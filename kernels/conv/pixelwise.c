@@ -4,7 +4,6 @@
  * Results depend on shapes alone, and not on the number of threads. */
 #include "pixelwise.h"
 #include "kernels/cpu.h"
-#include "kernels/onednn.h"
 #include "lib/device/gradcpudevice-private.h"
 
 #define MAX_PIXELS 16           /* of y or x, whichever has fewer: beyond, whole rows of pixels are better */
@@ -100,7 +99,7 @@ scratch (const GradPixelwise * self, GError ** error)
       ? (x_size (self) + dy_size (self)) * self->chunk
       : w_size (self) + grad_parallel_n_workers () * buffer_size (self);
 
-  return grad_onednn_scratch (self->device, size * sizeof (gfloat), error);
+  return grad_cpu_scratch (self->device, size * sizeof (gfloat), error);
 }
 
 /* As many chunks for each thread: a job is one. For the gradient, all threads work on the same one. */
@@ -199,7 +198,7 @@ grad_pixelwise_convolve (GradPixelwise * self, const GradTensor * x, const GradT
   if (self->direction == GRAD_CONV_BACKWARD_DATA) {
     grad_parallel_for (self->oc / grad_cpu_block (), transpose_job, &call);
     call.w = call.transposed;
-    grad_onednn_reorders.parameters++;
+    grad_cpu_reorders.parameters++;
   }
   grad_parallel_work (ceil_div (self->n, self->chunk), chunk_job, &call);
   return TRUE;

@@ -5,7 +5,6 @@
  * sums over a part of the tiles, and the parts are summed in their order. */
 #include "winograd.h"
 #include "kernels/cpu.h"
-#include "kernels/onednn.h"
 #include "lib/device/gradcpudevice-private.h"
 
 /* Tiles of a chunk: a few times the rows of a register tile; transformed, they stay in the second-level cache beside a panel
@@ -108,7 +107,7 @@ scratch (const GradWinograd * self, GError ** error)
 {
   gsize n_u = self->u ? 0 : MAX (1, self->n_parts) * self->u_size;
 
-  return grad_onednn_scratch (self->device,
+  return grad_cpu_scratch (self->device,
       (n_u + grad_parallel_n_workers () * buffer_size (self)) * sizeof (gfloat), error);
 }
 
@@ -209,7 +208,7 @@ grad_winograd_convolve (GradWinograd * self, const GradTensor * x, const GradTen
   }
   if (!ready) {
     grad_parallel_work (self->oc / grad_cpu_block (), weights_job, &call);
-    grad_onednn_reorders.parameters++;
+    grad_cpu_reorders.parameters++;
   }
   self->u_version = w->version;
   grad_parallel_work (ceil_div (self->n_tiles, self->chunk), chunk_job, &call);

@@ -12,7 +12,6 @@
 #include "norm-cpu.h"
 #include "norm-fold.h"
 #include "kernels/kernels.h"
-#include "kernels/onednn.h"
 #include "lib/device/gradcpudevice-private.h"
 
 #include <string.h>
@@ -54,7 +53,7 @@ supports (GradDevice * device, const GradNormDesc * desc)
 guint8 *
 grad_norm_scratch (GradNormCpuPlan * self, GError ** error)
 {
-  return grad_onednn_scratch (self->plan.device,
+  return grad_cpu_scratch (self->plan.device,
       grad_parallel_n_workers () * grad_norm_pool_scratch (&self->pool), error);
 }
 

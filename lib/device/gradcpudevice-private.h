@@ -41,13 +41,17 @@ grad_cpu_layout_is_bf16 (guint layout)
 /* threads of our own loops (kernels/cpu.h) */
 GradTeam *grad_cpu_device_peek_team (GradDevice * device);
 
-/* Memory that kernels use while they run; from the device's pool */
+/* Scratch memory of the device's jobs, at least that many bytes; what is in it lasts until the next kernel runs. Whoever plans asks for
+ * as much as will be needed, so that running allocates nothing. */
+gpointer grad_cpu_scratch (GradDevice * device, gsize size, GError ** error);
+
+/* How often, in this process, activations and parameters were brought into another layout or type than they have on the device;
+ * transforms and transpositions of weights count, too. For tests. */
 typedef struct
 {
-  guint8 *data;
-  gsize capacity;
-} GradCpuScratch;
+  guint activations, parameters;
+} GradCpuReorders;
 
-GradCpuScratch *grad_cpu_device_peek_scratch (GradDevice * device);
+extern GradCpuReorders grad_cpu_reorders;
 
 G_END_DECLS

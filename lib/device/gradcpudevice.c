@@ -4,8 +4,8 @@
 #include "kernels/conv/conv-int8.h"
 #include "kernels/cpu.h"
 #include "kernels/kernels.h"
-#include "kernels/onednn.h"
 
+#include <oneapi/dnnl/dnnl.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +19,8 @@ struct _GradCpuDevice
   GradDevice parent;
 
   GradTeam *team;
-  GradCpuScratch scratch;
+  gpointer scratch;             /* from the pool */
+  gsize scratch_capacity;
   GThread *crowd;
   GMutex crowded;               /* held as long as the device lives */
 };
@@ -110,10 +111,21 @@ grad_cpu_device_peek_team (GradDevice * device)
   return GRAD_CPU_DEVICE (device)->team;
 }
 
-GradCpuScratch *
-grad_cpu_device_peek_scratch (GradDevice * device)
+GradCpuReorders grad_cpu_reorders;
+
+gpointer
+grad_cpu_scratch (GradDevice * device, gsize size, GError ** error)
 {
-  return &GRAD_CPU_DEVICE (device)->scratch;
+  GradCpuDevice *self = GRAD_CPU_DEVICE (device);
+
+  g_assert (grad_device_peek_current () == device);
+  if (self->scratch_capacity < size) {
+    if (self->scratch != NULL)
+      grad_device_pool_put (device, self->scratch, self->scratch_capacity);
+    self->scratch_capacity = 0;
+    self->scratch = grad_device_pool_get (device, size, &self->scratch_capacity, error);
+  }
+  return self->scratch;
 }
 
 static void
@@ -260,11 +272,11 @@ grad_cpu_device_layout_name (GradDType dtype, guint layout)
 static void
 grad_cpu_device_dispose (GObject * object)
 {
-  GradCpuScratch *scratch = &GRAD_CPU_DEVICE (object)->scratch;
+  GradCpuDevice *self = GRAD_CPU_DEVICE (object);
 
-  if (scratch->data != NULL)
-    grad_device_pool_put (GRAD_DEVICE (object), g_steal_pointer (&scratch->data),
-        scratch->capacity);
+  if (self->scratch != NULL)
+    grad_device_pool_put (GRAD_DEVICE (object), g_steal_pointer (&self->scratch),
+        self->scratch_capacity);
   G_OBJECT_CLASS (grad_cpu_device_parent_class)->dispose (object);
 }
 

@@ -1,7 +1,7 @@
 /* Tests of kernels/conv/direct: against the reference, whatever is the faster way
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "kernels/conv/direct.h"
-#include "kernels/onednn.h"
+#include "lib/device/gradcpudevice-private.h"
 #include "tests/testutil.h"
 
 #define N_RANDOM 60
@@ -209,14 +209,14 @@ test_packed_weights (void)
     Tensors t = fill (cpu, &d);
     gsize n = grad_shape_n_elements (&t.w->shape);
     g_autofree gfloat *zeros = g_new0 (gfloat, n), *y = NULL;
-    guint before = grad_onednn_reorders.parameters;
+    guint before = grad_cpu_reorders.parameters;
     GradDirect *direct;
 
     if (have_loops (cpu, &d)) {
       direct = direct_new (cpu, &d);
       convolve (direct, &t, t.y);
       convolve (direct, &t, t.y);
-      g_assert_cmpuint (grad_onednn_reorders.parameters - before, ==, training ? 2 : 1);
+      g_assert_cmpuint (grad_cpu_reorders.parameters - before, ==, training ? 2 : 1);
       g_assert_true (grad_tensor_upload (t.w, zeros, n * sizeof (gfloat), NULL));
       convolve (direct, &t, t.y);
       y = test_download (t.y);

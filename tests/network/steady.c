@@ -2,7 +2,7 @@
  * layout, and weights at most twice per convolution
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "model.h"
-#include "kernels/onednn.h"
+#include "lib/device/gradcpudevice-private.h"
 #include "lib/device/gradcpudevice-private.h"
 
 #define N_CONVOLUTIONS 20
@@ -11,15 +11,15 @@
 static const gint channels[4] = { 16, 32, 48, 64 };
 
 static void
-count (gpointer data, GFunc call, GradOnednnReorders * reorders, guint64 * allocations)
+count (gpointer data, GFunc call, GradCpuReorders * reorders, guint64 * allocations)
 {
   Model *m = data;
 
-  *reorders = grad_onednn_reorders;
+  *reorders = grad_cpu_reorders;
   *allocations = grad_device_get_n_allocations (m->device);
   call (m, NULL);
-  reorders->activations = grad_onednn_reorders.activations - reorders->activations;
-  reorders->parameters = grad_onednn_reorders.parameters - reorders->parameters;
+  reorders->activations = grad_cpu_reorders.activations - reorders->activations;
+  reorders->parameters = grad_cpu_reorders.parameters - reorders->parameters;
   *allocations = grad_device_get_n_allocations (m->device) - *allocations;
 }
 
@@ -38,7 +38,7 @@ evaluate (gpointer m, gpointer number)
 static void
 test_training (gconstpointer name)
 {
-  GradOnednnReorders reorders;
+  GradCpuReorders reorders;
   guint64 allocations;
   Model m;
 
@@ -60,7 +60,7 @@ test_training (gconstpointer name)
 static void
 test_inference (gconstpointer name)
 {
-  GradOnednnReorders reorders;
+  GradCpuReorders reorders;
   guint64 allocations;
   Model m;
 
