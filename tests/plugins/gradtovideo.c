@@ -377,7 +377,7 @@ count_frame (GstPad * pad, GstPadProbeInfo * info, gpointer count)
 #define SAVE "gradloss ! gradadamsink learning-rate=0.01 location=model.safetensors"
 #define VIEW(properties) "! gradtovideo " properties " ! fakesink async=false sync=false "
 
-/* Looking at every stage of a training changes not a bit of what is learned, tape or no tape, queue or no queue. */
+/* Looking at every stage of a training, and at its curves, changes not a bit of what is learned, tape or no tape, queue or no queue. */
 static void
 test_training (gconstpointer queue)
 {
@@ -396,7 +396,8 @@ test_training (gconstpointer queue)
       " ! gradfc name=fc units=5 ! tee name=f ! gradloss ! tee name=g ! gradadamsink learning-rate=0.01 "
       "location=model.safetensors a. %s" VIEW ("") "b. %s" VIEW ("mode=frames framerate=5/1")
       "c. %s" VIEW ("") "d. %s" VIEW ("color-map=signed") "e. %s" VIEW ("mode=frames") "f. %s"
-      VIEW ("") "g. %s ! gradtovideo name=last ! fakesink async=false sync=false", (const gchar *) queue,
+      VIEW ("") "g. %s ! gradtovideo name=last ! fakesink async=false sync=false "
+      "gradplotsrc framerate=100/1 ! fakesink", (const gchar *) queue,
       (const gchar *) queue, (const gchar *) queue, (const gchar *) queue, (const gchar *) queue,
       (const gchar *) queue, (const gchar *) queue);
   {
