@@ -43,6 +43,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (GradHistory, grad_history_free)
 /* The log of a training. A last line that was cut off is left out; what is no log is GRAD_ERROR_FILE, what cannot be read
  * GRAD_ERROR_IO. */
 GRAD_API GradHistory *grad_history_read (const gchar * location, GError ** error);
+/* Adds what the log has. */
+gboolean grad_history_load (GradHistory * history, const gchar * location, GError ** error);
 
 /* Of a network: how its training goes; (transfer none). */
 GRAD_API GradHistory *grad_network_get_history (GradNetwork * network);

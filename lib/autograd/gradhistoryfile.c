@@ -80,17 +80,16 @@ read_line (GradHistory * history, gchar * text, GradJson * json)
   return TRUE;
 }
 
-GradHistory *
-grad_history_read (const gchar * location, GError ** error)
+gboolean
+grad_history_load (GradHistory * history, const gchar * location, GError ** error)
 {
-  g_autoptr (GradHistory) history = grad_history_new ();
   g_autoptr (GError) cause = NULL;
   g_autofree gchar *text = NULL;
   gchar *line, *end;
 
   if (!g_file_get_contents (location, &text, NULL, &cause)) {
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_IO, "cannot read the log: %s", cause->message);
-    return NULL;
+    return FALSE;
   }
   line = text;
   for (guint n = 1; (end = strchr (line, '\n')) != NULL; n++, line = end + 1) {
@@ -100,8 +99,16 @@ grad_history_read (const gchar * location, GError ** error)
     if (!read_line (history, line, &json)) {
       g_set_error (error, GRAD_ERROR, GRAD_ERROR_FILE, "%s, line %u: expected %s: this is no log of a "
           "training; give a file that was the log-location of one", location, n, json.expected);
-      return NULL;
+      return FALSE;
     }
   }
-  return g_steal_pointer (&history);
+  return TRUE;
+}
+
+GradHistory *
+grad_history_read (const gchar * location, GError ** error)
+{
+  g_autoptr (GradHistory) history = grad_history_new ();
+
+  return grad_history_load (history, location, error) ? g_steal_pointer (&history) : NULL;
 }

@@ -216,7 +216,9 @@ start (GradTrainSink * self, GError ** error)
     return FALSE;
   priv->metrics.history = grad_network_get_history (priv->network);
   grad_history_begin (priv->metrics.history);
-  return TRUE;
+  /* else, of what was before it was resumed, there are no curves */
+  return !priv->saver.resumed || priv->metrics.log == NULL
+      || grad_history_load (priv->metrics.history, log, error);
 }
 
 static void

@@ -1,6 +1,7 @@
 /* GradStreamer tests: gradplotsrc
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
+#include "lib/autograd/gradhistory-private.h"
 #include "tests/pipelineutil.h"
 
 #include <string.h>
@@ -135,6 +136,37 @@ test_interrupted (void)
   }
 }
 
+/* The curves of a training that is resumed are those of all of it. */
+static void
+test_resumed (void)
+{
+  const gchar *training = TEST_DATA TEST_NETWORK ("") "gradadamsink location=resumed.safetensors "
+      "log-location=resumed.jsonl resume=true gradplotsrc ! fakesink";
+  g_autofree gchar *first = g_strconcat ("idxsrc epochs=4 num-buffers=5 ", training, NULL);
+  g_autofree gchar *second = g_strconcat ("idxsrc epochs=4 ", training, NULL);
+  g_autoptr (TestResult) before = test_train (first);
+  g_autoptr (GradBus) bus = grad_bus_new ();
+  g_autoptr (GstContext) context = grad_bus_to_context (bus);
+  g_autoptr (GstElement) pipeline = test_launch (second);
+  g_autoptr (TestResult) after = NULL;
+  g_autoptr (GradNetwork) network = NULL;
+  GradHistory *history;
+
+  gst_element_set_context (pipeline, context);
+  after = test_play (pipeline);
+  g_assert_true (before->eos && after->eos);
+  network = grad_bus_get_network (bus, "main");
+  history = grad_network_get_history (network);
+  for (guint i = 0; i < 5; i++) {
+    g_assert_cmpuint (g_array_index (history->steps, GradHistoryStep, i).step, ==, i + 1);
+    g_assert_cmpuint (g_array_index (history->steps, GradHistoryStep, i).n, ==, 1);
+  }
+  g_assert_cmpuint (g_array_index (history->steps, GradHistoryStep, history->steps->len - 1).step, ==,
+      4 * TEST_STEPS);
+  g_assert_cmpuint (history->passes->len, ==, 4);
+  test_assert_files ("resumed.safetensors", "resumed.jsonl", NULL);
+}
+
 static void
 test_nothing_trains (void)
 {
@@ -150,6 +182,7 @@ main (int argc, char **argv)
   test_init (&argc, &argv);
   g_test_add_func ("/gradplotsrc/ends", test_ends);
   g_test_add_func ("/gradplotsrc/same-weights", test_same_weights);
+  g_test_add_func ("/gradplotsrc/resumed", test_resumed);
   g_test_add_func ("/gradplotsrc/caps-filter", test_caps_filter);
   g_test_add_func ("/gradplotsrc/other-pipeline", test_other_pipeline);
   g_test_add_func ("/gradplotsrc/interrupted", test_interrupted);
