@@ -17,6 +17,8 @@ from PIL import Image
 
 from resnet import network, read_idx
 
+SAVE_INTERVAL = 120             # seconds
+
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--data", default="/usr/share/datasets/fashion-mnist", metavar="FOLDER", help="of the four .gz files")
 parser.add_argument("--epochs", type=int, default=5)
@@ -29,6 +31,7 @@ parser.add_argument("--threads", type=int, default=os.cpu_count())
 parser.add_argument("--train", type=int, metavar="N", help="the first N pictures to train with, instead of all")
 parser.add_argument("--test", type=int, metavar="N", help="the first N pictures to test with, instead of all")
 parser.add_argument("--json", metavar="FILE", help="where a line per epoch goes, too")
+parser.add_argument("--state", metavar="FILE", help="kept every few minutes; if it is there, the run goes on from it")
 args = parser.parse_args()
 
 
@@ -53,19 +56,31 @@ def logits(x):
         return net(x).float()
 
 
+def save():
+    """All that is needed to go on: PyTorch's random state is needed between epochs only, and the order of this one is kept"""
+    if args.state:
+        torch.save({"net": net.state_dict(), "optimizer": optimizer.state_dict(), "random": torch.get_rng_state(), "at": at},
+                   args.state + ".part")
+        os.replace(args.state + ".part", args.state)
+
+
 def train(data):
-    """Mean loss and accuracy over the epoch"""
+    """Goes on with the epoch"""
     net.train()
-    loss_sum = correct = 0
-    for x, y in batches(data, torch.randperm(len(data[1]))):
+    start, saved = time.monotonic() - at["seconds"], time.monotonic()
+    for x, y in batches(data, at["order"][at["done"]:]):
         optimizer.zero_grad()
         output = logits(x)
         loss = F.cross_entropy(output, y)
         loss.backward()
         optimizer.step()
-        loss_sum += loss.item() * len(y)
-        correct += (output.argmax(1) == y).sum().item()
-    return loss_sum / len(data[1]), correct / len(data[1])
+        at["loss_sum"] += loss.item() * len(y)
+        at["correct"] += (output.argmax(1) == y).sum().item()
+        at["done"] += len(y)
+        at["seconds"] = time.monotonic() - start
+        if time.monotonic() > saved + SAVE_INTERVAL:
+            save()
+            saved = time.monotonic()
 
 
 def test(data):
@@ -84,14 +99,26 @@ optimizer = torch.optim.Adam(net.parameters(), lr=0.001)
 train_data, test_data = load("train", args.train), load("t10k", args.test)
 print(f"PyTorch {torch.__version__}, {args.precision}, seed {args.seed}, batch {args.batch}, {args.size}x{args.size}, "
       f"{len(train_data[1])} pictures, {args.threads} threads", flush=True)
-for epoch in range(1, args.epochs + 1):
+at = {"epoch": 0, "tested": True}
+if args.state and os.path.exists(args.state):
+    state = torch.load(args.state)
+    net.load_state_dict(state["net"])
+    optimizer.load_state_dict(state["optimizer"])
+    torch.set_rng_state(state["random"])
+    at = state["at"]
+    print(f"going on in epoch {at['epoch']}, after {at['done']} pictures", flush=True)
+n = len(train_data[1])
+while at["epoch"] < args.epochs or not at["tested"]:
+    if at["tested"]:
+        at = {"epoch": at["epoch"] + 1, "tested": False, "order": torch.randperm(n), "done": 0, "loss_sum": 0, "correct": 0, "seconds": 0}
+    train(train_data)
     start = time.monotonic()
-    mean_loss, train_accuracy = train(train_data)
-    trained = time.monotonic()
-    line = {"epoch": epoch, "loss": mean_loss, "train_accuracy": train_accuracy, "test_accuracy": test(test_data),
-            "train_seconds": trained - start, "test_seconds": time.monotonic() - trained}
+    line = {"epoch": at["epoch"], "loss": at["loss_sum"] / n, "train_accuracy": at["correct"] / n, "test_accuracy": test(test_data),
+            "train_seconds": at["seconds"], "test_seconds": time.monotonic() - start}
     print("epoch {epoch}: loss {loss:.4f}, train accuracy {train_accuracy:.4f}, test accuracy {test_accuracy:.4f}, "
           "{train_seconds:.1f} + {test_seconds:.1f} s".format(**line), flush=True)
     if args.json:
-        with open(args.json, "w" if epoch == 1 else "a", encoding="utf-8") as file:
+        with open(args.json, "w" if at["epoch"] == 1 else "a", encoding="utf-8") as file:
             file.write(json.dumps({"torch": torch.__version__, "precision": args.precision, "seed": args.seed, **line}) + "\n")
+    at["tested"] = True
+    save()
