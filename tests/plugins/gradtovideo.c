@@ -397,7 +397,7 @@ test_training (gconstpointer queue)
       "location=model.safetensors a. %s" VIEW ("") "b. %s" VIEW ("mode=frames framerate=5/1")
       "c. %s" VIEW ("") "d. %s" VIEW ("color-map=signed") "e. %s" VIEW ("mode=frames") "f. %s"
       VIEW ("") "g. %s ! gradtovideo name=last ! fakesink async=false sync=false "
-      "gradplotsrc framerate=100/1 ! fakesink", (const gchar *) queue,
+      "gradplotsrc framerate=10/1 width=160 height=90 ! fakesink", (const gchar *) queue,
       (const gchar *) queue, (const gchar *) queue, (const gchar *) queue, (const gchar *) queue,
       (const gchar *) queue, (const gchar *) queue);
   {
