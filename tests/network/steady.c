@@ -3,7 +3,6 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "model.h"
 #include "lib/device/gradcpudevice-private.h"
-#include "lib/device/gradcpudevice-private.h"
 
 #define N_CONVOLUTIONS 20
 #define N_LINEAR 3              /* the last layer's weights, forward, for its input, and as a gradient */
