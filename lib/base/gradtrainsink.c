@@ -200,6 +200,7 @@ start (GradTrainSink * self, GError ** error)
 {
   GradTrainSinkPrivate *priv = PRIV (self);
   const GradCheckpoint *c = &priv->saver.checkpoint;
+  g_autoptr (GError) unread = NULL;
   g_autofree gchar *log = NULL;
   guint interval;
 
@@ -216,9 +217,11 @@ start (GradTrainSink * self, GError ** error)
     return FALSE;
   priv->metrics.history = grad_network_get_history (priv->network);
   grad_history_begin (priv->metrics.history);
-  /* else, of what was before it was resumed, there are no curves */
-  return !priv->saver.resumed || priv->metrics.log == NULL
-      || grad_history_load (priv->metrics.history, log, error);
+  if (priv->saver.resumed && priv->metrics.log != NULL
+      && !grad_history_load (priv->metrics.history, log, &unread))
+    GST_ELEMENT_WARNING (self, RESOURCE, READ, ("%s. Curves begin where the training goes on.",
+            unread->message), (NULL));
+  return TRUE;
 }
 
 static void
