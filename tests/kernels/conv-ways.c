@@ -313,6 +313,28 @@ test_threads (gconstpointer data)
   clear (&expected);
 }
 
+/* With `deterministic` this is the way that small pictures of a batch go. */
+static void
+test_rule (void)
+{
+  GradDeviceSettings settings = {.name = "cpu",.deterministic = TRUE };
+  g_autoptr (GradDevice) cpu = grad_device_open (&settings, NULL);
+  GradConvDesc d = describe (&(Case) { PIXELWISE, 32, 16, 2, 2, 16, 3, 1, 1 }, TRUE);
+
+  for (gint direction = 0; direction < GRAD_CONV_N_DIRECTIONS; direction++) {
+    GradConvHints hints = { NULL };
+    GradConvWay way = { NULL };
+
+    if (!grad_pixelwise_supports (cpu, &d, direction)) {
+      g_test_skip ("neither AVX-512 nor AVX2");
+      return;
+    }
+    TEST_RUN (cpu, grad_conv_way_choose (cpu, &d, direction, hints, &way, &error));
+    g_assert_nonnull (way.pixelwise);
+    grad_conv_way_clear (&way);
+  }
+}
+
 static const GradConvDesc no_winograd[] = {
   {.n = 1,.ic = 16,.ih = 8,.iw = 8,.oc = 16,.oh = 3,.ow = 3,.kernel = 3,.stride = 3,.padding = 1},
   {.n = 1,.ic = 16,.ih = 1,.iw = 5,.oc = 16,.oh = 1,.ow = 5,.kernel = 3,.stride = 1,.padding = 1},
@@ -357,6 +379,7 @@ main (int argc, char **argv)
     g_test_add_data_func (threads, &cases[i], test_threads);
   }
   g_test_add_func ("/kernels/conv-ways/random-shapes", test_random_shapes);
+  g_test_add_func ("/kernels/conv-ways/rule", test_rule);
   g_test_add_func ("/kernels/conv-ways/refused", test_refused);
   return g_test_run ();
 }
