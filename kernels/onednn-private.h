@@ -17,8 +17,9 @@ typedef struct
 typedef struct
 {
   gint arg;                     /* DNNL_ARG_…, 0: not there */
-  gboolean output;
+  gboolean input, output;
   dnnl_memory_t inside, outside;        /* the latter is NULL where both are the same */
+  gboolean converted;           /* they differ in type alone, bfloat16 outside, float inside; else */
   GradOnednnStep load, store;   /* reorders before and after the primitive */
   gsize n_elements;
   gsize inside_offset, sum_offset;      /* of buffers in scratch memory */

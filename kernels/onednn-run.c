@@ -21,21 +21,80 @@ step_run (const GradOnednnStep * step, const Place * place, dnnl_exec_arg_t * ar
       && CHECK (dnnl_primitive_execute (step->primitive, place->stream, n + 1, args));
 }
 
-static gboolean
-reorder (const GradOnednnStep * step, GradOnednnSlot slot, const Place * place,
-    dnnl_memory_t from, dnnl_memory_t to, GError ** error)
+#define CHUNK 16384             /* elements that one thread converts or adds at a time */
+
+/* elements of either type from or to those of the other */
+typedef struct
 {
-  if (step->primitive == NULL)
-    return TRUE;
+  gpointer floats, halves;
+  gsize n;
+} Conversion;
+
+GRAD_CLONES static void
+load_chunk (gsize i, gpointer data)
+{
+  const Conversion *c = data;
+  gsize end = MIN ((i + 1) * CHUNK, c->n);
+
+  GRAD_IVDEP
+  for (i *= CHUNK; i < end; i++)
+    grad_store (c->floats, i, grad_load (c->halves, i, TRUE), FALSE);
+}
+
+GRAD_CLONES static void
+store_chunk (gsize i, gpointer data)
+{
+  const Conversion *c = data;
+  gsize end = MIN ((i + 1) * CHUNK, c->n);
+
+  GRAD_IVDEP
+  for (i *= CHUNK; i < end; i++)
+    grad_store (c->halves, i, grad_load (c->floats, i, FALSE), TRUE);
+}
+
+static gboolean
+convert (const GradOnednnPart * part, GradParallelFunc chunk, GError ** error)
+{
+  Conversion c = {.n = part->n_elements };
+
+  if (!CHECK (dnnl_memory_get_data_handle (part->inside, &c.floats))
+      || !CHECK (dnnl_memory_get_data_handle (part->outside, &c.halves)))
+    return FALSE;
+  grad_parallel_for ((c.n + CHUNK - 1) / CHUNK, chunk, &c);
+  return TRUE;
+}
+
+static void
+count_reorder (GradOnednnSlot slot)
+{
   if (slot == GRAD_ONEDNN_WEIGHTS || slot == GRAD_ONEDNN_BIAS)
     grad_cpu_reorders.parameters++;
   else
     grad_cpu_reorders.activations++;
-  return step_run (step, place, (dnnl_exec_arg_t[3]) { {DNNL_ARG_FROM, from},
-      {DNNL_ARG_TO, to} }, 2, error);
 }
 
-#define CHUNK 16384             /* elements that one thread adds at a time */
+/* to and from the primitive's layout and type, where it has others */
+static gboolean
+load (const GradOnednnPart * part, GradOnednnSlot slot, const Place * place, GError ** error)
+{
+  if (part->outside == NULL || !part->input)
+    return TRUE;
+  count_reorder (slot);
+  return part->converted ? convert (part, load_chunk, error)
+      : step_run (&part->load, place, (dnnl_exec_arg_t[3]) { {DNNL_ARG_FROM, part->outside},
+      {DNNL_ARG_TO, part->inside} }, 2, error);
+}
+
+static gboolean
+store (const GradOnednnPart * part, GradOnednnSlot slot, const Place * place, GError ** error)
+{
+  if (part->outside == NULL || !part->output)
+    return TRUE;
+  count_reorder (slot);
+  return part->converted ? convert (part, store_chunk, error)
+      : step_run (&part->store, place, (dnnl_exec_arg_t[3]) { {DNNL_ARG_FROM, part->inside},
+      {DNNL_ARG_TO, part->outside} }, 2, error);
+}
 
 typedef struct
 {
@@ -92,7 +151,7 @@ run (gpointer data, GError ** error)
     if (!CHECK (dnnl_memory_set_data_handle (part->inside, inside))
         || (part->outside && !CHECK (dnnl_memory_set_data_handle (part->outside, outside)))
         || (!(kept && self->kept_version == tensors[i]->version)
-            && !reorder (&part->load, i, &place, part->outside, part->inside, error)))
+            && !load (part, i, &place, error)))
       return FALSE;
     if (kept)
       self->kept_version = tensors[i]->version;
@@ -104,7 +163,7 @@ run (gpointer data, GError ** error)
   for (gint i = 0; i < GRAD_ONEDNN_N_SLOTS; i++) {
     GradOnednnPart *part = &self->parts[i];
 
-    if (!reorder (&part->store, i, &place, part->inside, part->outside, error))
+    if (!store (part, i, &place, error))
       return FALSE;
     if (part->output && accumulate)
       grad_parallel_for ((part->n_elements + CHUNK - 1) / CHUNK, add_chunk, &(Sum) {

@@ -65,11 +65,10 @@ format_tag (const GradOnednnTensor * tensor, gboolean inside)
 {
   if (inside && tensor->any)
     return dnnl_format_tag_any;
-  switch (tensor->layout) {
+  switch (tensor->layout & ~GRAD_LAYOUT_BF16) {
     case GRAD_LAYOUT_NCHW8C:
       return dnnl_nChw8c;
     case GRAD_LAYOUT_NCHW16C:
-    case GRAD_LAYOUT_NCHW16C_BF16:
       return dnnl_nChw16c;
     case GRAD_LAYOUT_OIHW8I8O:
       return dnnl_OIhw8i8o;
@@ -176,18 +175,36 @@ reorder_init (GradOnednn * self, GradOnednnStep * step, GradOnednnConstMd from,
   return ok;
 }
 
+/* Whether `inside` is the tensor in floats: before AVX-512 oneDNN changes types by plain C, which takes ten times as long as convolving. */
+static gboolean
+is_in_floats (GradOnednnConstMd inside, const GradOnednnTensor * tensor, GError ** error)
+{
+  GradOnednnTensor floats = *tensor;
+  GradOnednnMd md;
+  gboolean same;
+
+  floats.layout &= ~GRAD_LAYOUT_BF16;
+  same = memory_desc_new (&floats, FALSE, &md, error) && dnnl_memory_desc_equal (inside, md);
+  grad_onednn_memory_desc_free (md);
+  return same;
+}
+
 static gboolean
 part_init (GradOnednn * self, GradOnednnPart * part, GradOnednnConstMd inside,
-    const GradOnednnTensor * tensor, gboolean input, dnnl_primitive_attr_t attr, GError ** error)
+    const GradOnednnTensor * tensor, dnnl_primitive_attr_t attr, GError ** error)
 {
   GradOnednnMd outside;
   gboolean ok = memory_desc_new (tensor, FALSE, &outside, error)
       && CHECK (dnnl_memory_create (&part->inside, inside, engine, DNNL_MEMORY_NONE));
 
-  if (ok && outside != NULL && !dnnl_memory_desc_equal (inside, outside))
-    ok = CHECK (dnnl_memory_create (&part->outside, outside, engine, DNNL_MEMORY_NONE))
-        && (!input || reorder_init (self, &part->load, outside, inside, attr, error))
-        && (!part->output || reorder_init (self, &part->store, inside, outside, attr, error));
+  if (ok && outside != NULL && !dnnl_memory_desc_equal (inside, outside)) {
+    part->converted = is_bf16 (tensor, FALSE) && is_in_floats (inside, tensor, error);
+    ok = CHECK (dnnl_memory_create (&part->outside, outside, engine, DNNL_MEMORY_NONE));
+    if (part->input && !part->converted)
+      ok = ok && reorder_init (self, &part->load, outside, inside, attr, error);
+    if (part->output && !part->converted)
+      ok = ok && reorder_init (self, &part->store, inside, outside, attr, error);
+  }
   grad_onednn_memory_desc_free (outside);
   return ok;
 }
@@ -276,8 +293,8 @@ make (gpointer making, GError ** error)
     part->output = i == (data ? GRAD_ONEDNN_SRC : GRAD_ONEDNN_DST);
     if (gradients)
       part->output = i == GRAD_ONEDNN_WEIGHTS || i == GRAD_ONEDNN_BIAS;
-    ok = part_init (self, part, inside, &desc->tensors[i], !part->output || desc->add,
-        reorder_attr, error);
+    part->input = !part->output || desc->add;
+    ok = part_init (self, part, inside, &desc->tensors[i], reorder_attr, error);
     if (desc->tensors[i].shape.rank > 0)
       part->n_elements = grad_shape_n_elements (&desc->tensors[i].shape);
     if (gradients && part->output)

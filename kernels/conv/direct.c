@@ -26,10 +26,7 @@ find_loops (void)
 gboolean
 grad_direct_supports (GradDevice * device, const GradConvDesc * d)
 {
-  gint block = grad_cpu_block ();
-
-  return find_loops () != NULL && d->oc % block == 0
-      && !(grad_device_get_precision (device) == GRAD_PRECISION_BF16 && block != 16);
+  return find_loops () != NULL && d->oc % (gint) grad_cpu_block () == 0;
 }
 
 static guint

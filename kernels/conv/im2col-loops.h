@@ -85,7 +85,7 @@ multiply (gint columns, gint vectors, gboolean bf16, const GradIm2col * self, co
 {
   Vector sum[COLUMNS][2] = { {{ 0 }} };
 
-  for (gint i = 0; i < n; i++, matrix += self->pitch, dy = grad_at (dy, self->block, bf16)) {
+  for (gint i = 0; i < n; i++, matrix += self->pitch, dy = grad_at (dy, LANES, bf16)) {
     Vector dy0 = load_pixel (dy, bf16);
     Vector dy1 = vectors > 1 ? load_pixel (grad_at (dy, next, bf16), bf16) : dy0;
 
@@ -135,8 +135,7 @@ run_part (gboolean bf16, const GradIm2col * self, const gfloat * x, gconstpointe
 {
   const GradConvDesc *d = &self->desc;
   gfloat *matrix = buffer + grad_im2col_x_size (self);
-  gsize plane = (gsize) d->oh * d->ow;
-  gsize next = self->block == LANES ? plane * LANES : LANES;
+  gsize plane = (gsize) d->oh * d->ow, next = plane * LANES;
 
   for (gsize i = first; i < end; i++) {
     Chunk chunk = find_chunk (self, i);
@@ -145,7 +144,7 @@ run_part (gboolean bf16, const GradIm2col * self, const gfloat * x, gconstpointe
     copy_rows (self, x + (gsize) chunk.picture * d->ic * d->ih * d->iw, &chunk, buffer);
     unfold (self, buffer, &chunk, matrix);
     for (gint o = 0; o < d->oc; o += 2 * LANES) {
-      gsize at = (((gsize) chunk.picture * d->oc + o) / self->block * plane + chunk.first) * self->block;
+      gsize at = ((gsize) chunk.picture * d->oc + o) * plane + chunk.first * LANES;
       gconstpointer from = grad_at (dy, at, bf16);
 
       if (o + LANES < d->oc)

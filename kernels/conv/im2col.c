@@ -35,12 +35,8 @@ layout (GradDevice * device, gint n, gint c, gint h, gint w)
 gboolean
 grad_im2col_supports (GradDevice * device, const GradConvDesc * d)
 {
-  guint dw = GRAD_DEVICE_GET_CLASS (device)->parameter_layout (device,
-      &GRAD_SHAPE (d->oc, d->ic, d->kernel, d->kernel));
-
-  /* with bf16 and blocks of 8 floats weights may be in blocks where x is not */
   return find_part () != NULL && (gint64) d->ic * d->kernel * d->kernel < MAX_COLUMNS
-      && dw == GRAD_LAYOUT_PLAIN && layout (device, d->n, d->ic, d->ih, d->iw) == GRAD_LAYOUT_PLAIN
+      && layout (device, d->n, d->ic, d->ih, d->iw) == GRAD_LAYOUT_PLAIN
       && layout (device, d->n, d->oc, d->oh, d->ow) != GRAD_LAYOUT_PLAIN;
 }
 
@@ -67,8 +63,8 @@ grad_im2col_new (GradDevice * device, const GradConvDesc * d, GError ** error)
   gint max, pixels = d->oh * d->ow;
 
   *self = (GradIm2col) {
-    .device = device,.part = find_part (),.desc = *d,.block = grad_cpu_layout_block (dy),
-    .bf16 = grad_cpu_layout_is_bf16 (dy),.n_columns = d->ic * d->kernel * d->kernel + d->bias
+    .device = device,.part = find_part (),.desc = *d,.bf16 = grad_cpu_layout_is_bf16 (dy),
+    .n_columns = d->ic * d->kernel * d->kernel + d->bias
   };
   self->pitch = self->n_columns + 15;   /* a vector that starts in the last column */
   max = MATRIX_SIZE / (self->pitch * sizeof (gfloat));

@@ -21,8 +21,7 @@ struct _GradIm2col
   GradDevice *device;           /* not owned */
   GradIm2colPart part;
   GradConvDesc desc;
-  gint block;                   /* dy lies in blocks of so many channels, */
-  gboolean bf16;                /* as bfloat16 */
+  gboolean bf16;                /* how dy is stored */
   gint n_columns;               /* a tap of an input channel each, and one for the bias if there is one */
   gint pitch;                   /* floats from row to row of the matrix */
   gint chunk, n_chunks;         /* pixels of a chunk, at most; chunks of a picture */

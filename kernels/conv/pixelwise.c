@@ -30,12 +30,11 @@ gboolean
 grad_pixelwise_supports (GradDevice * device, const GradConvDesc * d, GradConvDirection direction)
 {
   gint block = grad_cpu_block ();
-  gboolean bf16 = grad_device_get_precision (device) == GRAD_PRECISION_BF16;
 
   return find_loops () != NULL && MIN (d->oh * d->ow, d->ih * d->iw) <= MAX_PIXELS
       && MAX (d->oh * d->ow, d->ih * d->iw) <= 4 * MAX_PIXELS
       && d->ic % block == 0 && d->oc % block == 0
-      && !(direction == GRAD_CONV_BACKWARD_WEIGHTS && d->bias) && !(bf16 && block != 16);
+      && !(direction == GRAD_CONV_BACKWARD_WEIGHTS && d->bias);
 }
 
 /* All pairs of pixels of the convolution x to y, by `key`: the number of the pixel of y, of x, or the tap */

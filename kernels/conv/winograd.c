@@ -93,12 +93,11 @@ gboolean
 grad_winograd_supports (GradDevice * device, const GradConvDesc * d, GradConvDirection direction)
 {
   gint block = grad_cpu_block ();
-  gboolean bf16 = grad_device_get_precision (device) == GRAD_PRECISION_BF16;
 
   return find_loops () != NULL && d->kernel == 3 && d->stride <= 2 && d->padding <= 2
       && d->oh * d->ow > 4 && d->ih * d->iw > 4 && MIN (d->oh, d->ow) > 1 && MIN (d->ih, d->iw) > 1
       && d->ic % block == 0 && d->oc % block == 0
-      && !(direction == GRAD_CONV_BACKWARD_WEIGHTS && d->bias) && !(bf16 && block != 16);
+      && !(direction == GRAD_CONV_BACKWARD_WEIGHTS && d->bias);
 }
 
 /* Scratch memory: weights, unless they are kept, and a buffer for each worker */

@@ -84,10 +84,12 @@ row_at (const Call * c, gconstpointer data, gsize row, gint n)
 }
 
 #define BY_LANES(function, ...) \
-  if (c->bf16) \
+  if (c->block == 16 && c->bf16) \
     function##_16 (__VA_ARGS__, TRUE); \
   else if (c->block == 16) \
     function##_16 (__VA_ARGS__, FALSE); \
+  else if (c->block == 8 && c->bf16) \
+    function##_8 (__VA_ARGS__, TRUE); \
   else if (c->block == 8) \
     function##_8 (__VA_ARGS__, FALSE); \
   else \

@@ -9,18 +9,17 @@ G_BEGIN_DECLS
 
 /* Layouts of the cpu device: float32 pictures (N, C, H, W) whose C is a multiple of the block B lie as
  * (N, C/B, H, W, B), which oneDNN calls nChw16c (B = 16, AVX-512) or nChw8c (B = 8); with precision bf16 they
- * lie in blocks of 16 bfloat16 on every processor. The layout is a function of the shape, so no two units
- * disagree and nothing is reordered between them. */
+ * are bfloat16. The layout is a function of the shape, so no two units disagree and nothing is reordered between them. */
 #define GRAD_LAYOUT_NCHW8C 8
 #define GRAD_LAYOUT_NCHW16C 16
-#define GRAD_LAYOUT_NCHW16C_BF16 (0x200 | 16)
+#define GRAD_LAYOUT_BF16 0x200  /* added to either */
 
 /* Weights of convolutions (O, I, H, W), both O and I multiples of B, lie as (O/B, I/B, H, W, B of I, B of O): oneDNN's
  * OIhw16i16o and OIhw8i8o, which most of its convolutions take as they are. So do their gradients and moments. */
 #define GRAD_LAYOUT_OIHW8I8O (0x100 | 8)
 #define GRAD_LAYOUT_OIHW16I16O (0x100 | 16)
 
-/* B of floats on this processor: 16 with AVX-512, else 8; 8 if GRAD_CPU_NARROW is in the environment, for tests */
+/* B on this processor: 16 with AVX-512, else 8; 8 if GRAD_CPU_NARROW is in the environment, for tests */
 guint grad_cpu_block (void);
 
 /* B of a layout, 1 when it is plain */
@@ -33,7 +32,7 @@ grad_cpu_layout_block (guint layout)
 static inline gboolean
 grad_cpu_layout_is_bf16 (guint layout)
 {
-  return layout == GRAD_LAYOUT_NCHW16C_BF16;
+  return (layout & GRAD_LAYOUT_BF16) != 0;
 }
 
 /* What follows is for who has the device's turn. */

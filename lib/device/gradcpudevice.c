@@ -162,11 +162,11 @@ grad_cpu_device_free (GradDevice * device, gpointer data, gsize size)
 static guint
 grad_cpu_device_activation_layout (GradDevice * device, GradDType dtype, const GradShape * shape)
 {
-  guint layout = grad_device_get_precision (device) == GRAD_PRECISION_BF16
-      ? GRAD_LAYOUT_NCHW16C_BF16 : grad_cpu_block ();
+  guint block = grad_cpu_block ();
+  guint type = grad_device_get_precision (device) == GRAD_PRECISION_BF16 ? GRAD_LAYOUT_BF16 : 0;
 
-  return dtype == GRAD_DTYPE_FLOAT32 && shape->rank == 4
-      && shape->dims[1] % grad_cpu_layout_block (layout) == 0 ? layout : GRAD_LAYOUT_PLAIN;
+  return dtype == GRAD_DTYPE_FLOAT32 && shape->rank == 4 && shape->dims[1] % block == 0
+      ? block | type : GRAD_LAYOUT_PLAIN;
 }
 
 static guint
@@ -263,7 +263,8 @@ grad_cpu_device_download (const GradTensor * tensor, gpointer dense, GError ** e
 static const gchar *
 grad_cpu_device_layout_name (GradDType dtype, guint layout)
 {
-  return layout == GRAD_LAYOUT_NCHW16C_BF16 ? "nChw16c-bf16"
+  return layout == (GRAD_LAYOUT_NCHW16C | GRAD_LAYOUT_BF16) ? "nChw16c-bf16"
+      : layout == (GRAD_LAYOUT_NCHW8C | GRAD_LAYOUT_BF16) ? "nChw8c-bf16"
       : layout == GRAD_LAYOUT_NCHW16C ? "nChw16c" : layout == GRAD_LAYOUT_NCHW8C ? "nChw8c"
       : layout == GRAD_LAYOUT_OIHW16I16O ? "OIhw16i16o"
       : layout == GRAD_LAYOUT_OIHW8I8O ? "OIhw8i8o" : "plain";

@@ -51,7 +51,6 @@ blocked (gconstpointer data, const GradShape * s, gsize block, gboolean bf16, gi
   return value;
 }
 
-/* With bf16, blocks of 16 on every processor; otherwise as it likes. */
 static void
 test_layout (gconstpointer name)
 {
@@ -62,14 +61,12 @@ test_layout (gconstpointer name)
   g_autofree gfloat *values = test_download (t);
   const gchar *layout = grad_tensor_get_layout_name (t);
   const gfloat *dense = values;
-  gsize block = g_str_equal (layout, "nChw8c") ? 8 : 16;
+  gsize block = g_str_has_prefix (layout, "nChw8c") ? 8 : 16;
   GstMapInfo map;
 
   g_assert_true (gst_memory_map (GST_MEMORY_CAST (t), &map, GST_MAP_READ | GRAD_MAP_DEVICE));
-  if (bf16)
-    g_assert_cmpstr (layout, ==, "nChw16c-bf16");
-  else
-    g_assert_true (block == 8 || g_str_equal (layout, "nChw16c"));
+  g_assert_true (g_str_has_prefix (layout, "nChw"));
+  g_assert_cmpint (g_str_has_suffix (layout, "-bf16"), ==, bf16);
   for (gint n = 0; n < 2; n++)
     for (gint c = 0; c < 48; c++)
       for (gint h = 0; h < 3; h++)
@@ -78,14 +75,14 @@ test_layout (gconstpointer name)
   gst_memory_unmap (GST_MEMORY_CAST (t), &map);
 }
 
-/* What is no picture of 16, 32, … channels is plain floats; the others take half the bytes. */
+/* What is no picture whose channels fill blocks is plain floats; the others take half the bytes. */
 static void
 test_storage (void)
 {
   g_autoptr (GradDevice) device = test_device ("cpu/bf16");
   g_autoptr (GradTensor) vector = test_new (device, GRAD_SHAPE (7, 16));
   g_autoptr (GradTensor) weights = test_new_parameter (device, GRAD_SHAPE (16, 16, 3, 3));
-  g_autoptr (GradTensor) narrow = test_new (device, GRAD_SHAPE (2, 24, 9, 11));
+  g_autoptr (GradTensor) narrow = test_new (device, GRAD_SHAPE (2, 20, 9, 11));
   guint64 before = grad_device_get_bytes_allocated (device);
   g_autoptr (GradTensor) pictures = NULL;
 
@@ -115,6 +112,7 @@ test_rounding (void)
   g_autoptr (GradDevice) device = test_device ("cpu/bf16");
   g_autoptr (GradTensor) t = test_new (device, shape);
   gfloat values[16][G_N_ELEMENTS (cases)];
+  gsize block = g_str_has_prefix (grad_tensor_get_layout_name (t), "nChw8c") ? 8 : 16;
   const guint16 *stored;
 
   for (guint c = 0; c < 16; c++)
@@ -123,9 +121,9 @@ test_rounding (void)
   g_assert_true (grad_tensor_upload (t, values, sizeof values, NULL));
   stored = grad_tensor_data (t);
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
-    gfloat back = grad_load (stored, 16 * i, TRUE);
+    gfloat back = grad_load (stored, block * i, TRUE);
 
-    g_assert_cmphex (stored[16 * i], ==, cases[i].stored);
+    g_assert_cmphex (stored[block * i], ==, cases[i].stored);
     g_assert_true (isnan (back) || back == test_stored (t, values[0][i]));
   }
 }

@@ -90,13 +90,13 @@ direct_new (GradDevice * device, const GradConvDesc * d)
   return self;
 }
 
-/* FALSE where there are no loops: before AVX-512 for bfloat16, and, with the test skipped, before AVX2 */
+/* FALSE, with the test skipped, before AVX2 */
 static gboolean
 have_loops (GradDevice * device, const GradConvDesc * d)
 {
   gboolean have = grad_direct_supports (device, d);
 
-  if (!have && grad_device_get_precision (device) != GRAD_PRECISION_BF16)
+  if (!have)
     g_test_skip ("neither AVX-512 nor AVX2");
   return have;
 }

@@ -20,7 +20,7 @@ static const Case cases[] = {
   {2, 3, 12, 13, 16, 3, 1, 1, TRUE},
   {70, 1, 6, 5, 16, 3, 1, 1},   /* several chunks to a part */
   {2, 20, 9, 9, 32, 3, 1, 1, TRUE},     /* more channels than a stem's */
-  {9, 24, 12, 12, 32, 3, 1, 1, TRUE},   /* with bf16, x is plain, and weights are where blocks are of 16 */
+  {9, 24, 12, 12, 32, 3, 1, 1, TRUE},   /* plain where blocks are of 16 */
   {3, 2, 9, 11, 8, 5, 2, 2, TRUE},      /* a single vector of outputs, or three of them, where those are 8 */
   {3, 2, 9, 11, 24, 5, 2, 2, TRUE, TRUE},
   {1, 1, 3, 1200, 16, 3, 1, 1}, /* a row is more than a chunk */

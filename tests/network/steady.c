@@ -71,11 +71,10 @@ test_inference (gconstpointer name)
   if (g_str_equal (name, "cpu"))
     g_assert_cmpuint (reorders.activations, ==, 0);
   g_assert_cmpuint (reorders.parameters, <=, 1);        /* the last layer's */
-  /* until they change; before AVX-512 bf16 is oneDNN's alone, which takes them as they are */
+  /* until they change */
   train (&m, NULL);
   count (&m, evaluate, &reorders, &allocations);
-  if (grad_cpu_block () == GRAD_LAYOUT_NCHW16C || g_str_equal (name, "cpu"))
-    g_assert_cmpuint (reorders.parameters, >, 1);
+  g_assert_cmpuint (reorders.parameters, >, 1);
   model_clear (&m);
 }
 
