@@ -5,19 +5,6 @@
 
 #define PARTS 8                 /* that each thread takes of a loop, if all are as fast */
 
-guint
-grad_cpu_lanes (void)
-{
-#if defined (__x86_64__) && defined (__GNUC__)
-  if (grad_cpu_block () == 16)
-    return __builtin_cpu_supports ("avx512f") && __builtin_cpu_supports ("avx512dq")
-        && __builtin_cpu_supports ("avx512bw") && __builtin_cpu_supports ("avx512vl") ? 16 : 0;
-  return __builtin_cpu_supports ("avx2") && __builtin_cpu_supports ("fma") ? 8 : 0;
-#else
-  return 0;
-#endif
-}
-
 typedef struct
 {
   GradParallelFunc func;

@@ -62,8 +62,19 @@ grad_at (gconstpointer data, gsize i, gboolean bf16)
   return (guint8 *) data + i * (bf16 ? sizeof (guint16) : sizeof (gfloat));
 }
 
-/* Floats in a vector of loops that are compiled for AVX-512 and AVX2 and not for less: 16, 8, or 0 on processors with neither */
-guint grad_cpu_lanes (void);
+/* &name_16, &name_8 or &name_4: of loops that are compiled for vectors of so many floats, by grad_cpu_block () */
+#if defined (__x86_64__)
+#define GRAD_BY_BLOCK(name) \
+  (grad_cpu_block () == 16 ? &name##_16 : grad_cpu_block () == 8 ? &name##_8 : &name##_4)
+#else
+#define GRAD_BY_BLOCK(name) (&name##_4)
+#endif
+
+GRAD_INLINE gint
+grad_ceil_div (gint a, gint b)
+{
+  return (a + b - 1) / b;
+}
 
 typedef void (*GradParallelFunc) (gsize i, gpointer data);
 

@@ -66,14 +66,18 @@ format_tag (const GradOnednnTensor * tensor, gboolean inside)
   if (inside && tensor->any)
     return dnnl_format_tag_any;
   switch (tensor->layout & ~GRAD_LAYOUT_BF16) {
-    case GRAD_LAYOUT_NCHW8C:
-      return dnnl_nChw8c;
-    case GRAD_LAYOUT_NCHW16C:
+    case 16:
       return dnnl_nChw16c;
-    case GRAD_LAYOUT_OIHW8I8O:
-      return dnnl_OIhw8i8o;
-    case GRAD_LAYOUT_OIHW16I16O:
+    case 8:
+      return dnnl_nChw8c;
+    case 4:
+      return dnnl_nChw4c;
+    case 16 | GRAD_LAYOUT_OIHW:
       return dnnl_OIhw16i16o;
+    case 8 | GRAD_LAYOUT_OIHW:
+      return dnnl_OIhw8i8o;
+    case 4 | GRAD_LAYOUT_OIHW:
+      return dnnl_OIhw4i4o;
   }
   return tensor->shape.rank == 1 ? dnnl_a : tensor->shape.rank == 2 ? dnnl_ab : dnnl_abcd;
 }
@@ -209,11 +213,15 @@ part_init (GradOnednn * self, GradOnednnPart * part, GradOnednnConstMd inside,
   return ok;
 }
 
-/* Whether oneDNN has primitives for bfloat16 here: before AVX-512 it can do no more than reorder it. */
+/* Whether oneDNN has primitives for bfloat16 here: before AVX-512 it can do no more than reorder it, and elsewhere nobody has tried. */
 static gboolean
 has_bf16 (void)
 {
+#if defined (__x86_64__)
   return (dnnl_get_effective_cpu_isa () & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
+#else
+  return FALSE;
+#endif
 }
 
 GradOnednnTensor

@@ -4,9 +4,11 @@
  * A matrix product for each job: of its pixels and two blocks of outputs, as many as fit in registers at a time, over the
  * taps of a few channels, whose weights stay in the first-level cache for all pixels.
  *
- * To be included with LANES, ROWS (that many times 2 accumulators fit in registers), TILES (CASE() for each number up
- * to ROWS), TARGET and LOOPS (the table's name) defined. */
+ * To be included behind lanes-16.h, lanes-8.h or lanes-4.h. */
+#include "direct.h"
 #include "vectors.h"
+
+#include <string.h>
 
 #define WEIGHTS_SIZE (20 << 10) /* bytes of two blocks' weights that stay in the first-level cache */
 
@@ -158,7 +160,7 @@ run_pixels (gint vectors, gint group, const GradDirect * self, const Step * step
       case rows: \
         multiply (rows, vectors, group, self, step, x + begin * group, sums); \
         break;
-        TILES
+        FOR_ROWS (CASE)
 #undef CASE
     }
     for (gint v = 0; v < vectors && step->last; v++) {
@@ -250,4 +252,4 @@ pack (const GradDirect * self, const gfloat * weights, gfloat * w, gint o)
       w[(o * n + i) * LANES + l] = weights[(o * LANES + l) * n + i];
 }
 
-const GradDirectLoops LOOPS = { pack, run };
+const GradDirectLoops NAME (grad_direct) = { pack, run };

@@ -9,24 +9,10 @@
 #define MAX_BUFFER (768 << 10)  /* bytes of x that a job reads: they stay in a second-level cache */
 #define JOBS_PER_THREAD 4       /* at least, where there is enough to do */
 
-static gint
-ceil_div (gint a, gint b)
-{
-  return (a + b - 1) / b;
-}
-
-static const GradDirectLoops *
-find_loops (void)
-{
-  guint lanes = grad_cpu_lanes ();
-
-  return lanes == 16 ? &grad_direct_16 : lanes == 8 ? &grad_direct_8 : NULL;
-}
-
 gboolean
 grad_direct_supports (GradDevice * device, const GradConvDesc * d)
 {
-  return find_loops () != NULL && d->oc % (gint) grad_cpu_block () == 0;
+  return d->oc % (gint) grad_cpu_block () == 0;
 }
 
 static guint
@@ -40,8 +26,8 @@ layout (GradDevice * device, gint n, gint c, gint h, gint w)
 static void
 set_rows (GradDirect * self, gint max)
 {
-  self->rows = ceil_div (self->desc.oh, ceil_div (self->desc.oh, max));
-  self->n_rows = ceil_div (self->desc.oh, self->rows);
+  self->rows = grad_ceil_div (self->desc.oh, grad_ceil_div (self->desc.oh, max));
+  self->n_rows = grad_ceil_div (self->desc.oh, self->rows);
   self->phase_rows = self->rows + (self->desc.kernel - 1) / self->desc.stride;
 }
 
@@ -51,7 +37,7 @@ static void
 set_jobs (GradDirect * self)
 {
   const GradConvDesc *d = &self->desc;
-  gint pairs = ceil_div (d->oc / (gint) grad_cpu_block (), 2), n_blocks = 1;
+  gint pairs = grad_ceil_div (d->oc / (gint) grad_cpu_block (), 2), n_blocks = 1;
   gint n_jobs = JOBS_PER_THREAD * grad_parallel_n_workers ();
   gsize max = MAX_BUFFER / sizeof (gfloat), w_size = (gsize) d->ic * d->oc * d->kernel * d->kernel;
 
@@ -61,17 +47,17 @@ set_jobs (GradDirect * self)
     self->pictures = CLAMP (d->n / n_jobs, 1, (gint) (max / grad_direct_x_size (self)));
   while (grad_direct_x_size (self) > max && self->rows > 1)
     set_rows (self, self->rows - 1);
-  self->n_pictures = ceil_div (d->n, self->pictures);
+  self->n_pictures = grad_ceil_div (d->n, self->pictures);
   while (self->n_pictures * self->n_rows * n_blocks < n_jobs && (self->rows > 1 || n_blocks < pairs)) {
     gsize more_x = self->n_rows * grad_direct_x_size (self) * n_blocks;
 
     if (n_blocks < pairs && (self->rows == 1 || more_x < w_size * self->n_rows))
       n_blocks = MIN (2 * n_blocks, pairs);
     else
-      set_rows (self, ceil_div (self->rows, 2));
+      set_rows (self, grad_ceil_div (self->rows, 2));
   }
-  self->blocks = 2 * ceil_div (pairs, n_blocks);
-  self->n_blocks = ceil_div (pairs, self->blocks / 2);
+  self->blocks = 2 * grad_ceil_div (pairs, n_blocks);
+  self->n_blocks = grad_ceil_div (pairs, self->blocks / 2);
 }
 
 /* Where outputs are narrow, registers take pixels of several rows, which must lie one behind the other for each tap. */
@@ -133,7 +119,7 @@ grad_direct_new (GradDevice * device, const GradConvDesc * d, GError ** error)
   gboolean ok = TRUE;
 
   *self = (GradDirect) {
-    .device = device,.loops = find_loops (),.desc = *d,.group = grad_cpu_layout_block (from),
+    .device = device,.loops = GRAD_BY_BLOCK (grad_direct),.desc = *d,.group = grad_cpu_layout_block (from),
     .x_bf16 = grad_cpu_layout_is_bf16 (from),
     .y_bf16 = grad_cpu_layout_is_bf16 (layout (device, d->n, d->oc, d->oh, d->ow))
   };

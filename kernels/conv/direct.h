@@ -43,7 +43,7 @@ void grad_direct_free (GradDirect * self);
 gboolean grad_direct_convolve (GradDirect * self, const GradTensor * x, const GradTensor * w,
     const GradTensor * b, const GradTensor * residual, const GradTensor * y, GError ** error);
 
-/* Loops for blocks of 16 or 8 channels: direct-loops.h, compiled twice. w: (O/B, I/S, taps, S, B) */
+/* Loops for blocks of 16, 8 or 4 channels: direct-loops.h, compiled for each. w: (O/B, I/S, taps, S, B) */
 struct _GradDirectLoops
 {
   /* w from plain weights, for block o of the outputs; S = 1 */
@@ -53,7 +53,7 @@ struct _GradDirectLoops
       gconstpointer residual, gpointer y, gint job, gfloat * buffer);
 };
 
-extern const GradDirectLoops grad_direct_16, grad_direct_8;
+extern const GradDirectLoops grad_direct_16, grad_direct_8, grad_direct_4;
 
 /* floats in a job's buffer: of S channels of a picture, of all of x (whole cache lines) */
 static inline gsize

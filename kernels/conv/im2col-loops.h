@@ -1,9 +1,11 @@
 /* GradStreamer kernels: loops of the gradient of a stem's weights, for LANES channels of dy at a time
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * To be included with LANES, COLUMNS (that many times 2 accumulators fit in registers), TILES (CASE() for each number up
- * to COLUMNS), TARGET and PART (the function's name) defined. */
+ * To be included behind lanes-16.h, lanes-8.h or lanes-4.h. */
+#include "im2col.h"
 #include "vectors.h"
+
+#include <string.h>
 
 /* as it lies anywhere */
 typedef gfloat Loose __attribute__ ((vector_size (4 * LANES), aligned (4), may_alias));
@@ -83,7 +85,7 @@ GRAD_INLINE void
 multiply (gint columns, gint vectors, gboolean bf16, const GradIm2col * self, const gfloat * matrix,
     gconstpointer dy, gsize next, gint n, gfloat * sums, gboolean add)
 {
-  Vector sum[COLUMNS][2] = { {{ 0 }} };
+  Vector sum[ROWS][2] = { {{ 0 }} };
 
   for (gint i = 0; i < n; i++, matrix += self->pitch, dy = grad_at (dy, LANES, bf16)) {
     Vector dy0 = load_pixel (dy, bf16);
@@ -113,7 +115,7 @@ GRAD_INLINE void
 multiply_columns (gint vectors, gboolean bf16, const GradIm2col * self, const gfloat * matrix,
     gconstpointer dy, gsize next, gint n, gfloat * sums, gboolean add)
 {
-  gint n_tiles = (self->n_columns + COLUMNS - 1) / COLUMNS;
+  gint n_tiles = (self->n_columns + ROWS - 1) / ROWS;
 
   for (gint tile = 0, begin = 0, end; tile < n_tiles; tile++, begin = end) {
     end = self->n_columns * (tile + 1) / n_tiles;
@@ -123,7 +125,7 @@ multiply_columns (gint vectors, gboolean bf16, const GradIm2col * self, const gf
         multiply (columns, vectors, bf16, self, matrix + begin, dy, next, n, \
             sums + (gsize) begin * self->desc.oc, add); \
         break;
-        TILES
+        FOR_ROWS (CASE)
 #undef CASE
     }
   }
@@ -155,8 +157,8 @@ run_part (gboolean bf16, const GradIm2col * self, const gfloat * x, gconstpointe
   }
 }
 
-TARGET void
-PART (const GradIm2col * self, const gfloat * x, gconstpointer dy, gsize first, gsize end,
+TARGET static void
+part (const GradIm2col * self, const gfloat * x, gconstpointer dy, gsize first, gsize end,
     gfloat * sums, gfloat * buffer)
 {
   if (self->bf16)
@@ -164,3 +166,5 @@ PART (const GradIm2col * self, const gfloat * x, gconstpointer dy, gsize first, 
   else
     run_part (FALSE, self, x, dy, first, end, sums, buffer);
 }
+
+const GradIm2colPart NAME (grad_im2col_part) = part;

@@ -11,20 +11,6 @@
 #define MAX_PARTS 64
 #define MAX_PARTS_SIZE (16 << 20)       /* bytes */
 
-static gint
-ceil_div (gint a, gint b)
-{
-  return (a + b - 1) / b;
-}
-
-static GradIm2colPart
-find_part (void)
-{
-  guint lanes = grad_cpu_lanes ();
-
-  return lanes == 16 ? grad_im2col_part_16 : lanes == 8 ? grad_im2col_part_8 : NULL;
-}
-
 static guint
 layout (GradDevice * device, gint n, gint c, gint h, gint w)
 {
@@ -35,7 +21,7 @@ layout (GradDevice * device, gint n, gint c, gint h, gint w)
 gboolean
 grad_im2col_supports (GradDevice * device, const GradConvDesc * d)
 {
-  return find_part () != NULL && (gint64) d->ic * d->kernel * d->kernel < MAX_COLUMNS
+  return (gint64) d->ic * d->kernel * d->kernel < MAX_COLUMNS
       && layout (device, d->n, d->ic, d->ih, d->iw) == GRAD_LAYOUT_PLAIN
       && layout (device, d->n, d->oc, d->oh, d->ow) != GRAD_LAYOUT_PLAIN;
 }
@@ -63,13 +49,13 @@ grad_im2col_new (GradDevice * device, const GradConvDesc * d, GError ** error)
   gint max, pixels = d->oh * d->ow;
 
   *self = (GradIm2col) {
-    .device = device,.part = find_part (),.desc = *d,.bf16 = grad_cpu_layout_is_bf16 (dy),
+    .device = device,.part = *GRAD_BY_BLOCK (grad_im2col_part),.desc = *d,.bf16 = grad_cpu_layout_is_bf16 (dy),
     .n_columns = d->ic * d->kernel * d->kernel + d->bias
   };
   self->pitch = self->n_columns + 15;   /* a vector that starts in the last column */
   max = MATRIX_SIZE / (self->pitch * sizeof (gfloat));
-  self->n_chunks = ceil_div (pixels, max);
-  self->chunk = ceil_div (pixels, self->n_chunks);
+  self->n_chunks = grad_ceil_div (pixels, max);
+  self->chunk = grad_ceil_div (pixels, self->n_chunks);
   self->rows = (MIN (d->oh, (self->chunk - 1 + d->ow - 1) / d->ow + 1) - 1) * d->stride + d->kernel;
   self->n_parts = CLAMP (MAX_PARTS_SIZE / (part_size (self) * sizeof (gfloat)), 1, MAX_PARTS);
   self->n_parts = MIN ((gint64) self->n_parts, (gint64) d->n * self->n_chunks);

@@ -58,10 +58,7 @@ grad_im2col_buffer_size (const GradIm2col * self)
   return (grad_im2col_x_size (self) + (gsize) self->chunk * self->pitch + 15) & ~15;
 }
 
-/* im2col-loops.h, compiled for AVX-512 and AVX2 */
-void grad_im2col_part_16 (const GradIm2col * self, const gfloat * x, gconstpointer dy, gsize first,
-    gsize end, gfloat * sums, gfloat * buffer);
-void grad_im2col_part_8 (const GradIm2col * self, const gfloat * x, gconstpointer dy, gsize first,
-    gsize end, gfloat * sums, gfloat * buffer);
+/* Loops for blocks of 16, 8 or 4 channels: im2col-loops.h, compiled for each */
+extern const GradIm2colPart grad_im2col_part_16, grad_im2col_part_8, grad_im2col_part_4;
 
 G_END_DECLS

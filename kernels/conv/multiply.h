@@ -1,8 +1,7 @@
 /* GradStreamer kernels: products of matrices with one or two vectors of columns, as many rows at a time as registers hold
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * To be included with LANES, ROWS (that many times 2 accumulators fit in registers) and FOR_ROWS (a list of CASE (1) to
- * CASE (ROWS)) defined. */
+ * To be included behind lanes-16.h, lanes-8.h or lanes-4.h. */
 #include "vectors.h"
 
 #define K_BLOCKS (128 / LANES)  /* that are multiplied at a time: their part of the right factor stays in the first-level cache */

@@ -1,9 +1,11 @@
 /* GradStreamer kernels: loops of the convolution of small pictures, for LANES channels at a time
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * To be included with LANES, ROWS, GRADIENT_ROWS (that many times 2 accumulators fit in registers), FOR_ROWS (a list of CASE
- * (1) to CASE (ROWS)), TARGET and LOOPS (the table's name) defined. */
+ * To be included behind lanes-16.h, lanes-8.h or lanes-4.h. */
+#include "pixelwise.h"
 #include "multiply.h"
+
+#include <string.h>
 
 TARGET static void
 transpose (const GradPixelwise * self, const gfloat * weights, gfloat * w, gint o)
@@ -150,4 +152,4 @@ gradient (const GradPixelwise * self, const gfloat * x, const gfloat * dy, gint 
     multiply_tap (1, self, x, dy, count, tap, o, dw, accumulate);
 }
 
-const GradPixelwiseLoops LOOPS = { transpose, pack, forward, gradient };
+const GradPixelwiseLoops NAME (grad_pixelwise) = { transpose, pack, forward, gradient };

@@ -12,26 +12,12 @@
 #define COPIES_SIZE (8 << 20)   /* bytes of x and dy for the gradient */
 #define PACKED 8                /* pictures that a thread copies at a time */
 
-static gint
-ceil_div (gint a, gint b)
-{
-  return (a + b - 1) / b;
-}
-
-static const GradPixelwiseLoops *
-find_loops (void)
-{
-  guint lanes = grad_cpu_lanes ();
-
-  return lanes == 16 ? &grad_pixelwise_16 : lanes == 8 ? &grad_pixelwise_8 : NULL;
-}
-
 gboolean
 grad_pixelwise_supports (GradDevice * device, const GradConvDesc * d, GradConvDirection direction)
 {
   gint block = grad_cpu_block ();
 
-  return find_loops () != NULL && MIN (d->oh * d->ow, d->ih * d->iw) <= MAX_PIXELS
+  return MIN (d->oh * d->ow, d->ih * d->iw) <= MAX_PIXELS
       && MAX (d->oh * d->ow, d->ih * d->iw) <= 4 * MAX_PIXELS
       && d->ic % block == 0 && d->oc % block == 0
       && !(direction == GRAD_CONV_BACKWARD_WEIGHTS && d->bias);
@@ -110,10 +96,10 @@ find_chunk (const GradPixelwise * self)
   if (self->direction == GRAD_CONV_BACKWARD_WEIGHTS) {
     gint fit = COPIES_SIZE / ((x_size (self) + dy_size (self)) * sizeof (gfloat));
 
-    return ceil_div (self->n, ceil_div (self->n, MAX (1, fit)));
+    return grad_ceil_div (self->n, grad_ceil_div (self->n, MAX (1, fit)));
   }
   chunk = CLAMP (CHUNK_SIZE / (x_size (self) * sizeof (gfloat)), 1, MAX_CHUNK);
-  return ceil_div (self->n, ceil_div (ceil_div (self->n, chunk), threads) * threads);
+  return grad_ceil_div (self->n, grad_ceil_div (grad_ceil_div (self->n, chunk), threads) * threads);
 }
 
 GradPixelwise *
@@ -124,7 +110,7 @@ grad_pixelwise_new (GradDevice * device, const GradConvDesc * d, GradConvDirecti
   GradPixelwise *self = g_new (GradPixelwise, 1);
 
   *self = (GradPixelwise) {
-    .device = device,.loops = find_loops (),.direction = direction,.n = d->n,
+    .device = device,.loops = GRAD_BY_BLOCK (grad_pixelwise),.direction = direction,.n = d->n,
     .ic = data ? d->oc : d->ic,.x_pixels = data ? d->oh * d->ow : d->ih * d->iw,
     .oc = data ? d->ic : d->oc,.y_pixels = data ? d->ih * d->iw : d->oh * d->ow,
     .taps = d->kernel * d->kernel,.relu = d->relu,
@@ -199,7 +185,7 @@ grad_pixelwise_convolve (GradPixelwise * self, const GradTensor * x, const GradT
     call.w = call.transposed;
     grad_cpu_reorders.parameters++;
   }
-  grad_parallel_work (ceil_div (self->n, self->chunk), chunk_job, &call);
+  grad_parallel_work (grad_ceil_div (self->n, self->chunk), chunk_job, &call);
   return TRUE;
 }
 
@@ -233,13 +219,13 @@ grad_pixelwise_gradient (GradPixelwise * self, const GradTensor * x, const GradT
     .self = self,.x = grad_tensor_data (x),.dy = grad_tensor_data (dy),.dw = grad_tensor_data (dw),
     .buffers = scratch (self, error),.accumulate = accumulate
   };
-  gint panels = ceil_div (self->oc / (gint) grad_cpu_block (), 2);
+  gint panels = grad_ceil_div (self->oc / (gint) grad_cpu_block (), 2);
 
   if (call.buffers == NULL)
     return FALSE;
   for (; call.first < self->n; call.first += self->chunk, call.accumulate = TRUE) {
     call.count = MIN (self->chunk, self->n - call.first);
-    grad_parallel_for (ceil_div (call.count, PACKED), pack_job, &call);
+    grad_parallel_for (grad_ceil_div (call.count, PACKED), pack_job, &call);
     grad_parallel_work (panels * self->taps, tap_job, &call);
   }
   return TRUE;

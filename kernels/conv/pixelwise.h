@@ -46,7 +46,7 @@ gboolean grad_pixelwise_convolve (GradPixelwise * self, const GradTensor * x, co
 gboolean grad_pixelwise_gradient (GradPixelwise * self, const GradTensor * x, const GradTensor * dy,
     const GradTensor * dw, gboolean accumulate, GError ** error);
 
-/* Loops for blocks of B = 16 or 8 channels: pixelwise-loops.h, compiled twice. w: (O/B, I/B, taps, B of I, B of O) */
+/* Loops for blocks of B = 16, 8 or 4 channels: pixelwise-loops.h, compiled for each. w: (O/B, I/B, taps, B of I, B of O) */
 struct _GradPixelwiseLoops
 {
   /* w of backward data, for block o of what are its outputs, from the convolution's own */
@@ -63,6 +63,6 @@ struct _GradPixelwiseLoops
       gint tap, gint o, gfloat * dw, gboolean accumulate);
 };
 
-extern const GradPixelwiseLoops grad_pixelwise_16, grad_pixelwise_8;
+extern const GradPixelwiseLoops grad_pixelwise_16, grad_pixelwise_8, grad_pixelwise_4;
 
 G_END_DECLS

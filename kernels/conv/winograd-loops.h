@@ -5,12 +5,13 @@
  * then, for a panel of P = 2 LANES outputs at a time, n*n matrix products over channels (or, for the gradient of the weights,
  * over tiles) follow, and a transform back. Weights lie as u: (O/P, (m+2)^2, I, P), the last panel narrower when O/LANES is odd.
  *
- * To be included with LANES, ROWS, GRADIENT_ROWS (that many times 2 accumulators fit in registers), FOR_ROWS (a list of CASE
- * (1) to CASE (ROWS)), TARGET and LOOPS (the table's name) defined. */
-
+ * To be included behind lanes-16.h, lanes-8.h or lanes-4.h. */
+#include "winograd.h"
 #include "vectors.h"
 #include "winograd-schemes.h"
 #include "winograd-products.h"
+
+#include <string.h>
 
 /* where a tile's pixels are, and which of them are within the picture */
 typedef struct
@@ -180,9 +181,12 @@ load_flipped_taps (const GradWinograd * self, const gfloat * w, gint o, gint i, 
   const gfloat *from = w
       + ((gsize) (i / LANES) * (self->oc / LANES) + o) * 9 * LANES * LANES + i % LANES;
 
-  for (gint tap = 0; tap < 9; tap++)
+  for (gint tap = 0; tap < 9; tap++) {
+    gfloat *to = (gfloat *) (taps + 8 - tap);
+
     for (gint l = 0; l < LANES; l++)
-      taps[8 - tap][l] = from[(tap * LANES + l) * LANES];
+      to[l] = from[(tap * LANES + l) * LANES];
+  }
 }
 
 GRAD_INLINE void
@@ -321,4 +325,4 @@ weights_gradient (const GradWinograd * self, const gfloat * du, gfloat * dw, gin
     CALL_SIZE (weights_gradient_block, GRAD_WINOGRAD_STRIDED, self, du, dw, o, accumulate);
 }
 
-const GradWinogradLoops LOOPS = { weights, forward, gradient, weights_gradient };
+const GradWinogradLoops NAME (grad_winograd) = { weights, forward, gradient, weights_gradient };

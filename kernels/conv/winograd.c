@@ -15,20 +15,6 @@
 #define U_PADDING 80            /* floats */
 #define MAX_PARTS_SIZE (24 << 20)       /* bytes of partial sums that are worth reading again */
 
-static gint
-ceil_div (gint a, gint b)
-{
-  return (a + b - 1) / b;
-}
-
-static const GradWinogradLoops *
-find_loops (void)
-{
-  guint lanes = grad_cpu_lanes ();
-
-  return lanes == 16 ? &grad_winograd_16 : lanes == 8 ? &grad_winograd_8 : NULL;
-}
-
 /* floats that a worker needs for a chunk */
 static gsize
 buffer_size (const GradWinograd * self)
@@ -43,8 +29,8 @@ set_tile (GradWinograd * self, gint m)
 
   self->m = m;
   self->size = grad_winograd_size (self->scheme, m);
-  self->tiles_y = ceil_div (self->oh + self->shift, outputs);
-  self->tiles_x = ceil_div (self->ow + self->shift, outputs);
+  self->tiles_y = grad_ceil_div (self->oh + self->shift, outputs);
+  self->tiles_x = grad_ceil_div (self->ow + self->shift, outputs);
   self->n_tiles = self->n * self->tiles_y * self->tiles_x;
 }
 
@@ -65,14 +51,14 @@ choose_tile (GradWinograd * self)
 static void
 set_jobs (GradWinograd * self, gint threads)
 {
-  gint panels = ceil_div (self->oc / (gint) grad_cpu_block (), 2);
+  gint panels = grad_ceil_div (self->oc / (gint) grad_cpu_block (), 2);
   gint max_parts = MAX_PARTS_SIZE / (self->u_size * sizeof (gfloat));
 
   self->n_parts = CLAMP (MIN (max_parts, self->n_tiles), 1, threads);
   while (threads % self->n_parts != 0)
     self->n_parts--;
   self->n_groups = MIN (threads / self->n_parts, panels);
-  self->chunk = MIN (GRADIENT_CHUNK, ceil_div (self->n_tiles, self->n_parts));
+  self->chunk = MIN (GRADIENT_CHUNK, grad_ceil_div (self->n_tiles, self->n_parts));
 }
 
 /* As many chunks for each thread: a job is one */
@@ -83,8 +69,8 @@ set_chunk (GradWinograd * self, gint threads)
   gint fit = CHUNK_SIZE / (self->size * self->size * self->ic * sizeof (gfloat));
   gint chunk = CLAMP (fit / rows * rows, rows, MAX_CHUNK);
 
-  self->chunk = ceil_div (self->n_tiles,
-      ceil_div (ceil_div (self->n_tiles, chunk), threads) * threads);
+  self->chunk = grad_ceil_div (self->n_tiles,
+      grad_ceil_div (grad_ceil_div (self->n_tiles, chunk), threads) * threads);
 }
 
 /* Of outputs up to 2x2, where a direct convolution multiplies few pixels but padding, nothing would be saved; and gradients that are
@@ -94,7 +80,7 @@ grad_winograd_supports (GradDevice * device, const GradConvDesc * d, GradConvDir
 {
   gint block = grad_cpu_block ();
 
-  return find_loops () != NULL && d->kernel == 3 && d->stride <= 2 && d->padding <= 2
+  return d->kernel == 3 && d->stride <= 2 && d->padding <= 2
       && d->oh * d->ow > 4 && d->ih * d->iw > 4 && MIN (d->oh, d->ow) > 1 && MIN (d->ih, d->iw) > 1
       && d->ic % block == 0 && d->oc % block == 0
       && !(direction == GRAD_CONV_BACKWARD_WEIGHTS && d->bias);
@@ -119,7 +105,7 @@ grad_winograd_new (GradDevice * device, const GradConvDesc * d, GradConvDirectio
   GradWinograd *self = g_new (GradWinograd, 1);
 
   *self = (GradWinograd) {
-    .device = device,.loops = find_loops (),.direction = direction,.n = d->n,
+    .device = device,.loops = GRAD_BY_BLOCK (grad_winograd),.direction = direction,.n = d->n,
     .ic = data ? d->oc : d->ic,.ih = data ? d->oh : d->ih,.iw = data ? d->ow : d->iw,
     .oc = data ? d->ic : d->oc,.oh = data ? d->ih : d->oh,.ow = data ? d->iw : d->ow,
     .scheme = d->stride == 1 ? GRAD_WINOGRAD_PLAIN
@@ -135,7 +121,7 @@ grad_winograd_new (GradDevice * device, const GradConvDesc * d, GradConvDirectio
   /* not a power of two: so many lines would share a set of the cache */
   self->u_step = self->ic * 2 * block + U_PADDING;
   self->panel_step = (self->m + 2) * (self->m + 2) * self->u_step;
-  self->u_size = ceil_div (self->oc, 2 * block) * self->panel_step;
+  self->u_size = grad_ceil_div (self->oc, 2 * block) * self->panel_step;
   if (direction == GRAD_CONV_BACKWARD_WEIGHTS)
     set_jobs (self, threads);
   else
@@ -210,7 +196,7 @@ grad_winograd_convolve (GradWinograd * self, const GradTensor * x, const GradTen
     grad_cpu_reorders.parameters++;
   }
   self->u_version = w->version;
-  grad_parallel_work (ceil_div (self->n_tiles, self->chunk), chunk_job, &call);
+  grad_parallel_work (grad_ceil_div (self->n_tiles, self->chunk), chunk_job, &call);
   return TRUE;
 }
 
@@ -220,7 +206,7 @@ part_job (gsize i, guint worker, gpointer data)
   Call *c = data;
   GradWinograd *self = c->self;
   gint part = i / self->n_groups, group = i % self->n_groups;
-  gint panels = ceil_div (self->oc / (gint) grad_cpu_block (), 2);
+  gint panels = grad_ceil_div (self->oc / (gint) grad_cpu_block (), 2);
   gint first = (gint64) self->n_tiles * part / self->n_parts;
   gint end = (gint64) self->n_tiles * (part + 1) / self->n_parts;
   gint first_o = panels * group / self->n_groups * 2;

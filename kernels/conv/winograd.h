@@ -71,7 +71,7 @@ gboolean grad_winograd_convolve (GradWinograd * self, const GradTensor * x, cons
 gboolean grad_winograd_gradient (GradWinograd * self, const GradTensor * x, const GradTensor * dy,
     const GradTensor * dw, gboolean accumulate, GError ** error);
 
-/* Loops for blocks of 16 or 8 channels: winograd-loops.h, compiled twice. u: (O/P, (m+2)^2, I, P), P two blocks */
+/* Loops for blocks of 16, 8 or 4 channels: winograd-loops.h, compiled for each. u: (O/P, (m+2)^2, I, P), P two blocks */
 struct _GradWinogradLoops
 {
   /* u from w, for block o of the outputs */
@@ -87,6 +87,6 @@ struct _GradWinogradLoops
       gboolean accumulate);
 };
 
-extern const GradWinogradLoops grad_winograd_16, grad_winograd_8;
+extern const GradWinogradLoops grad_winograd_16, grad_winograd_8, grad_winograd_4;
 
 G_END_DECLS

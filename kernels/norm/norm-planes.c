@@ -11,6 +11,8 @@
 
 #define LANES 1
 #include "norm-loops.h"
+#define LANES 4
+#include "norm-loops.h"
 #define LANES 8
 #include "norm-loops.h"
 #define LANES 16
@@ -50,6 +52,8 @@ grad_norm_plane_moments (gconstpointer x, gsize n, gboolean bf16, gsize block, g
     moments_16 (x, n / 16, bf16, sums, squares);
   else if (block == 8)
     moments_8 (x, n / 8, bf16, sums, squares);
+  else if (block == 4)
+    moments_4 (x, n / 4, bf16, sums, squares);
   else {
     moments_16 (x, n / SIDE, bf16, s, q);
     moments_1 (grad_at (x, WHOLE (n), bf16), n % SIDE, bf16, sums, squares);
@@ -68,6 +72,8 @@ grad_norm_plane_forward (gconstpointer x, gconstpointer residual, gpointer y, gs
     forward_16 (x, residual, y, n / 16, bf16, a, relu);
   else if (block == 8)
     forward_8 (x, residual, y, n / 8, bf16, a, relu);
+  else if (block == 4)
+    forward_4 (x, residual, y, n / 4, bf16, a, relu);
   else {
     GradNormAffine same = {
       repeat (a->mean, mean), repeat (a->scale, scale), repeat (a->shift, shift)
@@ -90,6 +96,8 @@ grad_norm_plane_sums (gconstpointer x, gconstpointer y, gconstpointer dy, gpoint
     sums_16 (x, y, dy, dresidual, n / 16, bf16, mean, sum_dz, sum_dz_x);
   else if (block == 8)
     sums_8 (x, y, dy, dresidual, n / 8, bf16, mean, sum_dz, sum_dz_x);
+  else if (block == 4)
+    sums_4 (x, y, dy, dresidual, n / 4, bf16, mean, sum_dz, sum_dz_x);
   else {
     sums_16 (x, y, dy, dresidual, n / SIDE, bf16, repeat (mean, means), s, sx);
     sums_1 (grad_at (x, WHOLE (n), bf16), rest_of (y, WHOLE (n), bf16),
@@ -110,6 +118,8 @@ grad_norm_plane_backward (gconstpointer x, gconstpointer y, gconstpointer dy, gp
     backward_16 (x, y, dy, dx, n / 16, bf16, g);
   else if (block == 8)
     backward_8 (x, y, dy, dx, n / 8, bf16, g);
+  else if (block == 4)
+    backward_4 (x, y, dy, dx, n / 4, bf16, g);
   else {
     GradNormGradient same = {
       repeat (g->mean, mean), repeat (g->scale, scale), repeat (g->slope, slope),

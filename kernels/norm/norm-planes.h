@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * A plane is what one sample has of one group of B channels: (H, W, B) floats, or bfloat16 with
- * `bf16`. B is the block of the layout, 16 or 8, or 1 when it is plain; n = H W B. Whatever is per
+ * `bf16`. B is the block of the layout, 16, 8 or 4, or 1 when it is plain; n = H W B. Whatever is per
  * channel has B values, in order. */
 #pragma once
 

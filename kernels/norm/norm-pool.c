@@ -22,6 +22,8 @@ typedef struct
 
 #define LANES 1
 #include "norm-pool-loops.h"
+#define LANES 4
+#include "norm-pool-loops.h"
 #define LANES 8
 #include "norm-pool-loops.h"
 #define LANES 16
@@ -33,6 +35,8 @@ typedef struct
     func##_16 (__VA_ARGS__); \
   else if (block == 8) \
     func##_8 (__VA_ARGS__); \
+  else if (block == 4) \
+    func##_4 (__VA_ARGS__); \
   else \
     func##_1 (__VA_ARGS__); \
 } G_STMT_END

@@ -15,6 +15,8 @@
 #include "max-pool-loops.h"
 #define LANES 8
 #include "max-pool-loops.h"
+#define LANES 4
+#include "max-pool-loops.h"
 #define LANES 1
 #include "max-pool-loops.h"
 
@@ -92,6 +94,10 @@ row_at (const Call * c, gconstpointer data, gsize row, gint n)
     function##_8 (__VA_ARGS__, TRUE); \
   else if (c->block == 8) \
     function##_8 (__VA_ARGS__, FALSE); \
+  else if (c->block == 4 && c->bf16) \
+    function##_4 (__VA_ARGS__, TRUE); \
+  else if (c->block == 4) \
+    function##_4 (__VA_ARGS__, FALSE); \
   else \
     function##_1 (__VA_ARGS__, FALSE)
 

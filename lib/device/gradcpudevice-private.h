@@ -7,19 +7,16 @@
 
 G_BEGIN_DECLS
 
-/* Layouts of the cpu device: float32 pictures (N, C, H, W) whose C is a multiple of the block B lie as
- * (N, C/B, H, W, B), which oneDNN calls nChw16c (B = 16, AVX-512) or nChw8c (B = 8); with precision bf16 they
- * are bfloat16. The layout is a function of the shape, so no two units disagree and nothing is reordered between them. */
-#define GRAD_LAYOUT_NCHW8C 8
-#define GRAD_LAYOUT_NCHW16C 16
-#define GRAD_LAYOUT_BF16 0x200  /* added to either */
+/* Layouts of the cpu device: a float32 picture (N, C, H, W) whose C is a multiple of the block B lies as (N, C/B, H, W, B),
+ * which oneDNN calls nChw16c, nChw8c and nChw4c; with precision bf16 as bfloat16. Weights of convolutions (O, I, H, W), both O and I
+ * multiples of B, lie as (O/B, I/B, H, W, B of I, B of O): oneDNN's OIhw16i16o and so on, which most of its convolutions take as
+ * they are; so do their gradients and moments. The layout is a function of the shape, so no two units disagree and nothing is
+ * reordered between them. Its number is B, and more: */
+#define GRAD_LAYOUT_OIHW 0x100  /* of weights */
+#define GRAD_LAYOUT_BF16 0x200
 
-/* Weights of convolutions (O, I, H, W), both O and I multiples of B, lie as (O/B, I/B, H, W, B of I, B of O): oneDNN's
- * OIhw16i16o and OIhw8i8o, which most of its convolutions take as they are. So do their gradients and moments. */
-#define GRAD_LAYOUT_OIHW8I8O (0x100 | 8)
-#define GRAD_LAYOUT_OIHW16I16O (0x100 | 16)
-
-/* B on this processor: 16 with AVX-512, else 8; 8 if GRAD_CPU_NARROW is in the environment, for tests */
+/* B: floats in a vector of this processor's: 16 with AVX-512, 8 with AVX2, 4 elsewhere; not more than GRAD_CPU_BLOCK in the
+ * environment, for tests */
 guint grad_cpu_block (void);
 
 /* B of a layout, 1 when it is plain */

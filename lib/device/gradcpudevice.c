@@ -42,15 +42,31 @@ static const GradKernels cpu_kernels = {
 
 #define HUGE_PAGE (2u << 20)
 
+static guint
+find_block (void)
+{
+#if defined (__x86_64__)
+  if (__builtin_cpu_supports ("avx512f") && __builtin_cpu_supports ("avx512dq")
+      && __builtin_cpu_supports ("avx512bw") && __builtin_cpu_supports ("avx512vl"))
+    return 16;
+  if (__builtin_cpu_supports ("avx2") && __builtin_cpu_supports ("fma"))
+    return 8;
+#endif
+  return 4;
+}
+
 guint
 grad_cpu_block (void)
 {
   static gsize block;
 
   if (g_once_init_enter (&block)) {
-    gboolean wide = __builtin_cpu_supports ("avx512f") && !g_getenv ("GRAD_CPU_NARROW");
+    const gchar *most = g_getenv ("GRAD_CPU_BLOCK");
+    guint found = find_block ();
 
-    g_once_init_leave (&block, wide ? GRAD_LAYOUT_NCHW16C : GRAD_LAYOUT_NCHW8C);
+    while (most && found > 4 && found > g_ascii_strtoull (most, NULL, 10))
+      found /= 2;
+    g_once_init_leave (&block, found);
   }
   return block;
 }
@@ -176,7 +192,7 @@ grad_cpu_device_parameter_layout (GradDevice * device, const GradShape * shape)
 
   if (shape->rank != 4 || shape->dims[0] % block != 0 || shape->dims[1] % block != 0)
     return GRAD_LAYOUT_PLAIN;
-  return block == 16 ? GRAD_LAYOUT_OIHW16I16O : GRAD_LAYOUT_OIHW8I8O;
+  return block | GRAD_LAYOUT_OIHW;
 }
 
 static gsize
@@ -234,7 +250,7 @@ block_weights (const GradTensor * tensor, gfloat * dense, gboolean to_blocked)
 static void
 reorder (const GradTensor * tensor, gfloat * dense, gboolean to_blocked)
 {
-  if (tensor->layout == GRAD_LAYOUT_OIHW8I8O || tensor->layout == GRAD_LAYOUT_OIHW16I16O)
+  if (tensor->layout & GRAD_LAYOUT_OIHW)
     block_weights (tensor, dense, to_blocked);
   else
     block_channels (tensor, dense, to_blocked);
@@ -263,11 +279,28 @@ grad_cpu_device_download (const GradTensor * tensor, gpointer dense, GError ** e
 static const gchar *
 grad_cpu_device_layout_name (GradDType dtype, guint layout)
 {
-  return layout == (GRAD_LAYOUT_NCHW16C | GRAD_LAYOUT_BF16) ? "nChw16c-bf16"
-      : layout == (GRAD_LAYOUT_NCHW8C | GRAD_LAYOUT_BF16) ? "nChw8c-bf16"
-      : layout == GRAD_LAYOUT_NCHW16C ? "nChw16c" : layout == GRAD_LAYOUT_NCHW8C ? "nChw8c"
-      : layout == GRAD_LAYOUT_OIHW16I16O ? "OIhw16i16o"
-      : layout == GRAD_LAYOUT_OIHW8I8O ? "OIhw8i8o" : "plain";
+  switch (layout) {
+    case 16:
+      return "nChw16c";
+    case 8:
+      return "nChw8c";
+    case 4:
+      return "nChw4c";
+    case 16 | GRAD_LAYOUT_BF16:
+      return "nChw16c-bf16";
+    case 8 | GRAD_LAYOUT_BF16:
+      return "nChw8c-bf16";
+    case 4 | GRAD_LAYOUT_BF16:
+      return "nChw4c-bf16";
+    case 16 | GRAD_LAYOUT_OIHW:
+      return "OIhw16i16o";
+    case 8 | GRAD_LAYOUT_OIHW:
+      return "OIhw8i8o";
+    case 4 | GRAD_LAYOUT_OIHW:
+      return "OIhw4i4o";
+    default:
+      return "plain";
+  }
 }
 
 static void

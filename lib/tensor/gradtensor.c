@@ -348,7 +348,7 @@ grad_tensor_get_shape (GradTensor * tensor)
  * @tensor: a tensor
  *
  * How its values lie on the device, for who maps it with %GRAD_MAP_DEVICE: "plain" is dense and row-major, of the
- * logical type; "nChw16c" and "nChw8c" have blocks of 16 or 8 channels innermost, "nChw16c-bf16" and "nChw8c-bf16" the same as bfloat16;
+ * logical type; "nChw16c", "nChw8c" and "nChw4c" have blocks of so many channels innermost, "nChw16c-bf16" and so on the same as bfloat16;
  * "nhwc-f32" and "nhwc-bf16" have channels innermost, as float or bfloat16; "f64" is dense doubles.
  *
  * Returns: the name of its layout

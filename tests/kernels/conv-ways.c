@@ -120,19 +120,18 @@ clear (Tensors * t)
     g_clear_pointer (tensors[i], grad_tensor_unref);
 }
 
-/* FALSE, and the test skipped, on processors for which there are no loops */
-static gboolean
+static void
 way_new (GradDevice * device, const GradConvDesc * d, GradConvWayKind kind,
     GradConvDirection direction, GradConvWay * way)
 {
   *way = (GradConvWay) { NULL };
-  if (kind == WINOGRAD && grad_winograd_supports (device, d, direction))
+  if (kind == WINOGRAD) {
+    g_assert_true (grad_winograd_supports (device, d, direction));
     TEST_RUN (device, (way->winograd = grad_winograd_new (device, d, direction, &error)) != NULL);
-  else if (kind == PIXELWISE && grad_pixelwise_supports (device, d, direction))
+  } else {
+    g_assert_true (grad_pixelwise_supports (device, d, direction));
     TEST_RUN (device, (way->pixelwise = grad_pixelwise_new (device, d, direction, &error)) != NULL);
-  else
-    g_test_skip ("neither AVX-512 nor AVX2");
-  return grad_conv_way_is_set (way);
+  }
 }
 
 static void
@@ -144,19 +143,19 @@ forward_on (const gchar * name, const Case * c)
     GradConvDesc d = describe (c, training);
     Tensors got = fill (cpu, &d, 1), expected = fill_expected (ref, &d, 1, &got);
     GradConvWay way;
-    gboolean ok = way_new (cpu, &d, c->way, GRAD_CONV_FORWARD, &way);
     GradPlan *plan;
 
+    way_new (cpu, &d, c->way, GRAD_CONV_FORWARD, &way);
     TEST_RUN (ref, (plan = grad_conv_ref_ops.plan (ref, &d, &error)) != NULL);
     TEST_RUN (ref, grad_conv_ref_ops.forward (plan, expected.x, expected.w, expected.b,
             expected.residual, expected.y, &error));
     /* twice, the second time from weights that are transformed already if it does not train */
-    for (guint i = 0; i < 2 && ok; i++) {
+    for (guint i = 0; i < 2; i++) {
       TEST_RUN (cpu, grad_conv_way_run (&way, GRAD_CONV_FORWARD, got.x, got.w, got.b, got.residual, got.y,
               FALSE, &error));
       test_assert_close (got.y, expected.y, 5e-6);
     }
-    if (ok && d.add) {    /* in place */
+    if (d.add) {                /* in place */
       TEST_RUN (cpu, grad_conv_way_run (&way, GRAD_CONV_FORWARD, got.x, got.w, got.b, got.residual,
               got.residual, FALSE, &error));
       test_assert_close (got.residual, expected.y, 5e-6);
@@ -193,25 +192,23 @@ backward_on (const gchar * name, const Case * c)
   GradConvDesc d = describe (c, TRUE);
   Tensors got = fill (cpu, &d, 1), expected = fill_expected (ref, &d, 1, &got);
   GradConvWay to_x, to_w;
-  gboolean ok = way_new (cpu, &d, c->way, GRAD_CONV_BACKWARD_DATA, &to_x)
-      & way_new (cpu, &d, c->way, GRAD_CONV_BACKWARD_WEIGHTS, &to_w);
   GradPlan *plan;
 
+  way_new (cpu, &d, c->way, GRAD_CONV_BACKWARD_DATA, &to_x);
+  way_new (cpu, &d, c->way, GRAD_CONV_BACKWARD_WEIGHTS, &to_w);
   TEST_RUN (ref, (plan = grad_conv_ref_ops.plan (ref, &d, &error)) != NULL);
   TEST_RUN (ref, grad_conv_ref_ops.backward_data (plan, expected.dy, expected.w, expected.dx,
           &error));
   TEST_RUN (ref, grad_conv_ref_ops.backward_weights (plan, expected.x, expected.dy, expected.dw,
           NULL, c->accumulate, &error));
-  if (ok) {
-    TEST_RUN (cpu, grad_conv_way_run (&to_x, GRAD_CONV_BACKWARD_DATA, got.dx, got.w, NULL, NULL, got.dy,
-            FALSE, &error));
-    TEST_RUN (cpu, grad_conv_way_run (&to_w, GRAD_CONV_BACKWARD_WEIGHTS, got.x, got.dw, NULL, NULL,
-            got.dy, c->accumulate, &error));
-    test_assert_close (got.dx, expected.dx, 5e-6);
-    assert_same_zeros (got.dx, expected.dx);
-    test_assert_close (got.dw, expected.dw, 5e-6);
-    assert_same_zeros (got.dw, expected.dw);
-  }
+  TEST_RUN (cpu, grad_conv_way_run (&to_x, GRAD_CONV_BACKWARD_DATA, got.dx, got.w, NULL, NULL, got.dy,
+          FALSE, &error));
+  TEST_RUN (cpu, grad_conv_way_run (&to_w, GRAD_CONV_BACKWARD_WEIGHTS, got.x, got.dw, NULL, NULL,
+          got.dy, c->accumulate, &error));
+  test_assert_close (got.dx, expected.dx, 5e-6);
+  assert_same_zeros (got.dx, expected.dx);
+  test_assert_close (got.dw, expected.dw, 5e-6);
+  assert_same_zeros (got.dw, expected.dw);
   grad_conv_way_clear (&to_x);
   grad_conv_way_clear (&to_w);
   grad_plan_free (plan);
@@ -262,16 +259,15 @@ test_changed_weights (gconstpointer data)
   g_autofree gfloat *zeros = g_new0 (gfloat, n), *y = NULL;
   GradConvWay way;
 
-  if (way_new (cpu, &d, c->way, GRAD_CONV_FORWARD, &way)) {
-    TEST_RUN (cpu, grad_conv_way_run (&way, GRAD_CONV_FORWARD, t.x, t.w, NULL, NULL, t.y, FALSE,
-            &error));
-    g_assert_true (grad_tensor_upload (t.w, zeros, n * sizeof (gfloat), NULL));
-    TEST_RUN (cpu, grad_conv_way_run (&way, GRAD_CONV_FORWARD, t.x, t.w, NULL, NULL, t.y, FALSE,
-            &error));
-    y = test_download (t.y);
-    for (gsize i = 0; i < grad_shape_n_elements (&t.y->shape); i++)
-      g_assert_cmpfloat (y[i], ==, 0);
-  }
+  way_new (cpu, &d, c->way, GRAD_CONV_FORWARD, &way);
+  TEST_RUN (cpu, grad_conv_way_run (&way, GRAD_CONV_FORWARD, t.x, t.w, NULL, NULL, t.y, FALSE,
+          &error));
+  g_assert_true (grad_tensor_upload (t.w, zeros, n * sizeof (gfloat), NULL));
+  TEST_RUN (cpu, grad_conv_way_run (&way, GRAD_CONV_FORWARD, t.x, t.w, NULL, NULL, t.y, FALSE,
+          &error));
+  y = test_download (t.y);
+  for (gsize i = 0; i < grad_shape_n_elements (&t.y->shape); i++)
+    g_assert_cmpfloat (y[i], ==, 0);
   grad_conv_way_clear (&way);
   clear (&t);
 }
@@ -295,9 +291,9 @@ test_threads (gconstpointer data)
       GradTensor *y = direction == GRAD_CONV_FORWARD ? got->y : got->dy;
       GradConvWay way;
 
-      if (way_new (got->x->device, &d, c->way, direction, &way))
-        TEST_RUN (got->x->device, grad_conv_way_run (&way, direction, x, w, NULL, NULL, y, FALSE,
-                &error));
+      way_new (got->x->device, &d, c->way, direction, &way);
+      TEST_RUN (got->x->device, grad_conv_way_run (&way, direction, x, w, NULL, NULL, y, FALSE,
+              &error));
       grad_conv_way_clear (&way);
     }
     if (threads > 1) {
@@ -325,10 +321,6 @@ test_rule (void)
     GradConvHints hints = { NULL };
     GradConvWay way = { NULL };
 
-    if (!grad_pixelwise_supports (cpu, &d, direction)) {
-      g_test_skip ("neither AVX-512 nor AVX2");
-      return;
-    }
     TEST_RUN (cpu, grad_conv_way_choose (cpu, &d, direction, hints, &way, &error));
     g_assert_nonnull (way.pixelwise);
     grad_conv_way_clear (&way);
@@ -349,7 +341,7 @@ static const GradConvDesc no_winograd[] = {
   {.n = 9,.ic = 16,.ih = 5,.iw = 4,.oc = 16,.oh = 5,.ow = 4,.kernel = 3,.stride = 1,.padding = 1},
   {.n = 9,.ic = 16,.ih = 8,.iw = 9,.oc = 16,.oh = 4,.ow = 4,.kernel = 3,.stride = 2,.padding = 1},
   {.n = 9,.ic = 3,.ih = 2,.iw = 2,.oc = 16,.oh = 2,.ow = 2,.kernel = 3,.stride = 1,.padding = 1},
-  {.n = 9,.ic = 16,.ih = 2,.iw = 2,.oc = 12,.oh = 2,.ow = 2,.kernel = 3,.stride = 1,.padding = 1},
+  {.n = 9,.ic = 16,.ih = 2,.iw = 2,.oc = 10,.oh = 2,.ow = 2,.kernel = 3,.stride = 1,.padding = 1},
 };
 
 static void

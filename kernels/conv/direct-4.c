@@ -1,0 +1,4 @@
+/* GradStreamer kernels: loops of the direct convolution, 4 floats at a time
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "lanes-4.h"
+#include "direct-loops.h"

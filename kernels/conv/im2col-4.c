@@ -1,0 +1,4 @@
+/* GradStreamer kernels: loops of the gradient of a stem's weights, 4 floats at a time
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "lanes-4.h"
+#include "im2col-loops.h"
