@@ -9,6 +9,13 @@
 
 static const gint channels[4] = { 16, 32, 48, 64 };
 
+/* oneDNN has kernels for blocks of 8 and 16 floats, and some of its convolutions are left in the network. */
+static gboolean
+needs_no_reorders (const gchar * name)
+{
+  return g_str_equal (name, "cpu") && grad_cpu_block () > 4;
+}
+
 static void
 count (gpointer data, GFunc call, GradCpuReorders * reorders, guint64 * allocations)
 {
@@ -48,7 +55,7 @@ test_training (gconstpointer name)
   g_test_message ("%u reorders of activations, %u of parameters", reorders.activations,
       reorders.parameters);
   g_assert_cmpuint (allocations, ==, 0);
-  if (g_str_equal (name, "cpu"))
+  if (needs_no_reorders (name))
     g_assert_cmpuint (reorders.activations, ==, 0);
   g_assert_cmpuint (reorders.parameters, >, 0);
   g_assert_cmpuint (reorders.parameters, <=, 2 * N_CONVOLUTIONS + N_LINEAR);
@@ -68,7 +75,7 @@ test_inference (gconstpointer name)
   evaluate (&m, NULL);
   count (&m, evaluate, &reorders, &allocations);
   g_assert_cmpuint (allocations, ==, 0);
-  if (g_str_equal (name, "cpu"))
+  if (needs_no_reorders (name))
     g_assert_cmpuint (reorders.activations, ==, 0);
   g_assert_cmpuint (reorders.parameters, <=, 1);        /* the last layer's */
   /* until they change */
