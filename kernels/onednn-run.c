@@ -61,6 +61,7 @@ convert (const GradOnednnPart * part, GradParallelFunc chunk, GError ** error)
       || !CHECK (dnnl_memory_get_data_handle (part->outside, &c.halves)))
     return FALSE;
   grad_parallel_for ((c.n + CHUNK - 1) / CHUNK, chunk, &c);
+  grad_parallel_rest ();
   return TRUE;
 }
 

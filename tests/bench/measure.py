@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 import json
 import os
+import signal
 import statistics
 import subprocess
 import tempfile
+import time
 
 
 class Failed(Exception):
@@ -28,6 +30,40 @@ def run(command, environment=None):
     if child.returncode != 0:
         raise Failed(lines[-1] if lines else f"{command[0]}: exit status {child.returncode}")
     return output, usage.ru_maxrss / 1024
+
+
+COMPUTING = "grad-compute", "grad-team"         # names of the device's threads
+
+
+def snapshot(pid):
+    """Seconds of processor time by the thread's number, and its name"""
+    seconds = {}
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/stat", encoding="utf-8") as file:
+            name, fields = file.read().split("(", 1)[1].rsplit(")", 1)
+        seconds[task, name] = sum(map(int, fields.split()[11:13])) / os.sysconf("SC_CLK_TCK")
+    return seconds
+
+
+def spent(command, environment, seconds, warmup=10):
+    """Processor time by the thread's name in so many seconds of a training, and what the program then writes to stderr; it is
+    interrupted"""
+    with tempfile.TemporaryFile("w+") as errors:
+        with subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=errors) as child:
+            time.sleep(warmup)
+            before = snapshot(child.pid)
+            time.sleep(seconds)
+            after = snapshot(child.pid)
+            ended = child.poll()
+            child.send_signal(signal.SIGINT)
+        errors.seek(0)
+        output = errors.read()
+    if ended is not None:
+        raise Failed(f"{command[0]} ended too soon: exit status {ended}: {output}")
+    names = {}
+    for (task, name), time_ in after.items():
+        names[name] = names.get(name, 0) + time_ - before.get((task, name), 0)
+    return names, output
 
 
 def alternate(rounds, runners):
