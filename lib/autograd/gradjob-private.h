@@ -54,7 +54,7 @@ GRAD_API gpointer grad_unit_get_owner (GradUnit * unit);
 /* Its name, NULL without one; alive as long as the unit. */
 const gchar *grad_unit_get_owner_name (GradUnit * unit);
 GRAD_API GradDevice *grad_unit_get_device (GradUnit * unit);
-void grad_unit_set_owner (GradUnit * unit, gpointer owner);
+GRAD_API void grad_unit_set_owner (GradUnit * unit, gpointer owner);
 
 /* Around a job; nothing but one atomic load and some branches unless someone listens. Then a device
  * that computes on its own is waited for before and after it: end is FALSE with its error. */

@@ -95,12 +95,14 @@ grad_unit_add_parameter (GradUnit * unit, const gchar * prefix, const gchar * na
   g_autofree gchar *full = g_strconcat (prefix, ".", name, NULL);
   GradParameter *parameter = grad_parameter_store_add (priv->store, priv->device, full, kind,
       shape, init, fan_in, error);
+  g_autofree gchar *layer = g_strdup (priv->owner_name);
 
-  if (parameter != NULL) {
-    g_ptr_array_add (priv->parameters, parameter);
-    if (parameter->layer == NULL)
-      parameter->layer = g_strdup (priv->owner_name);
-  }
+  if (parameter == NULL)
+    return NULL;
+  g_ptr_array_add (priv->parameters, parameter);
+  /* units in other threads may share it: the first is named */
+  if (g_atomic_pointer_compare_and_exchange (&parameter->layer, NULL, layer))
+    layer = NULL;
   return parameter;
 }
 

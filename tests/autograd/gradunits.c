@@ -1,6 +1,7 @@
 /* Tests of the units: gradients by finite differences, every device against the reference
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "testmodel.h"
+#include "lib/autograd/gradjob-private.h"
 #include "lib/autograd/gradunit-private.h"
 #include "tests/kernels/gradient.h"
 
@@ -291,6 +292,39 @@ test_pool_memory (void)
   }
 }
 
+/* Elements in several threads that share their parameters: the first to have one names it. */
+static gpointer
+prepare_many (gpointer data)
+{
+  GradParameterStore *store = data;
+  g_autoptr (GradDevice) device = test_device ("ref");
+  g_autoptr (GstElement) owner = gst_object_ref_sink (gst_bin_new ("layer"));
+  GradShape in = GRAD_SHAPE (1, 3), out;
+
+  for (guint i = 0; i < 300; i++) {
+    g_autofree gchar *name = g_strdup_printf ("fc%u", i);
+    g_autoptr (GradUnit) unit = grad_linear_unit_new (name, 2, TRUE);
+
+    grad_unit_set_owner (unit, owner);
+    g_assert_true (grad_unit_prepare (unit, device, store, &in, 1, &out, NULL));
+    g_assert_cmpstr (grad_unit_get_parameter (unit, 0)->layer, ==, "layer");
+  }
+  return NULL;
+}
+
+static void
+test_shared (void)
+{
+  g_autoptr (GradParameterStore) store = grad_parameter_store_new ();
+  GThread *threads[4];
+
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    threads[i] = g_thread_new (NULL, prepare_many, store);
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    g_thread_join (threads[i]);
+  g_assert_cmpuint (grad_parameter_store_get_n_parameters (store), ==, 600);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -312,5 +346,6 @@ main (int argc, char **argv)
   }
   g_test_add_func ("/gradunits/not-wanted", test_not_wanted);
   g_test_add_func ("/gradunits/pool-memory", test_pool_memory);
+  g_test_add_func ("/gradunits/shared", test_shared);
   return g_test_run ();
 }
