@@ -23,78 +23,62 @@ step_run (const GradOnednnStep * step, const Place * place, dnnl_exec_arg_t * ar
 
 #define CHUNK 16384             /* elements that one thread converts or adds at a time */
 
-/* elements of either type from or to those of the other */
 typedef struct
 {
-  gpointer floats, halves;
+  gpointer from, to;
   gsize n;
+  gboolean to_bf16;             /* from float, or the other way round */
 } Conversion;
 
-GRAD_CLONES static void
-load_chunk (gsize i, gpointer data)
+GRAD_INLINE void
+convert_elements (const Conversion * c, gsize from, gsize end, gboolean to_bf16)
 {
-  const Conversion *c = data;
-  gsize end = MIN ((i + 1) * CHUNK, c->n);
-
   GRAD_IVDEP
-  for (i *= CHUNK; i < end; i++)
-    grad_store (c->floats, i, grad_load (c->halves, i, TRUE), FALSE);
+  for (gsize i = from; i < end; i++)
+    grad_store (c->to, i, grad_load (c->from, i, !to_bf16), to_bf16);
 }
 
 GRAD_CLONES static void
-store_chunk (gsize i, gpointer data)
+convert_chunk (gsize i, gpointer data)
 {
   const Conversion *c = data;
   gsize end = MIN ((i + 1) * CHUNK, c->n);
 
-  GRAD_IVDEP
-  for (i *= CHUNK; i < end; i++)
-    grad_store (c->halves, i, grad_load (c->floats, i, FALSE), TRUE);
+  if (c->to_bf16)
+    convert_elements (c, i * CHUNK, end, TRUE);
+  else
+    convert_elements (c, i * CHUNK, end, FALSE);
 }
 
 static gboolean
-convert (const GradOnednnPart * part, GradParallelFunc chunk, GError ** error)
+convert (dnnl_memory_t from, dnnl_memory_t to, Conversion c, GError ** error)
 {
-  Conversion c = {.n = part->n_elements };
-
-  if (!CHECK (dnnl_memory_get_data_handle (part->inside, &c.floats))
-      || !CHECK (dnnl_memory_get_data_handle (part->outside, &c.halves)))
+  if (!CHECK (dnnl_memory_get_data_handle (from, &c.from))
+      || !CHECK (dnnl_memory_get_data_handle (to, &c.to)))
     return FALSE;
-  grad_parallel_for ((c.n + CHUNK - 1) / CHUNK, chunk, &c);
+  grad_parallel_for ((c.n + CHUNK - 1) / CHUNK, convert_chunk, &c);
   grad_parallel_rest ();
   return TRUE;
 }
 
-static void
-count_reorder (GradOnednnSlot slot)
+/* To the primitive's layout and type, or back, where it has others */
+static gboolean
+reorder (const GradOnednnPart * part, GradOnednnSlot slot, gboolean load, const Place * place,
+    GError ** error)
 {
+  dnnl_memory_t from = load ? part->outside : part->inside;
+  dnnl_memory_t to = load ? part->inside : part->outside;
+
+  if (part->outside == NULL || !(load ? part->input : part->output))
+    return TRUE;
   if (slot == GRAD_ONEDNN_WEIGHTS || slot == GRAD_ONEDNN_BIAS)
     grad_cpu_reorders.parameters++;
   else
     grad_cpu_reorders.activations++;
-}
-
-/* to and from the primitive's layout and type, where it has others */
-static gboolean
-load (const GradOnednnPart * part, GradOnednnSlot slot, const Place * place, GError ** error)
-{
-  if (part->outside == NULL || !part->input)
-    return TRUE;
-  count_reorder (slot);
-  return part->converted ? convert (part, load_chunk, error)
-      : step_run (&part->load, place, (dnnl_exec_arg_t[3]) { {DNNL_ARG_FROM, part->outside},
-      {DNNL_ARG_TO, part->inside} }, 2, error);
-}
-
-static gboolean
-store (const GradOnednnPart * part, GradOnednnSlot slot, const Place * place, GError ** error)
-{
-  if (part->outside == NULL || !part->output)
-    return TRUE;
-  count_reorder (slot);
-  return part->converted ? convert (part, store_chunk, error)
-      : step_run (&part->store, place, (dnnl_exec_arg_t[3]) { {DNNL_ARG_FROM, part->inside},
-      {DNNL_ARG_TO, part->outside} }, 2, error);
+  if (part->converted)
+    return convert (from, to, (Conversion) {.n = part->n_elements,.to_bf16 = !load }, error);
+  return step_run (load ? &part->load : &part->store, place,
+      (dnnl_exec_arg_t[3]) { {DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to} }, 2, error);
 }
 
 typedef struct
@@ -152,7 +136,7 @@ run (gpointer data, GError ** error)
     if (!CHECK (dnnl_memory_set_data_handle (part->inside, inside))
         || (part->outside && !CHECK (dnnl_memory_set_data_handle (part->outside, outside)))
         || (!(kept && self->kept_version == tensors[i]->version)
-            && !load (part, i, &place, error)))
+            && !reorder (part, i, TRUE, &place, error)))
       return FALSE;
     if (kept)
       self->kept_version = tensors[i]->version;
@@ -164,7 +148,7 @@ run (gpointer data, GError ** error)
   for (gint i = 0; i < GRAD_ONEDNN_N_SLOTS; i++) {
     GradOnednnPart *part = &self->parts[i];
 
-    if (!store (part, i, &place, error))
+    if (!reorder (part, i, FALSE, &place, error))
       return FALSE;
     if (part->output && accumulate)
       grad_parallel_for ((part->n_elements + CHUNK - 1) / CHUNK, add_chunk, &(Sum) {

@@ -179,16 +179,17 @@ reorder_init (GradOnednn * self, GradOnednnStep * step, GradOnednnConstMd from,
   return ok;
 }
 
-/* Whether `inside` is the tensor in floats: before AVX-512 oneDNN changes types by plain C, which takes ten times as long as convolving. */
+/* Whether `inside` is the tensor in floats: before AVX-512 oneDNN changes types by plain C, which takes ten times as long as
+ * convolving. */
 static gboolean
-is_in_floats (GradOnednnConstMd inside, const GradOnednnTensor * tensor, GError ** error)
+is_in_floats (GradOnednnConstMd inside, const GradOnednnTensor * tensor)
 {
   GradOnednnTensor floats = *tensor;
   GradOnednnMd md;
   gboolean same;
 
   floats.layout &= ~GRAD_LAYOUT_BF16;
-  same = memory_desc_new (&floats, FALSE, &md, error) && dnnl_memory_desc_equal (inside, md);
+  same = memory_desc_new (&floats, FALSE, &md, NULL) && dnnl_memory_desc_equal (inside, md);
   grad_onednn_memory_desc_free (md);
   return same;
 }
@@ -202,7 +203,7 @@ part_init (GradOnednn * self, GradOnednnPart * part, GradOnednnConstMd inside,
       && CHECK (dnnl_memory_create (&part->inside, inside, engine, DNNL_MEMORY_NONE));
 
   if (ok && outside != NULL && !dnnl_memory_desc_equal (inside, outside)) {
-    part->converted = is_bf16 (tensor, FALSE) && is_in_floats (inside, tensor, error);
+    part->converted = is_bf16 (tensor, FALSE) && is_in_floats (inside, tensor);
     ok = CHECK (dnnl_memory_create (&part->outside, outside, engine, DNNL_MEMORY_NONE));
     if (part->input && !part->converted)
       ok = ok && reorder_init (self, &part->load, outside, inside, attr, error);

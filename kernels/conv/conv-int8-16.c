@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define LANES 16
-#define TARGET __attribute__ ((target ("arch=x86-64-v4,avx512vnni")))
+#define TARGET __attribute__ ((target ("avx512f,avx512dq,avx512bw,avx512vl,fma,avx512vnni")))
 #define DOT(sum, bytes, weights)   ((Integers) _mm512_dpbusd_epi32 ((__m512i) (sum), (__m512i) (bytes), (__m512i) (weights)))
 #define LOOPS grad_conv_int8_16
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define LANES 8
-#define TARGET __attribute__ ((target ("arch=x86-64-v3,avxvnni")))
+#define TARGET __attribute__ ((target ("avx2,fma,avxvnni")))
 #define DOT(sum, bytes, weights)   ((Integers) _mm256_dpbusd_avx_epi32 ((__m256i) (sum), (__m256i) (bytes), (__m256i) (weights)))
 #define LOOPS grad_conv_int8_8
 

@@ -146,7 +146,7 @@ run_part (gboolean bf16, const GradIm2col * self, const gfloat * x, gconstpointe
     copy_rows (self, x + (gsize) chunk.picture * d->ic * d->ih * d->iw, &chunk, buffer);
     unfold (self, buffer, &chunk, matrix);
     for (gint o = 0; o < d->oc; o += 2 * LANES) {
-      gsize at = ((gsize) chunk.picture * d->oc + o) * plane + chunk.first * LANES;
+      gsize at = ((gsize) chunk.picture * d->oc + o) * plane + (gsize) chunk.first * LANES;
       gconstpointer from = grad_at (dy, at, bf16);
 
       if (o + LANES < d->oc)

@@ -9,4 +9,4 @@
 #define FOR_ROWS(CASE) \
   CASE (1) CASE (2) CASE (3) CASE (4) CASE (5) CASE (6) CASE (7) CASE (8) CASE (9) CASE (10) CASE (11) \
   CASE (12) CASE (13) CASE (14)
-#define TARGET __attribute__ ((target ("arch=x86-64-v4")))
+#define TARGET __attribute__ ((target ("avx512f,avx512dq,avx512bw,avx512vl,fma")))

@@ -4,7 +4,7 @@
 
 #define NAME(name) name##_4
 #define LANES 4
-#if defined (__x86_64__)        /* has half as many registers as others */
+#if defined (__x86_64__) || defined (__i386__)  /* have fewer registers than others */
 #define ROWS 6                  /* that many times 2 accumulators fit in registers */
 #define FOR_ROWS(CASE) CASE (1) CASE (2) CASE (3) CASE (4) CASE (5) CASE (6)
 #else

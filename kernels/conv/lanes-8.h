@@ -7,4 +7,4 @@
 #define ROWS 6                  /* that many times 2 accumulators fit in registers */
 #define GRADIENT_ROWS 4         /* the same, and a divisor of LANES */
 #define FOR_ROWS(CASE) CASE (1) CASE (2) CASE (3) CASE (4) CASE (5) CASE (6)
-#define TARGET __attribute__ ((target ("arch=x86-64-v3")))
+#define TARGET __attribute__ ((target ("avx2,fma")))

@@ -46,8 +46,10 @@ static guint
 find_block (void)
 {
 #if defined (__x86_64__)
+  /* what lanes-16.h and lanes-8.h are compiled for */
   if (__builtin_cpu_supports ("avx512f") && __builtin_cpu_supports ("avx512dq")
-      && __builtin_cpu_supports ("avx512bw") && __builtin_cpu_supports ("avx512vl"))
+      && __builtin_cpu_supports ("avx512bw") && __builtin_cpu_supports ("avx512vl")
+      && __builtin_cpu_supports ("fma"))
     return 16;
   if (__builtin_cpu_supports ("avx2") && __builtin_cpu_supports ("fma"))
     return 8;
@@ -91,7 +93,7 @@ crowd_thread (gpointer data)
   return NULL;
 }
 
-/* bf16 halves what goes through memory, but without AMX oneDNN convolves half as fast in it as in float32. */
+/* bf16 halves what goes through memory, but convolutions, which mostly multiply floats in either, take as long. */
 static GradPrecision
 default_precision (void)
 {

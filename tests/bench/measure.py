@@ -39,8 +39,11 @@ def snapshot(pid):
     """Seconds of processor time by the thread's number, and its name"""
     seconds = {}
     for task in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{task}/stat", encoding="utf-8") as file:
-            name, fields = file.read().split("(", 1)[1].rsplit(")", 1)
+        try:
+            with open(f"/proc/{pid}/task/{task}/stat", encoding="utf-8") as file:
+                name, fields = file.read().split("(", 1)[1].rsplit(")", 1)
+        except (FileNotFoundError, ProcessLookupError):         # the thread has just ended
+            continue
         seconds[task, name] = sum(map(int, fields.split()[11:13])) / os.sysconf("SC_CLK_TCK")
     return seconds
 
@@ -50,12 +53,14 @@ def spent(command, environment, seconds, warmup=10):
     interrupted"""
     with tempfile.TemporaryFile("w+") as errors:
         with subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=errors) as child:
-            time.sleep(warmup)
-            before = snapshot(child.pid)
-            time.sleep(seconds)
-            after = snapshot(child.pid)
-            ended = child.poll()
-            child.send_signal(signal.SIGINT)
+            try:
+                time.sleep(warmup)
+                before = snapshot(child.pid)
+                time.sleep(seconds)
+                after = snapshot(child.pid)
+                ended = child.poll()
+            finally:            # it is waited for
+                child.send_signal(signal.SIGINT)
         errors.seek(0)
         output = errors.read()
     if ended is not None:
