@@ -41,16 +41,6 @@ struct _GradAdamSink
   GradAdamOptions options;
 };
 
-enum
-{
-  PROP_0,
-  PROP_BETA1,
-  PROP_BETA2,
-  PROP_EPSILON,
-  PROP_WEIGHT_DECAY,
-  PROP_DECOUPLED_WEIGHT_DECAY
-};
-
 static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK,
     GST_PAD_ALWAYS, GST_STATIC_CAPS (GRAD_CAPS ("float32")));
 
@@ -70,54 +60,31 @@ grad_adam_sink_update (GradTrainSink * sink, GradNetwork * network, gdouble lear
   return grad_network_update_adam (network, &options, error);
 }
 
-/* where each property is kept */
-static const gsize fields[] = {
-  [PROP_BETA1] = G_STRUCT_OFFSET (GradAdamSink, options.beta1),
-  [PROP_BETA2] = G_STRUCT_OFFSET (GradAdamSink, options.beta2),
-  [PROP_EPSILON] = G_STRUCT_OFFSET (GradAdamSink, options.epsilon),
-  [PROP_WEIGHT_DECAY] = G_STRUCT_OFFSET (GradAdamSink, options.weight_decay),
-  [PROP_DECOUPLED_WEIGHT_DECAY] = G_STRUCT_OFFSET (GradAdamSink, options.decoupled),
-};
-
-static void
-grad_adam_sink_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
-{
-  grad_element_set_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
-}
-
-static void
-grad_adam_sink_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
-{
-  grad_element_get_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
-}
-
 static void
 grad_adam_sink_class_init (GradAdamSinkClass * klass)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
   GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
   const GradAdamOptions defaults = GRAD_ADAM_DEFAULTS;
-  const GParamFlags flags =
-      G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_PLAYING;
 
-  object_class->set_property = grad_adam_sink_set_property;
-  object_class->get_property = grad_adam_sink_get_property;
-  g_object_class_install_property (object_class, PROP_BETA1,
+  object_class->set_property = grad_element_set_property;
+  object_class->get_property = grad_element_get_property;
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradAdamSink, options.beta1),
       g_param_spec_double ("beta1", "Beta 1", "Decay of the running mean of gradients, below 1",
-          0, 1, defaults.beta1, flags));
-  g_object_class_install_property (object_class, PROP_BETA2,
+          0, 1, defaults.beta1, GRAD_PARAM_PLAYING));
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradAdamSink, options.beta2),
       g_param_spec_double ("beta2", "Beta 2", "Decay of the running mean of squared gradients, "
-          "below 1", 0, 1, defaults.beta2, flags));
-  g_object_class_install_property (object_class, PROP_EPSILON,
+          "below 1", 0, 1, defaults.beta2, GRAD_PARAM_PLAYING));
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradAdamSink, options.epsilon),
       g_param_spec_double ("epsilon", "Epsilon", "Number added to the denominator of the update",
-          0, G_MAXDOUBLE, defaults.epsilon, flags));
-  g_object_class_install_property (object_class, PROP_WEIGHT_DECAY,
+          0, G_MAXDOUBLE, defaults.epsilon, GRAD_PARAM_PLAYING));
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradAdamSink, options.weight_decay),
       g_param_spec_double ("weight-decay", "Weight decay", "Factor of the weights that is added "
-          "to their gradients (L2 penalty)", 0, G_MAXDOUBLE, defaults.weight_decay, flags));
-  g_object_class_install_property (object_class, PROP_DECOUPLED_WEIGHT_DECAY,
+          "to their gradients (L2 penalty)", 0, G_MAXDOUBLE, defaults.weight_decay, GRAD_PARAM_PLAYING));
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradAdamSink, options.decoupled),
       g_param_spec_boolean ("decoupled-weight-decay", "Decoupled weight decay", "Whether weights are "
           "made smaller by learning-rate times weight-decay of themselves, instead of through "
-          "their gradients (AdamW)", defaults.decoupled, flags));
+          "their gradients (AdamW)", defaults.decoupled, GRAD_PARAM_PLAYING));
 
   gst_element_class_add_static_pad_template (element_class, &sink_template);
   gst_element_class_set_static_metadata (element_class, "Adam optimizer", "Sink/Tensor",
@@ -129,5 +96,4 @@ grad_adam_sink_class_init (GradAdamSinkClass * klass)
 static void
 grad_adam_sink_init (GradAdamSink * self)
 {
-  self->options = (GradAdamOptions) GRAD_ADAM_DEFAULTS;
 }

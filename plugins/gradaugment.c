@@ -37,16 +37,6 @@ struct _GradAugment
   GradAugmentationOptions options;      /* properties, object lock */
 };
 
-enum
-{
-  PROP_0,
-  PROP_HORIZONTAL_FLIP,
-  PROP_PADDING,
-  PROP_TRANSLATE,
-  PROP_ROTATE,
-  PROP_ERASE
-};
-
 static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK,
     GST_PAD_ALWAYS, GST_STATIC_CAPS (GRAD_CAPS ("uint8")));
 static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE ("src", GST_PAD_SRC,
@@ -97,27 +87,6 @@ grad_augment_process (GradTransform * trans, GradTensor * input, GstBuffer * in,
   return output != NULL;
 }
 
-/* where each property is kept */
-static const gsize fields[] = {
-  [PROP_HORIZONTAL_FLIP] = G_STRUCT_OFFSET (GradAugment, options.horizontal_flip),
-  [PROP_PADDING] = G_STRUCT_OFFSET (GradAugment, options.padding),
-  [PROP_TRANSLATE] = G_STRUCT_OFFSET (GradAugment, options.translate),
-  [PROP_ROTATE] = G_STRUCT_OFFSET (GradAugment, options.rotate),
-  [PROP_ERASE] = G_STRUCT_OFFSET (GradAugment, options.erase),
-};
-
-static void
-grad_augment_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
-{
-  grad_element_set_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
-}
-
-static void
-grad_augment_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
-{
-  grad_element_get_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
-}
-
 static void
 grad_augment_class_init (GradAugmentClass * klass)
 {
@@ -125,21 +94,21 @@ grad_augment_class_init (GradAugmentClass * klass)
   GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
   GradTransformClass *transform_class = GRAD_TRANSFORM_CLASS (klass);
 
-  object_class->set_property = grad_augment_set_property;
-  object_class->get_property = grad_augment_get_property;
-  g_object_class_install_property (object_class, PROP_HORIZONTAL_FLIP,
+  object_class->set_property = grad_element_set_property;
+  object_class->get_property = grad_element_get_property;
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradAugment, options.horizontal_flip),
       g_param_spec_double ("horizontal-flip", "Horizontal flip", "Probability that a picture is "
           "mirrored, left to right", 0, 1, 0, GRAD_PARAM_STATIC));
-  g_object_class_install_property (object_class, PROP_PADDING,
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradAugment, options.padding),
       g_param_spec_int ("padding", "Padding", "Pixels of black around a picture, of which a random "
           "crop of its size is taken", 0, 32767, 0, GRAD_PARAM_STATIC));
-  g_object_class_install_property (object_class, PROP_TRANSLATE,
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradAugment, options.translate),
       g_param_spec_double ("translate", "Translate", "Largest shift in both directions, as a "
           "fraction of width and height", 0, 1, 0, GRAD_PARAM_STATIC));
-  g_object_class_install_property (object_class, PROP_ROTATE,
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradAugment, options.rotate),
       g_param_spec_double ("rotate", "Rotate", "Largest angle in degrees by which a picture is "
           "turned around its centre, either way", 0, 180, 0, GRAD_PARAM_STATIC));
-  g_object_class_install_property (object_class, PROP_ERASE,
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradAugment, options.erase),
       g_param_spec_double ("erase", "Erase", "Probability that a box of 2 to 33 % of a picture "
           "becomes black", 0, 1, 0, GRAD_PARAM_STATIC));
 

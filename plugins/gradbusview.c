@@ -50,15 +50,6 @@ struct _GradBusView
   GradTensorView view;
 };
 
-enum
-{
-  PROP_0,
-  PROP_PARAMETER,
-  PROP_VIEW
-};
-
-static const GradTensorView default_view = {.color_map = GRAD_COLOR_MAP_SIGNED,.max_tiles = 64 };
-
 static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE ("src", GST_PAD_SRC,
     GST_PAD_ALWAYS, GST_STATIC_CAPS (GRAD_TRAINING_VIEW_CAPS ("RGB")));
 
@@ -214,24 +205,6 @@ grad_bus_view_end (GradTrainingView * base)
 
 /* ---- properties */
 
-/* where each property is kept */
-static const gsize fields[] = {
-  [PROP_PARAMETER] = G_STRUCT_OFFSET (GradBusView, parameter),
-  GRAD_TENSOR_VIEW_FIELDS (PROP_VIEW, GradBusView, asked),
-};
-
-static void
-grad_bus_view_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
-{
-  grad_element_set_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
-}
-
-static void
-grad_bus_view_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
-{
-  grad_element_get_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
-}
-
 static void
 grad_bus_view_finalize (GObject * object)
 {
@@ -250,14 +223,14 @@ grad_bus_view_class_init (GradBusViewClass * klass)
   GradTrainingViewClass *view_class = GRAD_TRAINING_VIEW_CLASS (klass);
 
   GST_DEBUG_CATEGORY_INIT (grad_bus_view_debug, "gradbusview", 0, "Gradients to video");
-  object_class->set_property = grad_bus_view_set_property;
-  object_class->get_property = grad_bus_view_get_property;
+  object_class->set_property = grad_element_set_property;
+  object_class->get_property = grad_element_get_property;
   object_class->finalize = grad_bus_view_finalize;
-  g_object_class_install_property (object_class, PROP_PARAMETER,
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradBusView, parameter),
       g_param_spec_string ("parameter", "Parameter", "Name of the parameter whose gradient is shown, or the "
           "beginning of names: of these, the one that backward comes to first", NULL,
           GRAD_PARAM_STATIC));
-  grad_tensor_view_install_properties (object_class, PROP_VIEW, &default_view);
+  grad_tensor_view_install_properties (object_class, G_STRUCT_OFFSET (GradBusView, asked), GRAD_COLOR_MAP_SIGNED);
 
   gst_element_class_add_static_pad_template (element_class, &src_template);
   gst_element_class_set_static_metadata (element_class, "Gradients to video", "Source/Video",
@@ -271,5 +244,4 @@ static void
 grad_bus_view_init (GradBusView * self)
 {
   g_mutex_init (&self->lock);
-  self->asked = default_view;
 }

@@ -37,7 +37,6 @@ struct _GradClassify
 {
   GstBaseTransform parent;
 
-  GradAttachment attachment;
   /* properties, object lock */
   gchar *location, *model_name, *class_names;
   guint top_k, interval;
@@ -45,6 +44,7 @@ struct _GradClassify
   GradRegion region;
   gboolean sync, qos;
   guint64 max_lag, refresh_interval;
+  GradAttachment attachment;
 
   /* from READY to PAUSED on */
   GradDevice *device;
@@ -56,34 +56,6 @@ struct _GradClassify
   GradReporter reporter;
   GstClockTime earliest;        /* object lock: running time before which frames are late */
 };
-
-enum
-{
-  PROP_0,
-  PROP_LOCATION,
-  PROP_MODEL_NAME,
-  PROP_CLASS_NAMES,
-  PROP_TOP_K,
-  PROP_INTERVAL,
-  PROP_THRESHOLD,
-  PROP_SMOOTHING,
-  PROP_REGION,
-  PROP_SYNC,
-  PROP_QOS,
-  PROP_MAX_LAG,
-  PROP_REFRESH_INTERVAL,
-  PROP_STATS,
-  PROP_ATTACHMENT
-};
-
-#define DEFAULT_TOP_K 3
-#define DEFAULT_INTERVAL 1
-#define DEFAULT_THRESHOLD 0
-#define DEFAULT_SMOOTHING 0
-#define DEFAULT_SYNC FALSE
-#define DEFAULT_QOS TRUE
-#define DEFAULT_MAX_LAG GST_SECOND
-#define DEFAULT_REFRESH_INTERVAL (500 * GST_MSECOND)
 
 #define CAPS GST_VIDEO_CAPS_MAKE (GRAD_FRAME_FORMATS) "; " \
     GST_VIDEO_CAPS_MAKE_WITH_FEATURES ("memory:CUDAMemory", GRAD_FRAME_FORMATS)
@@ -340,27 +312,10 @@ grad_classify_query (GstBaseTransform * trans, GstPadDirection direction, GstQue
   return TRUE;
 }
 
-/* where each property is kept */
-static const gsize fields[] = {
-  [PROP_LOCATION] = G_STRUCT_OFFSET (GradClassify, location),
-  [PROP_MODEL_NAME] = G_STRUCT_OFFSET (GradClassify, model_name),
-  [PROP_CLASS_NAMES] = G_STRUCT_OFFSET (GradClassify, class_names),
-  [PROP_TOP_K] = G_STRUCT_OFFSET (GradClassify, top_k),
-  [PROP_INTERVAL] = G_STRUCT_OFFSET (GradClassify, interval),
-  [PROP_THRESHOLD] = G_STRUCT_OFFSET (GradClassify, threshold),
-  [PROP_SMOOTHING] = G_STRUCT_OFFSET (GradClassify, smoothing),
-  [PROP_REGION] = G_STRUCT_OFFSET (GradClassify, region),
-  [PROP_SYNC] = G_STRUCT_OFFSET (GradClassify, sync),
-  [PROP_QOS] = G_STRUCT_OFFSET (GradClassify, qos),
-  [PROP_MAX_LAG] = G_STRUCT_OFFSET (GradClassify, max_lag),
-  [PROP_REFRESH_INTERVAL] = G_STRUCT_OFFSET (GradClassify, refresh_interval),
-  GRAD_ATTACHMENT_FIELDS (PROP_ATTACHMENT, GradClassify, attachment),
-};
-
 static void
 grad_classify_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
 {
-  grad_element_set_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
+  grad_element_set_property (object, id, value, pspec);
   if (pspec->flags & GST_PARAM_MUTABLE_PLAYING)
     configure (GRAD_CLASSIFY (object));
 }
@@ -368,10 +323,10 @@ grad_classify_set_property (GObject * object, guint id, const GValue * value, GP
 static void
 grad_classify_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
 {
-  if (id == PROP_STATS)
+  if (id == G_STRUCT_OFFSET (GradClassify, reporter))
     g_value_take_boxed (value, grad_reporter_get_stats (&GRAD_CLASSIFY (object)->reporter));
   else
-    grad_element_get_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
+    grad_element_get_property (object, id, value, pspec);
 }
 
 static void
@@ -390,44 +345,50 @@ grad_classify_finalize (GObject * object)
 static void
 install_properties (GObjectClass * klass)
 {
-  const GParamFlags playing = G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS
-      | GST_PARAM_MUTABLE_PLAYING;
-  GParamSpec *const specs[] = {
-    [PROP_LOCATION] = g_param_spec_string ("location", "Model file", "Safetensors file of a trained "
-        "network; read again when it is replaced, or another one is set", NULL, playing),
-    [PROP_MODEL_NAME] = g_param_spec_string ("model-name", "Model name", "Without location: name of "
-        "a network that is being trained on the same bus", NULL, playing),
-    [PROP_CLASS_NAMES] = g_param_spec_string ("class-names", "Class names", "Names of the classes "
-        "separated by commas, or a file with one a line; by default what the model says", NULL,
-        playing),
-    [PROP_TOP_K] = g_param_spec_uint ("top-k", "Top k", "How many of the most probable classes to "
-        "report", 1, G_MAXUINT, DEFAULT_TOP_K, playing),
-    [PROP_INTERVAL] = g_param_spec_uint ("interval", "Interval", "Every how many frames one is "
-        "classified", 1, G_MAXUINT, DEFAULT_INTERVAL, playing),
-    [PROP_THRESHOLD] = g_param_spec_double ("threshold", "Threshold", "Smallest probability, 0 to 1, "
-        "to report a class with", 0, 1, DEFAULT_THRESHOLD, playing),
-    [PROP_SMOOTHING] = g_param_spec_double ("smoothing", "Smoothing", "Weight of earlier results in "
-        "each new one, 0 for none", 0, 0.999, DEFAULT_SMOOTHING, playing),
-    [PROP_REGION] = g_param_spec_enum ("region", "Region", "Which part of a frame the network gets to "
-        "see", GRAD_TYPE_REGION, GRAD_REGION_CENTER, playing),
-    [PROP_SYNC] = g_param_spec_boolean ("sync", "Synchronous", "Whether each frame waits for its own "
-        "result; else it carries the newest one", DEFAULT_SYNC, playing),
-    [PROP_QOS] = g_param_spec_boolean ("qos", "Quality of service", "With sync, whether frames that "
-        "come late to the sink are passed on without being classified", DEFAULT_QOS, playing),
-    [PROP_MAX_LAG] = g_param_spec_uint64 ("max-lag", "Maximum lag", "Age in ns, measured in stream "
-        "time, up to which a result is attached to later frames; 0 for any", 0, G_MAXUINT64,
-        DEFAULT_MAX_LAG, playing),
-    [PROP_REFRESH_INTERVAL] = g_param_spec_uint64 ("refresh-interval", "Refresh interval",
-        "With model-name, shortest time in ns after which the newest weights are taken over", 0,
-        G_MAXUINT64, DEFAULT_REFRESH_INTERVAL, playing),
-    [PROP_STATS] = g_param_spec_boxed ("stats", "Statistics", "Number of frames, results, and frames "
-        "that were due but skipped under load", GST_TYPE_STRUCTURE,
-        G_PARAM_READABLE | G_PARAM_STATIC_STRINGS),
-  };
-
-  for (guint id = 1; id < G_N_ELEMENTS (specs); id++)
-    g_object_class_install_property (klass, id, specs[id]);
-  grad_attachment_install_properties (klass, PROP_ATTACHMENT);
+  g_object_class_install_property (klass, G_STRUCT_OFFSET (GradClassify, location),
+      g_param_spec_string ("location", "Model file", "Safetensors file of a trained "
+          "network; read again when it is replaced, or another one is set", NULL, GRAD_PARAM_PLAYING));
+  g_object_class_install_property (klass, G_STRUCT_OFFSET (GradClassify, model_name),
+      g_param_spec_string ("model-name", "Model name", "Without location: name of "
+          "a network that is being trained on the same bus", NULL, GRAD_PARAM_PLAYING));
+  g_object_class_install_property (klass, G_STRUCT_OFFSET (GradClassify, class_names),
+      g_param_spec_string ("class-names", "Class names", "Names of the classes "
+          "separated by commas, or a file with one a line; by default what the model says", NULL,
+          GRAD_PARAM_PLAYING));
+  g_object_class_install_property (klass, G_STRUCT_OFFSET (GradClassify, top_k),
+      g_param_spec_uint ("top-k", "Top k", "How many of the most probable classes to "
+          "report", 1, G_MAXUINT, 3, GRAD_PARAM_PLAYING));
+  g_object_class_install_property (klass, G_STRUCT_OFFSET (GradClassify, interval),
+      g_param_spec_uint ("interval", "Interval", "Every how many frames one is "
+          "classified", 1, G_MAXUINT, 1, GRAD_PARAM_PLAYING));
+  g_object_class_install_property (klass, G_STRUCT_OFFSET (GradClassify, threshold),
+      g_param_spec_double ("threshold", "Threshold", "Smallest probability, 0 to 1, "
+          "to report a class with", 0, 1, 0, GRAD_PARAM_PLAYING));
+  g_object_class_install_property (klass, G_STRUCT_OFFSET (GradClassify, smoothing),
+      g_param_spec_double ("smoothing", "Smoothing", "Weight of earlier results in "
+          "each new one, 0 for none", 0, 0.999, 0, GRAD_PARAM_PLAYING));
+  g_object_class_install_property (klass, G_STRUCT_OFFSET (GradClassify, region),
+      g_param_spec_enum ("region", "Region", "Which part of a frame the network gets to "
+          "see", GRAD_TYPE_REGION, GRAD_REGION_CENTER, GRAD_PARAM_PLAYING));
+  g_object_class_install_property (klass, G_STRUCT_OFFSET (GradClassify, sync),
+      g_param_spec_boolean ("sync", "Synchronous", "Whether each frame waits for its own "
+          "result; else it carries the newest one", FALSE, GRAD_PARAM_PLAYING));
+  g_object_class_install_property (klass, G_STRUCT_OFFSET (GradClassify, qos),
+      g_param_spec_boolean ("qos", "Quality of service", "With sync, whether frames that "
+          "come late to the sink are passed on without being classified", TRUE, GRAD_PARAM_PLAYING));
+  g_object_class_install_property (klass, G_STRUCT_OFFSET (GradClassify, max_lag),
+      g_param_spec_uint64 ("max-lag", "Maximum lag", "Age in ns, measured in stream "
+          "time, up to which a result is attached to later frames; 0 for any", 0, G_MAXUINT64,
+          GST_SECOND, GRAD_PARAM_PLAYING));
+  g_object_class_install_property (klass, G_STRUCT_OFFSET (GradClassify, refresh_interval),
+      g_param_spec_uint64 ("refresh-interval", "Refresh interval",
+          "With model-name, shortest time in ns after which the newest weights are taken over", 0,
+          G_MAXUINT64, 500 * GST_MSECOND, GRAD_PARAM_PLAYING));
+  g_object_class_install_property (klass, G_STRUCT_OFFSET (GradClassify, reporter),
+      g_param_spec_boxed ("stats", "Statistics", "Number of frames, results, and frames "
+          "that were due but skipped under load", GST_TYPE_STRUCTURE,
+          G_PARAM_READABLE | G_PARAM_STATIC_STRINGS));
+  grad_attachment_install_properties (klass, G_STRUCT_OFFSET (GradClassify, attachment));
 }
 
 static void
@@ -461,15 +422,6 @@ grad_classify_class_init (GradClassifyClass * klass)
 static void
 grad_classify_init (GradClassify * self)
 {
-  grad_attachment_init (&self->attachment);
   g_mutex_init (&self->configuring);
-  self->top_k = DEFAULT_TOP_K;
-  self->interval = DEFAULT_INTERVAL;
-  self->threshold = DEFAULT_THRESHOLD;
-  self->smoothing = DEFAULT_SMOOTHING;
-  self->sync = DEFAULT_SYNC;
-  self->qos = DEFAULT_QOS;
-  self->max_lag = DEFAULT_MAX_LAG;
-  self->refresh_interval = DEFAULT_REFRESH_INTERVAL;
   grad_reporter_start (&self->reporter, GST_ELEMENT (self));
 }

@@ -33,22 +33,6 @@ struct _GradConvStem
   gboolean bias, pool;
 };
 
-enum
-{
-  PROP_0,
-  PROP_CHANNELS,
-  PROP_KERNEL_SIZE,
-  PROP_STRIDE,
-  PROP_BIAS,
-  PROP_POOL
-};
-
-#define DEFAULT_CHANNELS 64
-#define DEFAULT_KERNEL_SIZE 7
-#define DEFAULT_STRIDE 2
-#define DEFAULT_BIAS TRUE
-#define DEFAULT_POOL TRUE
-
 static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK,
     GST_PAD_ALWAYS, GST_STATIC_CAPS (GRAD_CAPS ("float32")));
 static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE ("src", GST_PAD_SRC,
@@ -80,27 +64,6 @@ grad_conv_stem_build (GradLayer * layer, GradGraph * graph, const gchar * prefix
   GST_OBJECT_UNLOCK (self);
 }
 
-/* where each property is kept */
-static const gsize fields[] = {
-  [PROP_CHANNELS] = G_STRUCT_OFFSET (GradConvStem, channels),
-  [PROP_KERNEL_SIZE] = G_STRUCT_OFFSET (GradConvStem, kernel_size),
-  [PROP_STRIDE] = G_STRUCT_OFFSET (GradConvStem, stride),
-  [PROP_BIAS] = G_STRUCT_OFFSET (GradConvStem, bias),
-  [PROP_POOL] = G_STRUCT_OFFSET (GradConvStem, pool),
-};
-
-static void
-grad_conv_stem_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
-{
-  grad_element_set_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
-}
-
-static void
-grad_conv_stem_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
-{
-  grad_element_get_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
-}
-
 static void
 grad_conv_stem_class_init (GradConvStemClass * klass)
 {
@@ -108,23 +71,23 @@ grad_conv_stem_class_init (GradConvStemClass * klass)
   GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
   const GParamFlags flags = GRAD_PARAM_STATIC | GRAD_PARAM_STRUCTURAL;
 
-  object_class->set_property = grad_conv_stem_set_property;
-  object_class->get_property = grad_conv_stem_get_property;
-  g_object_class_install_property (object_class, PROP_CHANNELS,
+  object_class->set_property = grad_element_set_property;
+  object_class->get_property = grad_element_get_property;
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradConvStem, channels),
       g_param_spec_int ("channels", "Channels", "Number of output channels", 1, 65536,
-          DEFAULT_CHANNELS, flags));
-  g_object_class_install_property (object_class, PROP_KERNEL_SIZE,
+          64, flags));
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradConvStem, kernel_size),
       g_param_spec_int ("kernel-size", "Kernel size", "Rows and columns of the convolution's "
-          "kernel, an odd number", 1, 63, DEFAULT_KERNEL_SIZE, flags));
-  g_object_class_install_property (object_class, PROP_STRIDE,
+          "kernel, an odd number", 1, 63, 7, flags));
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradConvStem, stride),
       g_param_spec_int ("stride", "Stride", "Pixels by which the convolution advances, in both "
-          "directions", 1, 16, DEFAULT_STRIDE, flags));
-  g_object_class_install_property (object_class, PROP_BIAS,
-      g_param_spec_boolean ("bias", "Bias", "Whether the convolution has a bias", DEFAULT_BIAS,
+          "directions", 1, 16, 2, flags));
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradConvStem, bias),
+      g_param_spec_boolean ("bias", "Bias", "Whether the convolution has a bias", TRUE,
           flags));
-  g_object_class_install_property (object_class, PROP_POOL,
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradConvStem, pool),
       g_param_spec_boolean ("pool", "Max pooling", "Whether a 3x3 max pooling of stride 2 "
-          "follows", DEFAULT_POOL, flags));
+          "follows", TRUE, flags));
 
   gst_element_class_add_static_pad_template (element_class, &sink_template);
   gst_element_class_add_static_pad_template (element_class, &src_template);
@@ -139,9 +102,4 @@ grad_conv_stem_class_init (GradConvStemClass * klass)
 static void
 grad_conv_stem_init (GradConvStem * self)
 {
-  self->channels = DEFAULT_CHANNELS;
-  self->kernel_size = DEFAULT_KERNEL_SIZE;
-  self->stride = DEFAULT_STRIDE;
-  self->bias = DEFAULT_BIAS;
-  self->pool = DEFAULT_POOL;
 }

@@ -30,16 +30,6 @@ struct _GradFc
   gboolean bias;
 };
 
-enum
-{
-  PROP_0,
-  PROP_UNITS,
-  PROP_BIAS
-};
-
-#define DEFAULT_UNITS 10
-#define DEFAULT_BIAS TRUE
-
 static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK,
     GST_PAD_ALWAYS, GST_STATIC_CAPS (GRAD_CAPS ("float32")));
 static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE ("src", GST_PAD_SRC,
@@ -59,38 +49,20 @@ grad_fc_build (GradLayer * layer, GradGraph * graph, const gchar * prefix)
   GST_OBJECT_UNLOCK (self);
 }
 
-/* where each property is kept */
-static const gsize fields[] = {
-  [PROP_UNITS] = G_STRUCT_OFFSET (GradFc, units),
-  [PROP_BIAS] = G_STRUCT_OFFSET (GradFc, bias),
-};
-
-static void
-grad_fc_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
-{
-  grad_element_set_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
-}
-
-static void
-grad_fc_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
-{
-  grad_element_get_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
-}
-
 static void
 grad_fc_class_init (GradFcClass * klass)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
   GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
 
-  object_class->set_property = grad_fc_set_property;
-  object_class->get_property = grad_fc_get_property;
-  g_object_class_install_property (object_class, PROP_UNITS,
+  object_class->set_property = grad_element_set_property;
+  object_class->get_property = grad_element_get_property;
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradFc, units),
       g_param_spec_int ("units", "Units", "Number of outputs: of classes, in the last layer",
-          1, G_MAXINT, DEFAULT_UNITS, GRAD_PARAM_STATIC | GRAD_PARAM_STRUCTURAL));
-  g_object_class_install_property (object_class, PROP_BIAS,
+          1, G_MAXINT, 10, GRAD_PARAM_STATIC | GRAD_PARAM_STRUCTURAL));
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradFc, bias),
       g_param_spec_boolean ("bias", "Bias", "Whether a learned constant is added to each output",
-          DEFAULT_BIAS, GRAD_PARAM_STATIC | GRAD_PARAM_STRUCTURAL));
+          TRUE, GRAD_PARAM_STATIC | GRAD_PARAM_STRUCTURAL));
 
   gst_element_class_add_static_pad_template (element_class, &sink_template);
   gst_element_class_add_static_pad_template (element_class, &src_template);
@@ -104,6 +76,4 @@ grad_fc_class_init (GradFcClass * klass)
 static void
 grad_fc_init (GradFc * self)
 {
-  self->units = DEFAULT_UNITS;
-  self->bias = DEFAULT_BIAS;
 }

@@ -35,21 +35,10 @@ struct _GradFromVideo
   GradVideoBatcher parent;
 
   /* properties, object lock */
-  gchar *model, *mean, *std;
+  gchar *model;
   gint width, height, channels; /* 0: as the model says */
+  gchar *mean, *std;
   GradRegion region;
-};
-
-enum
-{
-  PROP_0,
-  PROP_MODEL,
-  PROP_WIDTH,
-  PROP_HEIGHT,
-  PROP_CHANNELS,
-  PROP_MEAN,
-  PROP_STD,
-  PROP_REGION
 };
 
 G_DEFINE_FINAL_TYPE (GradFromVideo, grad_from_video, GRAD_TYPE_VIDEO_BATCHER);
@@ -95,30 +84,6 @@ grad_from_video_get_input (GradVideoBatcher * batcher, GradModelInput * input, G
   return ok;
 }
 
-/* where each property is kept */
-static const gsize fields[] = {
-  [PROP_MODEL] = G_STRUCT_OFFSET (GradFromVideo, model),
-  [PROP_WIDTH] = G_STRUCT_OFFSET (GradFromVideo, width),
-  [PROP_HEIGHT] = G_STRUCT_OFFSET (GradFromVideo, height),
-  [PROP_CHANNELS] = G_STRUCT_OFFSET (GradFromVideo, channels),
-  [PROP_MEAN] = G_STRUCT_OFFSET (GradFromVideo, mean),
-  [PROP_STD] = G_STRUCT_OFFSET (GradFromVideo, std),
-  [PROP_REGION] = G_STRUCT_OFFSET (GradFromVideo, region),
-};
-
-static void
-grad_from_video_set_property (GObject * object, guint id, const GValue * value,
-    GParamSpec * pspec)
-{
-  grad_element_set_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
-}
-
-static void
-grad_from_video_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
-{
-  grad_element_get_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
-}
-
 static void
 grad_from_video_finalize (GObject * object)
 {
@@ -133,25 +98,27 @@ grad_from_video_finalize (GObject * object)
 static void
 install_properties (GObjectClass * klass)
 {
-  GParamSpec *const specs[] = {
-    [PROP_MODEL] = g_param_spec_string ("model", "Model file", "Safetensors file of the network that is to see the "
-        "pictures: says what is not set here", NULL, GRAD_PARAM_STATIC),
-    [PROP_WIDTH] = g_param_spec_int ("width", "Width", "Columns to make, 0 for as many as the model says", 0, 32767,
-        0, GRAD_PARAM_STATIC),
-    [PROP_HEIGHT] = g_param_spec_int ("height", "Height", "Rows to make, 0 for as many as the model says", 0, 32767,
-        0, GRAD_PARAM_STATIC),
-    [PROP_CHANNELS] = g_param_spec_int ("channels", "Channels", "Channels to make: 1 for luma, 3 for red, green and "
-        "blue, 0 for what the model says, or 3 without", 0, 3, 0, GRAD_PARAM_STATIC),
-    [PROP_MEAN] = g_param_spec_string ("mean", "Mean", "Number to subtract from pixels of 0 to 1, or one per channel "
-        "separated by commas; by default what the model says, or 0", NULL, GRAD_PARAM_STATIC),
-    [PROP_STD] = g_param_spec_string ("std", "Standard deviation", "Number to divide by after the mean is subtracted, "
-        "or one per channel separated by commas; by default what the model says, or 1", NULL, GRAD_PARAM_STATIC),
-    [PROP_REGION] = g_param_spec_enum ("region", "Region", "Which part of a frame becomes a picture",
-        GRAD_TYPE_REGION, GRAD_REGION_CENTER, GRAD_PARAM_STATIC),
-  };
-
-  for (guint id = 1; id < G_N_ELEMENTS (specs); id++)
-    g_object_class_install_property (klass, id, specs[id]);
+  g_object_class_install_property (klass, G_STRUCT_OFFSET (GradFromVideo, model),
+      g_param_spec_string ("model", "Model file", "Safetensors file of the network that is to see the "
+          "pictures: says what is not set here", NULL, GRAD_PARAM_STATIC));
+  g_object_class_install_property (klass, G_STRUCT_OFFSET (GradFromVideo, width),
+      g_param_spec_int ("width", "Width", "Columns to make, 0 for as many as the model says", 0, 32767,
+          0, GRAD_PARAM_STATIC));
+  g_object_class_install_property (klass, G_STRUCT_OFFSET (GradFromVideo, height),
+      g_param_spec_int ("height", "Height", "Rows to make, 0 for as many as the model says", 0, 32767,
+          0, GRAD_PARAM_STATIC));
+  g_object_class_install_property (klass, G_STRUCT_OFFSET (GradFromVideo, channels),
+      g_param_spec_int ("channels", "Channels", "Channels to make: 1 for luma, 3 for red, green and "
+          "blue, 0 for what the model says, or 3 without", 0, 3, 0, GRAD_PARAM_STATIC));
+  g_object_class_install_property (klass, G_STRUCT_OFFSET (GradFromVideo, mean),
+      g_param_spec_string ("mean", "Mean", "Number to subtract from pixels of 0 to 1, or one per channel "
+          "separated by commas; by default what the model says, or 0", NULL, GRAD_PARAM_STATIC));
+  g_object_class_install_property (klass, G_STRUCT_OFFSET (GradFromVideo, std),
+      g_param_spec_string ("std", "Standard deviation", "Number to divide by after the mean is subtracted, "
+          "or one per channel separated by commas; by default what the model says, or 1", NULL, GRAD_PARAM_STATIC));
+  g_object_class_install_property (klass, G_STRUCT_OFFSET (GradFromVideo, region),
+      g_param_spec_enum ("region", "Region", "Which part of a frame becomes a picture",
+          GRAD_TYPE_REGION, GRAD_REGION_CENTER, GRAD_PARAM_STATIC));
 }
 
 static void
@@ -160,8 +127,8 @@ grad_from_video_class_init (GradFromVideoClass * klass)
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
   GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
 
-  object_class->set_property = grad_from_video_set_property;
-  object_class->get_property = grad_from_video_get_property;
+  object_class->set_property = grad_element_set_property;
+  object_class->get_property = grad_element_get_property;
   object_class->finalize = grad_from_video_finalize;
   install_properties (object_class);
 

@@ -37,14 +37,6 @@ struct _GradLoss
   GradMetrics metrics;          /* where no optimizer measures */
 };
 
-enum
-{
-  PROP_0,
-  PROP_LABEL_SMOOTHING
-};
-
-#define DEFAULT_LABEL_SMOOTHING 0
-
 static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK,
     GST_PAD_ALWAYS, GST_STATIC_CAPS (GRAD_CAPS ("float32")));
 static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE ("src", GST_PAD_SRC,
@@ -110,34 +102,17 @@ grad_loss_stop (GradTransform * trans)
   GRAD_TRANSFORM_CLASS (grad_loss_parent_class)->stop (trans);
 }
 
-/* where each property is kept */
-static const gsize fields[] = {
-  [PROP_LABEL_SMOOTHING] = G_STRUCT_OFFSET (GradLoss, label_smoothing),
-};
-
-static void
-grad_loss_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
-{
-  grad_element_set_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
-}
-
-static void
-grad_loss_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
-{
-  grad_element_get_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
-}
-
 static void
 grad_loss_class_init (GradLossClass * klass)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
   GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
 
-  object_class->set_property = grad_loss_set_property;
-  object_class->get_property = grad_loss_get_property;
-  g_object_class_install_property (object_class, PROP_LABEL_SMOOTHING,
+  object_class->set_property = grad_element_set_property;
+  object_class->get_property = grad_element_get_property;
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradLoss, label_smoothing),
       g_param_spec_double ("label-smoothing", "Label smoothing", "Part of the target that is "
-          "spread evenly over all classes, 0 to 1", 0, 1, DEFAULT_LABEL_SMOOTHING,
+          "spread evenly over all classes, 0 to 1", 0, 1, 0,
           GRAD_PARAM_STATIC));
 
   gst_element_class_add_static_pad_template (element_class, &sink_template);
@@ -156,5 +131,4 @@ grad_loss_class_init (GradLossClass * klass)
 static void
 grad_loss_init (GradLoss * self)
 {
-  self->label_smoothing = DEFAULT_LABEL_SMOOTHING;
 }

@@ -105,10 +105,24 @@ grad_model_tail_process (GradTransform * trans, GradTensor * input, GstBuffer * 
 }
 
 static void
+install_output (GObjectClass * klass, guint offset)
+{
+  g_object_class_install_property (klass, offset,
+      g_param_spec_enum ("output", "Output", "What to make of each picture: a logit or a "
+          "probability for each class", GRAD_TYPE_MODEL_OUTPUT, OUTPUT_PROBABILITIES,
+          GRAD_PARAM_STATIC));
+}
+
+static void
 grad_model_tail_class_init (GradModelTailClass * klass)
 {
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
   GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
   GradTransformClass *transform_class = GRAD_TRANSFORM_CLASS (klass);
+
+  object_class->set_property = grad_element_set_property;
+  object_class->get_property = grad_element_get_property;
+  install_output (object_class, G_STRUCT_OFFSET (GradModelTail, output));
 
   gst_element_class_add_static_pad_template (element_class, &sink_template);
   gst_element_class_add_static_pad_template (element_class, &src_template);
@@ -122,7 +136,6 @@ grad_model_tail_class_init (GradModelTailClass * klass)
 static void
 grad_model_tail_init (GradModelTail * self)
 {
-  self->output = OUTPUT_PROBABILITIES;
 }
 
 /* ---- the bin */
@@ -134,21 +147,12 @@ struct _GradModelBin
 {
   GstBin parent;
 
-  GstPad *sinkpad;              /* without a target below READY */
-  GradModelTail *tail;          /* always there: has the settings of the device; owned */
-  GPtrArray *layers;            /* from NULL to READY on */
-
-  /* properties, object lock */
+  /* properties, object lock; the rest of them are the tail's */
   gchar *location, *model_name;
-};
+  GradModelTail *tail;          /* always there; owned */
 
-enum
-{
-  PROP_0,
-  PROP_LOCATION,
-  PROP_MODEL_NAME,
-  PROP_OUTPUT,
-  PROP_ATTACHMENT
+  GstPad *sinkpad;              /* without a target below READY */
+  GPtrArray *layers;            /* from NULL to READY on */
 };
 
 G_DEFINE_FINAL_TYPE (GradModelBin, grad_model_bin, GST_TYPE_BIN);
@@ -218,36 +222,34 @@ grad_model_bin_change_state (GstElement * element, GstStateChange transition)
   return ret;
 }
 
-/* where each property of the bin's own is kept */
-static const gsize fields[] = {
-  [PROP_LOCATION] = G_STRUCT_OFFSET (GradModelBin, location),
-  [PROP_MODEL_NAME] = G_STRUCT_OFFSET (GradModelBin, model_name),
-};
+/* What the tail has is set there. */
+static gboolean
+is_of_tail (GObject * bin, GParamSpec * pspec, GObject ** tail)
+{
+  *tail = G_OBJECT (GRAD_MODEL_BIN (bin)->tail);
+  return g_object_class_find_property (G_OBJECT_GET_CLASS (*tail), pspec->name) != NULL;
+}
 
 static void
 grad_model_bin_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
 {
-  GradModelTail *tail = GRAD_MODEL_BIN (object)->tail;
+  GObject *tail;
 
-  if (id < PROP_OUTPUT)
-    grad_element_set_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
-  else if (id == PROP_OUTPUT)
-    grad_element_set_field (G_OBJECT (tail), &tail->output, value);
+  if (is_of_tail (object, pspec, &tail))
+    g_object_set_property (tail, pspec->name, value);
   else
-    g_object_set_property (G_OBJECT (tail), pspec->name, value);
+    grad_element_set_property (object, id, value, pspec);
 }
 
 static void
 grad_model_bin_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
 {
-  GradModelTail *tail = GRAD_MODEL_BIN (object)->tail;
+  GObject *tail;
 
-  if (id < PROP_OUTPUT)
-    grad_element_get_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
-  else if (id == PROP_OUTPUT)
-    grad_element_get_field (G_OBJECT (tail), &tail->output, value);
+  if (is_of_tail (object, pspec, &tail))
+    g_object_get_property (tail, pspec->name, value);
   else
-    g_object_get_property (G_OBJECT (tail), pspec->name, value);
+    grad_element_get_property (object, id, value, pspec);
 }
 
 static void
@@ -270,18 +272,15 @@ grad_model_bin_class_init (GradModelBinClass * klass)
   object_class->set_property = grad_model_bin_set_property;
   object_class->get_property = grad_model_bin_get_property;
   object_class->finalize = grad_model_bin_finalize;
-  g_object_class_install_property (object_class, PROP_LOCATION,
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradModelBin, location),
       g_param_spec_string ("location", "Location", "Model file with the network and its weights, "
           "as gradadamsink saves it", NULL, GRAD_PARAM_STATIC));
-  g_object_class_install_property (object_class, PROP_MODEL_NAME,
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradModelBin, model_name),
       g_param_spec_string ("model-name", "Model name", "Name of the network; by default the full "
           "name of the file, so that it is never one that is being trained", NULL,
           GRAD_PARAM_STATIC));
-  g_object_class_install_property (object_class, PROP_OUTPUT,
-      g_param_spec_enum ("output", "Output", "What to make of each picture: a logit or a "
-          "probability for each class", GRAD_TYPE_MODEL_OUTPUT, OUTPUT_PROBABILITIES,
-          GRAD_PARAM_STATIC));
-  grad_attachment_install_properties (object_class, PROP_ATTACHMENT);
+  install_output (object_class, G_STRUCT_OFFSET (GradModelBin, tail));
+  grad_attachment_install_properties (object_class, G_STRUCT_OFFSET (GradModelBin, tail));
 
   gst_element_class_add_static_pad_template (element_class, &sink_template);
   gst_element_class_add_static_pad_template (element_class, &src_template);

@@ -58,21 +58,6 @@ struct _GradOverlay
   GstVideoOverlayComposition *composition;
 };
 
-enum
-{
-  PROP_0,
-  PROP_POSITION,
-  PROP_MAX_RESULTS,
-  PROP_FONT_FAMILY,
-  PROP_SCALE,
-  PROP_SHOW_RATE
-};
-
-#define DEFAULT_POSITION GRAD_CORNER_TOP_LEFT
-#define DEFAULT_MAX_RESULTS 3
-#define DEFAULT_FONT_FAMILY "Sans"
-#define DEFAULT_SCALE 1
-#define DEFAULT_SHOW_RATE FALSE
 
 #define MARGIN (1 / 30.)        /* of the frame's height */
 #define NOTE_INTERVAL (G_TIME_SPAN_SECOND / 2)
@@ -350,27 +335,6 @@ grad_overlay_stop (GstBaseTransform * trans)
   return TRUE;
 }
 
-/* where each property is kept */
-static const gsize fields[] = {
-  [PROP_POSITION] = G_STRUCT_OFFSET (GradOverlay, position),
-  [PROP_MAX_RESULTS] = G_STRUCT_OFFSET (GradOverlay, style.max_results),
-  [PROP_FONT_FAMILY] = G_STRUCT_OFFSET (GradOverlay, style.font_family),
-  [PROP_SCALE] = G_STRUCT_OFFSET (GradOverlay, style.scale),
-  [PROP_SHOW_RATE] = G_STRUCT_OFFSET (GradOverlay, show_rate),
-};
-
-static void
-grad_overlay_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
-{
-  grad_element_set_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
-}
-
-static void
-grad_overlay_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
-{
-  grad_element_get_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
-}
-
 static void
 grad_overlay_finalize (GObject * object)
 {
@@ -381,31 +345,29 @@ grad_overlay_finalize (GObject * object)
 static void
 grad_overlay_class_init (GradOverlayClass * klass)
 {
-  const GParamFlags playing = G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS
-      | GST_PARAM_MUTABLE_PLAYING;
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
   GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
   GstBaseTransformClass *trans_class = GST_BASE_TRANSFORM_CLASS (klass);
 
   GST_DEBUG_CATEGORY_INIT (grad_overlay_debug, "gradoverlay", 0, "GradStreamer overlay");
-  object_class->set_property = grad_overlay_set_property;
-  object_class->get_property = grad_overlay_get_property;
+  object_class->set_property = grad_element_set_property;
+  object_class->get_property = grad_element_get_property;
   object_class->finalize = grad_overlay_finalize;
-  g_object_class_install_property (object_class, PROP_POSITION,
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradOverlay, position),
       g_param_spec_enum ("position", "Position", "Corner of the frame that the results are in",
-          GRAD_TYPE_CORNER, DEFAULT_POSITION, playing));
-  g_object_class_install_property (object_class, PROP_MAX_RESULTS,
+          GRAD_TYPE_CORNER, GRAD_CORNER_TOP_LEFT, GRAD_PARAM_PLAYING));
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradOverlay, style.max_results),
       g_param_spec_uint ("max-results", "Maximum results", "How many of the results to show at most",
-          1, 20, DEFAULT_MAX_RESULTS, playing));
-  g_object_class_install_property (object_class, PROP_FONT_FAMILY,
+          1, 20, 3, GRAD_PARAM_PLAYING));
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradOverlay, style.font_family),
       g_param_spec_string ("font-family", "Font family", "Font of the labels, as Pango knows it",
-          DEFAULT_FONT_FAMILY, playing));
-  g_object_class_install_property (object_class, PROP_SCALE,
+          "Sans", GRAD_PARAM_PLAYING));
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradOverlay, style.scale),
       g_param_spec_double ("scale", "Scale", "Size of what is drawn; 1 suits the height of the frame",
-          0.25, 8, DEFAULT_SCALE, playing));
-  g_object_class_install_property (object_class, PROP_SHOW_RATE,
+          0.25, 8, 1, GRAD_PARAM_PLAYING));
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradOverlay, show_rate),
       g_param_spec_boolean ("show-rate", "Show rate", "Whether to show how many results there are in a "
-          "second, and how long one takes", DEFAULT_SHOW_RATE, playing));
+          "second, and how long one takes", FALSE, GRAD_PARAM_PLAYING));
 
   gst_element_class_add_static_pad_template (element_class, &sink_template);
   gst_element_class_add_static_pad_template (element_class, &src_template);
@@ -425,8 +387,4 @@ grad_overlay_class_init (GradOverlayClass * klass)
 static void
 grad_overlay_init (GradOverlay * self)
 {
-  self->position = DEFAULT_POSITION;
-  self->style = (GradLabelsStyle) {
-  g_strdup (DEFAULT_FONT_FAMILY), DEFAULT_SCALE, DEFAULT_MAX_RESULTS};
-  self->show_rate = DEFAULT_SHOW_RATE;
 }

@@ -60,17 +60,6 @@ struct _GradPublish
   GradTextPad *text;
 };
 
-enum
-{
-  PROP_0,
-  PROP_LOCATION,
-  PROP_CHANGES_ONLY,
-  PROP_TEXT_FORMAT
-};
-
-#define DEFAULT_CHANGES_ONLY FALSE
-#define DEFAULT_TEXT_FORMAT GRAD_TEXT_LABEL
-
 static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK,
     GST_PAD_ALWAYS, GST_STATIC_CAPS_ANY);
 static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE ("src", GST_PAD_SRC,
@@ -280,26 +269,13 @@ grad_publish_stop (GstBaseTransform * trans)
   return TRUE;
 }
 
-/* where each property is kept */
-static const gsize fields[] = {
-  [PROP_LOCATION] = G_STRUCT_OFFSET (GradPublish, location),
-  [PROP_CHANGES_ONLY] = G_STRUCT_OFFSET (GradPublish, changes_only),
-  [PROP_TEXT_FORMAT] = G_STRUCT_OFFSET (GradPublish, text_format),
-};
-
 static void
 grad_publish_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
 {
-  if (id == PROP_LOCATION && GRAD_PUBLISH (object)->file != NULL)
+  if (id == G_STRUCT_OFFSET (GradPublish, location) && GRAD_PUBLISH (object)->file != NULL)
     g_warning ("gradpublish: location can be changed in READY or NULL alone");
   else
-    grad_element_set_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
-}
-
-static void
-grad_publish_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
-{
-  grad_element_get_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
+    grad_element_set_property (object, id, value, pspec);
 }
 
 static void
@@ -318,19 +294,19 @@ grad_publish_class_init (GradPublishClass * klass)
 
   GST_DEBUG_CATEGORY_INIT (grad_publish_debug, "gradpublish", 0, "GradStreamer publisher");
   object_class->set_property = grad_publish_set_property;
-  object_class->get_property = grad_publish_get_property;
+  object_class->get_property = grad_element_get_property;
   object_class->finalize = grad_publish_finalize;
-  g_object_class_install_property (object_class, PROP_LOCATION,
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradPublish, location),
       g_param_spec_string ("location", "Output file", "File for a line of JSON per result, \"-\" for "
           "standard output; none without", NULL, GRAD_PARAM_STATIC));
-  g_object_class_install_property (object_class, PROP_CHANGES_ONLY,
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradPublish, changes_only),
       g_param_spec_boolean ("changes-only", "Changes only", "Whether a result is written only if the most "
-          "probable class is another one than before", DEFAULT_CHANGES_ONLY,
-          G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_PLAYING));
-  g_object_class_install_property (object_class, PROP_TEXT_FORMAT,
+          "probable class is another one than before", FALSE,
+          GRAD_PARAM_PLAYING));
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradPublish, text_format),
       g_param_spec_enum ("text-format", "Text format", "What comes out of the pad \"text\"",
-          GRAD_TYPE_TEXT_FORMAT, DEFAULT_TEXT_FORMAT,
-          G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_PLAYING));
+          GRAD_TYPE_TEXT_FORMAT, GRAD_TEXT_LABEL,
+          GRAD_PARAM_PLAYING));
 
   gst_element_class_add_static_pad_template (element_class, &sink_template);
   gst_element_class_add_static_pad_template (element_class, &src_template);
@@ -352,7 +328,5 @@ grad_publish_class_init (GradPublishClass * klass)
 static void
 grad_publish_init (GradPublish * self)
 {
-  self->changes_only = DEFAULT_CHANGES_ONLY;
-  self->text_format = DEFAULT_TEXT_FORMAT;
   gst_base_transform_set_passthrough (GST_BASE_TRANSFORM (self), TRUE);
 }

@@ -33,18 +33,6 @@ struct _GradResize
   GradResizer *resizer;
 };
 
-enum
-{
-  PROP_0,
-  PROP_WIDTH,
-  PROP_HEIGHT,
-  PROP_MEAN,
-  PROP_STD
-};
-
-#define DEFAULT_MEAN "0"
-#define DEFAULT_STD "1"
-
 static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK,
     GST_PAD_ALWAYS, GST_STATIC_CAPS (GRAD_CAPS ("uint8")));
 static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE ("src", GST_PAD_SRC,
@@ -126,26 +114,6 @@ grad_resize_sink_event (GstBaseTransform * trans, GstEvent * event)
   return GST_BASE_TRANSFORM_CLASS (grad_resize_parent_class)->sink_event (trans, event);
 }
 
-/* where each property is kept */
-static const gsize fields[] = {
-  [PROP_WIDTH] = G_STRUCT_OFFSET (GradResize, width),
-  [PROP_HEIGHT] = G_STRUCT_OFFSET (GradResize, height),
-  [PROP_MEAN] = G_STRUCT_OFFSET (GradResize, mean),
-  [PROP_STD] = G_STRUCT_OFFSET (GradResize, std),
-};
-
-static void
-grad_resize_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
-{
-  grad_element_set_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
-}
-
-static void
-grad_resize_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
-{
-  grad_element_get_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
-}
-
 static void
 grad_resize_finalize (GObject * object)
 {
@@ -161,21 +129,21 @@ grad_resize_class_init (GradResizeClass * klass)
   GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
   GradTransformClass *transform_class = GRAD_TRANSFORM_CLASS (klass);
 
-  object_class->set_property = grad_resize_set_property;
-  object_class->get_property = grad_resize_get_property;
+  object_class->set_property = grad_element_set_property;
+  object_class->get_property = grad_element_get_property;
   object_class->finalize = grad_resize_finalize;
-  g_object_class_install_property (object_class, PROP_WIDTH,
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradResize, width),
       g_param_spec_int ("width", "Width", "Columns to make, 0 for as many as come in", 0, 32767,
           0, GRAD_PARAM_STATIC));
-  g_object_class_install_property (object_class, PROP_HEIGHT,
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradResize, height),
       g_param_spec_int ("height", "Height", "Rows to make, 0 for as many as come in", 0, 32767,
           0, GRAD_PARAM_STATIC));
-  g_object_class_install_property (object_class, PROP_MEAN,
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradResize, mean),
       g_param_spec_string ("mean", "Mean", "Number to subtract from pixels of 0 to 1, or one per "
-          "channel separated by commas", DEFAULT_MEAN, GRAD_PARAM_STATIC));
-  g_object_class_install_property (object_class, PROP_STD,
+          "channel separated by commas", "0", GRAD_PARAM_STATIC));
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradResize, std),
       g_param_spec_string ("std", "Standard deviation", "Number to divide by after the mean is "
-          "subtracted, or one per channel separated by commas", DEFAULT_STD, GRAD_PARAM_STATIC));
+          "subtracted, or one per channel separated by commas", "1", GRAD_PARAM_STATIC));
 
   gst_element_class_add_static_pad_template (element_class, &sink_template);
   gst_element_class_add_static_pad_template (element_class, &src_template);
@@ -193,6 +161,4 @@ grad_resize_class_init (GradResizeClass * klass)
 static void
 grad_resize_init (GradResize * self)
 {
-  self->mean = g_strdup (DEFAULT_MEAN);
-  self->std = g_strdup (DEFAULT_STD);
 }

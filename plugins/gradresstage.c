@@ -32,30 +32,11 @@ struct _GradResStage
 
   /* properties, object lock */
   gint channels, blocks, stride;        /* stride 0: 1 with first_block, else 2 */
-  gboolean first_block, bias;
+  gboolean first_block;
   GradBlock block;
   GradShortcut shortcut;
+  gboolean bias;
 };
-
-enum
-{
-  PROP_0,
-  PROP_CHANNELS,
-  PROP_BLOCKS,
-  PROP_STRIDE,
-  PROP_FIRST_BLOCK,
-  PROP_BLOCK,
-  PROP_SHORTCUT,
-  PROP_BIAS
-};
-
-#define DEFAULT_CHANNELS 64
-#define DEFAULT_BLOCKS 2
-#define DEFAULT_STRIDE 0
-#define DEFAULT_FIRST_BLOCK FALSE
-#define DEFAULT_BLOCK GRAD_BLOCK_BASIC
-#define DEFAULT_SHORTCUT GRAD_SHORTCUT_CONV
-#define DEFAULT_BIAS TRUE
 
 static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK,
     GST_PAD_ALWAYS, GST_STATIC_CAPS (GRAD_CAPS ("float32")));
@@ -104,29 +85,6 @@ grad_res_stage_build (GradLayer * layer, GradGraph * graph, const gchar * prefix
   GST_OBJECT_UNLOCK (self);
 }
 
-/* where each property is kept */
-static const gsize fields[] = {
-  [PROP_CHANNELS] = G_STRUCT_OFFSET (GradResStage, channels),
-  [PROP_BLOCKS] = G_STRUCT_OFFSET (GradResStage, blocks),
-  [PROP_STRIDE] = G_STRUCT_OFFSET (GradResStage, stride),
-  [PROP_FIRST_BLOCK] = G_STRUCT_OFFSET (GradResStage, first_block),
-  [PROP_BLOCK] = G_STRUCT_OFFSET (GradResStage, block),
-  [PROP_SHORTCUT] = G_STRUCT_OFFSET (GradResStage, shortcut),
-  [PROP_BIAS] = G_STRUCT_OFFSET (GradResStage, bias),
-};
-
-static void
-grad_res_stage_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
-{
-  grad_element_set_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
-}
-
-static void
-grad_res_stage_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
-{
-  grad_element_get_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
-}
-
 static void
 grad_res_stage_class_init (GradResStageClass * klass)
 {
@@ -134,28 +92,28 @@ grad_res_stage_class_init (GradResStageClass * klass)
   GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
   const GParamFlags flags = GRAD_PARAM_STATIC | GRAD_PARAM_STRUCTURAL;
 
-  object_class->set_property = grad_res_stage_set_property;
-  object_class->get_property = grad_res_stage_get_property;
-  g_object_class_install_property (object_class, PROP_CHANNELS,
+  object_class->set_property = grad_element_set_property;
+  object_class->get_property = grad_element_get_property;
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradResStage, channels),
       g_param_spec_int ("channels", "Channels", "Number of output channels", 1, 65536,
-          DEFAULT_CHANNELS, flags));
-  g_object_class_install_property (object_class, PROP_BLOCKS,
-      g_param_spec_int ("blocks", "Blocks", "Number of residual blocks", 1, 1000, DEFAULT_BLOCKS,
+          64, flags));
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradResStage, blocks),
+      g_param_spec_int ("blocks", "Blocks", "Number of residual blocks", 1, 1000, 2,
           flags));
-  g_object_class_install_property (object_class, PROP_STRIDE,
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradResStage, stride),
       g_param_spec_int ("stride", "Stride", "Pixels by which the first block advances; 0 means 1 "
-          "with first-block, else 2", 0, 16, DEFAULT_STRIDE, flags));
-  g_object_class_install_property (object_class, PROP_FIRST_BLOCK,
+          "with first-block, else 2", 0, 16, 0, flags));
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradResStage, first_block),
       g_param_spec_boolean ("first-block", "First stage", "Whether size and channels stay as they "
-          "are, as in the first stage of a network", DEFAULT_FIRST_BLOCK, flags));
-  g_object_class_install_property (object_class, PROP_BLOCK,
+          "are, as in the first stage of a network", FALSE, flags));
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradResStage, block),
       g_param_spec_enum ("block", "Kind of block", "What convolutions a block consists of",
-          GRAD_TYPE_BLOCK, DEFAULT_BLOCK, flags));
-  g_object_class_install_property (object_class, PROP_SHORTCUT,
+          GRAD_TYPE_BLOCK, GRAD_BLOCK_BASIC, flags));
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradResStage, shortcut),
       g_param_spec_enum ("shortcut", "Kind of shortcut", "What the shortcut does where size or "
-          "channels change", GRAD_TYPE_SHORTCUT, DEFAULT_SHORTCUT, flags));
-  g_object_class_install_property (object_class, PROP_BIAS,
-      g_param_spec_boolean ("bias", "Bias", "Whether convolutions have a bias", DEFAULT_BIAS,
+          "channels change", GRAD_TYPE_SHORTCUT, GRAD_SHORTCUT_CONV, flags));
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradResStage, bias),
+      g_param_spec_boolean ("bias", "Bias", "Whether convolutions have a bias", TRUE,
           flags));
 
   gst_element_class_add_static_pad_template (element_class, &sink_template);
@@ -173,7 +131,4 @@ grad_res_stage_class_init (GradResStageClass * klass)
 static void
 grad_res_stage_init (GradResStage * self)
 {
-  self->channels = DEFAULT_CHANNELS;
-  self->blocks = DEFAULT_BLOCKS;
-  self->bias = DEFAULT_BIAS;
 }

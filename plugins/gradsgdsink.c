@@ -29,14 +29,6 @@ struct _GradSgdSink
   GradSgdOptions options;
 };
 
-enum
-{
-  PROP_0,
-  PROP_MOMENTUM,
-  PROP_NESTEROV,
-  PROP_WEIGHT_DECAY
-};
-
 static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK,
     GST_PAD_ALWAYS, GST_STATIC_CAPS (GRAD_CAPS ("float32")));
 
@@ -56,44 +48,23 @@ grad_sgd_sink_update (GradTrainSink * sink, GradNetwork * network, gdouble learn
   return grad_network_update_sgd (network, &options, error);
 }
 
-/* where each property is kept */
-static const gsize fields[] = {
-  [PROP_MOMENTUM] = G_STRUCT_OFFSET (GradSgdSink, options.momentum),
-  [PROP_NESTEROV] = G_STRUCT_OFFSET (GradSgdSink, options.nesterov),
-  [PROP_WEIGHT_DECAY] = G_STRUCT_OFFSET (GradSgdSink, options.weight_decay),
-};
-
-static void
-grad_sgd_sink_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
-{
-  grad_element_set_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
-}
-
-static void
-grad_sgd_sink_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
-{
-  grad_element_get_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
-}
-
 static void
 grad_sgd_sink_class_init (GradSgdSinkClass * klass)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
   GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
-  const GParamFlags flags =
-      G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_PLAYING;
 
-  object_class->set_property = grad_sgd_sink_set_property;
-  object_class->get_property = grad_sgd_sink_get_property;
-  g_object_class_install_property (object_class, PROP_MOMENTUM,
+  object_class->set_property = grad_element_set_property;
+  object_class->get_property = grad_element_get_property;
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradSgdSink, options.momentum),
       g_param_spec_double ("momentum", "Momentum", "How much of a step goes into the next one, "
-          "below 1; 0 for nothing", 0, 1, 0, flags));
-  g_object_class_install_property (object_class, PROP_NESTEROV,
+          "below 1; 0 for nothing", 0, 1, 0, GRAD_PARAM_PLAYING));
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradSgdSink, options.nesterov),
       g_param_spec_boolean ("nesterov", "Nesterov", "Whether the gradient counts where momentum "
-          "is going to, not where it comes from", FALSE, flags));
-  g_object_class_install_property (object_class, PROP_WEIGHT_DECAY,
+          "is going to, not where it comes from", FALSE, GRAD_PARAM_PLAYING));
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradSgdSink, options.weight_decay),
       g_param_spec_double ("weight-decay", "Weight decay", "Factor of the weights that is added "
-          "to their gradients (L2 penalty)", 0, G_MAXDOUBLE, 0, flags));
+          "to their gradients (L2 penalty)", 0, G_MAXDOUBLE, 0, GRAD_PARAM_PLAYING));
 
   gst_element_class_add_static_pad_template (element_class, &sink_template);
   gst_element_class_set_static_metadata (element_class, "Gradient descent optimizer",

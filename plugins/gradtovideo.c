@@ -59,9 +59,9 @@ struct _GradToVideo
 
   /* properties, object lock */
   GradToVideoMode mode;
-  GradTensorView asked;         /* as far as it can be asked for */
   gint fps_n, fps_d;            /* a fraction */
   guint64 interval;
+  GradTensorView asked;         /* as far as it can be asked for */
   /* streaming thread */
   GradTensorView view;
   GstVideoInfo info;
@@ -71,19 +71,6 @@ struct _GradToVideo
   gint64 last;                  /* when a tensor was read last, microseconds, 0: never */
   GstCaps *refused;             /* they come again with the next event, and one error is enough */
 };
-
-enum
-{
-  PROP_0,
-  PROP_MODE,
-  PROP_FRAMERATE,
-  PROP_INTERVAL,
-  PROP_VIEW
-};
-
-#define DEFAULT_MODE GRAD_TO_VIDEO_GRID
-
-static const GradTensorView default_view = {.color_map = GRAD_COLOR_MAP_AUTO,.max_tiles = 64 };
 
 static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK,
     GST_PAD_ALWAYS, GST_STATIC_CAPS (GRAD_CAPS ("{ uint8, float32 }")));
@@ -364,38 +351,18 @@ grad_to_video_stop (GstBaseTransform * trans)
 
 /* ---- properties */
 
-/* where each property is kept */
-static const gsize fields[] = {
-  [PROP_MODE] = G_STRUCT_OFFSET (GradToVideo, mode),
-  [PROP_FRAMERATE] = G_STRUCT_OFFSET (GradToVideo, fps_n),
-  [PROP_INTERVAL] = G_STRUCT_OFFSET (GradToVideo, interval),
-  GRAD_TENSOR_VIEW_FIELDS (PROP_VIEW, GradToVideo, asked),
-};
-
-static void
-grad_to_video_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
-{
-  grad_element_set_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
-}
-
-static void
-grad_to_video_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
-{
-  grad_element_get_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
-}
-
 static void
 install_properties (GObjectClass * klass)
 {
-  g_object_class_install_property (klass, PROP_MODE,
+  g_object_class_install_property (klass, G_STRUCT_OFFSET (GradToVideo, mode),
       g_param_spec_enum ("mode", "Mode", "What a frame shows: a whole batch (grid) or one sample "
-          "(frames)", GRAD_TYPE_TO_VIDEO_MODE, DEFAULT_MODE, GRAD_PARAM_STATIC));
-  grad_tensor_view_install_properties (klass, PROP_VIEW, &default_view);
-  g_object_class_install_property (klass, PROP_FRAMERATE,
+          "(frames)", GRAD_TYPE_TO_VIDEO_MODE, GRAD_TO_VIDEO_GRID, GRAD_PARAM_STATIC));
+  grad_tensor_view_install_properties (klass, G_STRUCT_OFFSET (GradToVideo, asked), GRAD_COLOR_MAP_AUTO);
+  g_object_class_install_property (klass, G_STRUCT_OFFSET (GradToVideo, fps_n),
       gst_param_spec_fraction ("framerate", "Frame rate", "Frames per second where tensors come without a rate: "
           "gives frames new timestamps; 0/1 keeps those of the tensors", 0, 1, G_MAXINT, 1, 0, 1,
           GRAD_PARAM_STATIC));
-  g_object_class_install_property (klass, PROP_INTERVAL,
+  g_object_class_install_property (klass, G_STRUCT_OFFSET (GradToVideo, interval),
       g_param_spec_uint64 ("interval", "Interval", "Nanoseconds of real time that pass at least from one "
           "tensor that is shown to the next; those between are skipped unread", 0, G_MAXUINT64, 0,
           GRAD_PARAM_STATIC));
@@ -416,8 +383,8 @@ grad_to_video_class_init (GradToVideoClass * klass)
   GstBaseTransformClass *trans_class = GST_BASE_TRANSFORM_CLASS (klass);
 
   GST_DEBUG_CATEGORY_INIT (grad_to_video_debug, "gradtovideo", 0, "Tensors to video");
-  object_class->set_property = grad_to_video_set_property;
-  object_class->get_property = grad_to_video_get_property;
+  object_class->set_property = grad_element_set_property;
+  object_class->get_property = grad_element_get_property;
   object_class->finalize = grad_to_video_finalize;
   install_properties (object_class);
 
@@ -442,6 +409,4 @@ grad_to_video_class_init (GradToVideoClass * klass)
 static void
 grad_to_video_init (GradToVideo * self)
 {
-  self->asked = default_view;
-  self->fps_d = 1;
 }

@@ -31,15 +31,6 @@ struct _GradIdxSrc
   gchar *location, *labels, *test_location, *test_labels;
 };
 
-enum
-{
-  PROP_0,
-  PROP_LOCATION,
-  PROP_LABELS,
-  PROP_TEST_LOCATION,
-  PROP_TEST_LABELS
-};
-
 G_DEFINE_FINAL_TYPE (GradIdxSrc, grad_idx_src, GRAD_TYPE_SOURCE);
 GST_ELEMENT_REGISTER_DEFINE (idxsrc, "idxsrc", GST_RANK_NONE, GRAD_TYPE_IDX_SRC);
 
@@ -87,31 +78,15 @@ grad_idx_src_open (GradSource * source, gboolean train, GradDataset ** data, Gra
           test_labels ? NULL : "test-labels to the file with the labels of test-location", test, error));
 }
 
-/* where each property is kept */
-static const gsize fields[] = {
-  [PROP_LOCATION] = G_STRUCT_OFFSET (GradIdxSrc, location),
-  [PROP_LABELS] = G_STRUCT_OFFSET (GradIdxSrc, labels),
-  [PROP_TEST_LOCATION] = G_STRUCT_OFFSET (GradIdxSrc, test_location),
-  [PROP_TEST_LABELS] = G_STRUCT_OFFSET (GradIdxSrc, test_labels),
-};
-
-static void
-grad_idx_src_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
-{
-  grad_element_set_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
-}
-
-static void
-grad_idx_src_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
-{
-  grad_element_get_field (object, G_STRUCT_MEMBER_P (object, fields[id]), value);
-}
-
 static void
 grad_idx_src_finalize (GObject * object)
 {
-  for (guint id = PROP_LOCATION; id < G_N_ELEMENTS (fields); id++)
-    g_free (G_STRUCT_MEMBER (gchar *, object, fields[id]));
+  GradIdxSrc *self = GRAD_IDX_SRC (object);
+
+  g_free (self->location);
+  g_free (self->labels);
+  g_free (self->test_location);
+  g_free (self->test_labels);
   G_OBJECT_CLASS (grad_idx_src_parent_class)->finalize (object);
 }
 
@@ -120,23 +95,25 @@ grad_idx_src_class_init (GradIdxSrcClass * klass)
 {
   static const struct
   {
-    guint id;
+    guint offset;
     const gchar *name, *nick, *blurb;
   } strings[] = {
-    {PROP_LOCATION, "location", "Picture file", "IDX file with the pictures, plain or gzip"},
-    {PROP_LABELS, "labels", "Label file", "IDX file with the labels of location"},
-    {PROP_TEST_LOCATION, "test-location", "Test picture file",
+    {G_STRUCT_OFFSET (GradIdxSrc, location), "location", "Picture file",
+        "IDX file with the pictures, plain or gzip"},
+    {G_STRUCT_OFFSET (GradIdxSrc, labels), "labels", "Label file",
+        "IDX file with the labels of location"},
+    {G_STRUCT_OFFSET (GradIdxSrc, test_location), "test-location", "Test picture file",
         "IDX file with pictures to evaluate after each epoch of training"},
-    {PROP_TEST_LABELS, "test-labels", "Test label file",
+    {G_STRUCT_OFFSET (GradIdxSrc, test_labels), "test-labels", "Test label file",
         "IDX file with the labels of test-location"},
   };
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
 
-  object_class->set_property = grad_idx_src_set_property;
-  object_class->get_property = grad_idx_src_get_property;
+  object_class->set_property = grad_element_set_property;
+  object_class->get_property = grad_element_get_property;
   object_class->finalize = grad_idx_src_finalize;
   for (guint i = 0; i < G_N_ELEMENTS (strings); i++)
-    g_object_class_install_property (object_class, strings[i].id,
+    g_object_class_install_property (object_class, strings[i].offset,
         g_param_spec_string (strings[i].name, strings[i].nick, strings[i].blurb, NULL,
             GRAD_PARAM_STATIC));
 

@@ -5,34 +5,24 @@
 /**
  * grad_attachment_install_properties: (skip)
  * @klass: class of an element
- * @first: id of the first of the four properties
+ * @offset: where it has its attachment, as for grad_element_set_property()
  */
 void
-grad_attachment_install_properties (GObjectClass * klass, guint first)
+grad_attachment_install_properties (GObjectClass * klass, guint offset)
 {
-  g_object_class_install_property (klass, first,
+  g_object_class_install_property (klass, offset + G_STRUCT_OFFSET (GradAttachment, device),
       g_param_spec_string ("device", "Device", "Where to compute: auto, cpu, cuda, cuda:1 …, or ref (slow, in "
           "double precision); one for the whole pipeline", "auto", GRAD_PARAM_STATIC));
-  g_object_class_install_property (klass, first + 1,
+  g_object_class_install_property (klass, offset + G_STRUCT_OFFSET (GradAttachment, precision),
       g_param_spec_enum ("precision", "Precision", "Number format to compute in: f32, bf16 "
           "(parameters and sums stay f32), tf32 (GPUs alone) or int8 (CPUs, for inference alone); auto is f32 on a CPU, bf16 on a GPU; "
           "one for the whole pipeline", GRAD_TYPE_PRECISION, GRAD_PRECISION_AUTO, GRAD_PARAM_STATIC));
-  g_object_class_install_property (klass, first + 2,
+  g_object_class_install_property (klass, offset + G_STRUCT_OFFSET (GradAttachment, threads),
       g_param_spec_uint ("threads", "Threads", "Number of compute threads, 0 for one per "
           "processor; one for the whole pipeline", 0, 1024, 0, GRAD_PARAM_STATIC));
-  g_object_class_install_property (klass, first + 3,
+  g_object_class_install_property (klass, offset + G_STRUCT_OFFSET (GradAttachment, deterministic),
       g_param_spec_boolean ("deterministic", "Deterministic", "Let no choice depend on timing, "
           "so that every run gives the same bits", FALSE, GRAD_PARAM_STATIC));
-}
-
-/**
- * grad_attachment_init: (skip)
- * @self: (out caller-allocates): what to set to defaults
- */
-void
-grad_attachment_init (GradAttachment * self)
-{
-  *self = (GradAttachment) {.device = g_strdup ("auto") };
 }
 
 /**

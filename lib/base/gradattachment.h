@@ -25,16 +25,7 @@ typedef struct
   GradBus *bus;
 } GradAttachment;
 
-/* Of the properties: device, precision, threads, deterministic have ids from `first` on, and these fields. */
-#define GRAD_ATTACHMENT_N_PROPERTIES 4
-#define GRAD_ATTACHMENT_FIELDS(first, Type, member) \
-  [(first)] = G_STRUCT_OFFSET (Type, member.device), \
-  [(first) + 1] = G_STRUCT_OFFSET (Type, member.precision), \
-  [(first) + 2] = G_STRUCT_OFFSET (Type, member.threads), \
-  [(first) + 3] = G_STRUCT_OFFSET (Type, member.deterministic)
-
-GRAD_API void grad_attachment_install_properties (GObjectClass * klass, guint first);
-GRAD_API void grad_attachment_init (GradAttachment * self);
+GRAD_API void grad_attachment_install_properties (GObjectClass * klass, guint offset);
 GRAD_API void grad_attachment_clear (GradAttachment * self);
 GRAD_API gboolean grad_attachment_attach (GradAttachment * self, GstElement * element,
     GError ** error);

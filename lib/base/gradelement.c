@@ -14,14 +14,17 @@
   CASE (G_TYPE_ENUM, gint, enum)
 
 /**
- * grad_element_set_field: (skip)
- * @object: an object
- * @field: the field that the property is kept in
+ * grad_element_set_property: (skip)
+ * @object: an element
+ * @id: bytes from the instance to the field, which are negative for private data
  * @value: its new value: boolean, int, uint, uint64, double, enumeration, string or fraction (two ints)
+ * @pspec: the property
  */
 void
-grad_element_set_field (GObject * object, gpointer field, const GValue * value)
+grad_element_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
 {
+  gpointer field = G_STRUCT_MEMBER_P (object, (gint) id);
+
   GST_OBJECT_LOCK (object);
   switch (G_TYPE_FUNDAMENTAL (G_VALUE_TYPE (value))) {
 #define CASE(type, ctype, name) \
@@ -40,14 +43,17 @@ grad_element_set_field (GObject * object, gpointer field, const GValue * value)
 }
 
 /**
- * grad_element_get_field: (skip)
- * @object: an object
- * @field: the field that the property is kept in
+ * grad_element_get_property: (skip)
+ * @object: an element
+ * @id: as for grad_element_set_property()
  * @value: where its value goes
+ * @pspec: the property
  */
 void
-grad_element_get_field (GObject * object, gpointer field, GValue * value)
+grad_element_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
 {
+  gpointer field = G_STRUCT_MEMBER_P (object, (gint) id);
+
   GST_OBJECT_LOCK (object);
   switch (G_TYPE_FUNDAMENTAL (G_VALUE_TYPE (value))) {
 #define CASE(type, ctype, name) \

@@ -13,13 +13,18 @@ G_BEGIN_DECLS
  */
 #define GRAD_PARAM_STRUCTURAL GST_PARAM_USER_SHIFT       /* which is a flag, not a shift */
 
+/* Flags of properties that can be set up to READY, or always. An element has their defaults from the beginning. */
 #define GRAD_PARAM_STATIC \
-  ((GParamFlags) (G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_READY))
+  ((GParamFlags) (G_PARAM_READWRITE | G_PARAM_CONSTRUCT | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_READY))
+#define GRAD_PARAM_PLAYING \
+  ((GParamFlags) (G_PARAM_READWRITE | G_PARAM_CONSTRUCT | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_PLAYING))
 
-/* Properties that are fields of the instance: read and written under the object lock, by the type of the
- * value. Strings are owned. */
-GRAD_API void grad_element_set_field (GObject * object, gpointer field, const GValue * value);
-GRAD_API void grad_element_get_field (GObject * object, gpointer field, GValue * value);
+/* For classes whose properties are fields, read and written under the object lock: a property's id is where the
+ * field is, G_STRUCT_OFFSET() or G_PRIVATE_OFFSET(). Strings are owned. */
+GRAD_API void grad_element_set_property (GObject * object, guint id, const GValue * value,
+    GParamSpec * pspec);
+GRAD_API void grad_element_get_property (GObject * object, guint id, GValue * value,
+    GParamSpec * pspec);
 
 GRAD_API void grad_element_join_bus (GstElement * element, GradBus ** bus);
 GRAD_API void grad_element_leave_bus (GradBus ** bus);

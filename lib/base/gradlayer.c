@@ -30,16 +30,6 @@ typedef struct
   gint stopped;                 /* atomic: not PAUSED or PLAYING */
 } GradLayerPrivate;
 
-enum
-{
-  PROP_0,
-  PROP_MODEL_NAME,
-  PROP_MODEL,
-  PROP_PARAM_PREFIX,
-  PROP_FROZEN,
-  PROP_LEARNING_RATE_SCALE
-};
-
 G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (GradLayer, grad_layer, GRAD_TYPE_TRANSFORM);
 #define PRIV(l) ((GradLayerPrivate *) grad_layer_get_instance_private (GRAD_LAYER (l)))
 #define KLASS(l) GRAD_LAYER_GET_CLASS (l)
@@ -291,28 +281,12 @@ grad_layer_change_state (GstElement * element, GstStateChange transition)
   return ret;
 }
 
-/* where each property is kept */
-static const gsize fields[] = {
-  [PROP_MODEL_NAME] = G_STRUCT_OFFSET (GradLayerPrivate, model_name),
-  [PROP_MODEL] = G_STRUCT_OFFSET (GradLayerPrivate, model),
-  [PROP_PARAM_PREFIX] = G_STRUCT_OFFSET (GradLayerPrivate, param_prefix),
-  [PROP_FROZEN] = G_STRUCT_OFFSET (GradLayerPrivate, frozen),
-  [PROP_LEARNING_RATE_SCALE] = G_STRUCT_OFFSET (GradLayerPrivate, learning_rate_scale),
-};
-
-static void
-grad_layer_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
-{
-  grad_element_set_field (object, G_STRUCT_MEMBER_P (PRIV (object), fields[id]), value);
-}
-
 static void
 grad_layer_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
 {
-  GradLayerPrivate *priv = PRIV (object);
+  gboolean numbered = id == (guint) G_PRIVATE_OFFSET (GradLayer, param_prefix) && PRIV (object)->prefix;
 
-  grad_element_get_field (object, id == PROP_PARAM_PREFIX && priv->prefix
-      ? (gpointer) &priv->prefix : G_STRUCT_MEMBER_P (priv, fields[id]), value);
+  grad_element_get_property (object, numbered ? G_PRIVATE_OFFSET (GradLayer, prefix) : id, value, pspec);
 }
 
 static void
@@ -332,31 +306,30 @@ grad_layer_finalize (GObject * object)
 static void
 grad_layer_class_init (GradLayerClass * klass)
 {
-  const GParamFlags controlled = G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS
-      | GST_PARAM_MUTABLE_PLAYING | GST_PARAM_CONTROLLABLE;
+  const GParamFlags controlled = GRAD_PARAM_PLAYING | GST_PARAM_CONTROLLABLE;
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
   GradTransformClass *transform_class = GRAD_TRANSFORM_CLASS (klass);
 
   GST_DEBUG_CATEGORY_INIT (grad_layer_debug, "gradlayer", 0, "GradStreamer layers");
-  object_class->set_property = grad_layer_set_property;
+  object_class->set_property = grad_element_set_property;
   object_class->get_property = grad_layer_get_property;
   object_class->finalize = grad_layer_finalize;
 
-  g_object_class_install_property (object_class, PROP_MODEL_NAME,
+  g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradLayer, model_name),
       g_param_spec_string ("model-name", "Model name", "Name of the network that this element "
           "belongs to; networks of different names train independently", "main",
           GRAD_PARAM_STATIC));
-  g_object_class_install_property (object_class, PROP_MODEL,
+  g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradLayer, model),
       g_param_spec_string ("model", "Model file", "Safetensors file with the weights of the "
           "whole network; enough on one of its layers", NULL, GRAD_PARAM_STATIC));
-  g_object_class_install_property (object_class, PROP_PARAM_PREFIX,
+  g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradLayer, param_prefix),
       g_param_spec_string ("param-prefix", "Parameter prefix", "Prefix of this layer's parameter "
           "names in model files; by default numbered in the order of the network", NULL,
           GRAD_PARAM_STATIC | GRAD_PARAM_STRUCTURAL));
-  g_object_class_install_property (object_class, PROP_FROZEN,
+  g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradLayer, frozen),
       g_param_spec_boolean ("frozen", "Frozen", "Whether training leaves this layer's parameters and "
           "running statistics as they are, and only hands the gradient on", FALSE, controlled));
-  g_object_class_install_property (object_class, PROP_LEARNING_RATE_SCALE,
+  g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradLayer, learning_rate_scale),
       g_param_spec_double ("learning-rate-scale", "Learning rate scale", "What the learning rate is "
           "multiplied with for this layer's parameters", 0, G_MAXDOUBLE, 1, controlled));
 
@@ -375,6 +348,4 @@ grad_layer_class_init (GradLayerClass * klass)
 static void
 grad_layer_init (GradLayer * self)
 {
-  PRIV (self)->model_name = g_strdup ("main");
-  PRIV (self)->learning_rate_scale = 1;
 }

@@ -30,27 +30,6 @@ typedef struct
   guint64 source, sequence;
 } GradSourcePrivate;
 
-enum
-{
-  PROP_0,
-  PROP_CLASS_NAMES,
-  PROP_MODEL_NAME,
-  PROP_BATCH_SIZE,
-  PROP_EPOCHS,
-  PROP_PHASE,
-  PROP_SHUFFLE,
-  PROP_SEED,
-  PROP_DROP_LAST
-};
-
-#define DEFAULT_BATCH_SIZE 256
-#define DEFAULT_EPOCHS 1
-#define DEFAULT_PHASE GRAD_SOURCE_AUTO
-#define DEFAULT_SHUFFLE TRUE
-#define DEFAULT_SEED 0
-#define DEFAULT_DROP_LAST FALSE
-#define DEFAULT_MODEL_NAME "main"
-
 static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE ("src", GST_PAD_SRC,
     GST_PAD_ALWAYS, GST_STATIC_CAPS (GRAD_CAPS ("uint8")));
 
@@ -300,30 +279,6 @@ grad_source_change_state (GstElement * element, GstStateChange transition)
   return ret;
 }
 
-/* where each property is kept */
-static const gsize fields[] = {
-  [PROP_CLASS_NAMES] = G_STRUCT_OFFSET (GradSourcePrivate, class_names),
-  [PROP_MODEL_NAME] = G_STRUCT_OFFSET (GradSourcePrivate, model_name),
-  [PROP_BATCH_SIZE] = G_STRUCT_OFFSET (GradSourcePrivate, batch_size),
-  [PROP_EPOCHS] = G_STRUCT_OFFSET (GradSourcePrivate, epochs),
-  [PROP_PHASE] = G_STRUCT_OFFSET (GradSourcePrivate, phase),
-  [PROP_SHUFFLE] = G_STRUCT_OFFSET (GradSourcePrivate, shuffle),
-  [PROP_SEED] = G_STRUCT_OFFSET (GradSourcePrivate, seed),
-  [PROP_DROP_LAST] = G_STRUCT_OFFSET (GradSourcePrivate, drop_last),
-};
-
-static void
-grad_source_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
-{
-  grad_element_set_field (object, G_STRUCT_MEMBER_P (PRIV (object), fields[id]), value);
-}
-
-static void
-grad_source_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
-{
-  grad_element_get_field (object, G_STRUCT_MEMBER_P (PRIV (object), fields[id]), value);
-}
-
 static void
 grad_source_finalize (GObject * object)
 {
@@ -341,34 +296,34 @@ grad_source_class_init (GradSourceClass * klass)
   GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
   GstBaseSrcClass *src_class = GST_BASE_SRC_CLASS (klass);
 
-  object_class->set_property = grad_source_set_property;
-  object_class->get_property = grad_source_get_property;
+  object_class->set_property = grad_element_set_property;
+  object_class->get_property = grad_element_get_property;
   object_class->finalize = grad_source_finalize;
 
-  g_object_class_install_property (object_class, PROP_CLASS_NAMES,
+  g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradSource, class_names),
       g_param_spec_string ("class-names", "Class names", "Names of the classes, from label 0 on, "
           "separated by commas; kept in the model file", NULL, GRAD_PARAM_STATIC));
-  g_object_class_install_property (object_class, PROP_MODEL_NAME,
+  g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradSource, model_name),
       g_param_spec_string ("model-name", "Model name", "Network whose optimizer phase=auto looks for",
-          DEFAULT_MODEL_NAME, GRAD_PARAM_STATIC));
-  g_object_class_install_property (object_class, PROP_BATCH_SIZE,
+          "main", GRAD_PARAM_STATIC));
+  g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradSource, batch_size),
       g_param_spec_uint ("batch-size", "Batch size", "Samples in a batch; lower it when memory "
-          "runs out", 1, 1 << 20, DEFAULT_BATCH_SIZE, GRAD_PARAM_STATIC));
-  g_object_class_install_property (object_class, PROP_EPOCHS,
+          "runs out", 1, 1 << 20, 256, GRAD_PARAM_STATIC));
+  g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradSource, epochs),
       g_param_spec_uint ("epochs", "Epochs", "Passes over the data", 1, G_MAXUINT,
-          DEFAULT_EPOCHS, GRAD_PARAM_STATIC));
-  g_object_class_install_property (object_class, PROP_PHASE,
+          1, GRAD_PARAM_STATIC));
+  g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradSource, phase),
       g_param_spec_enum ("phase", "Phase", "What the batches are for", GRAD_TYPE_SOURCE_PHASE,
-          DEFAULT_PHASE, GRAD_PARAM_STATIC));
-  g_object_class_install_property (object_class, PROP_SHUFFLE,
+          GRAD_SOURCE_AUTO, GRAD_PARAM_STATIC));
+  g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradSource, shuffle),
       g_param_spec_boolean ("shuffle", "Shuffle", "Whether each epoch of training has a new "
-          "random order", DEFAULT_SHUFFLE, GRAD_PARAM_STATIC));
-  g_object_class_install_property (object_class, PROP_SEED,
+          "random order", TRUE, GRAD_PARAM_STATIC));
+  g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradSource, seed),
       g_param_spec_uint64 ("seed", "Seed", "Seed of everything random in the run: order, augmentation, "
-          "initial weights", 0, G_MAXUINT64, DEFAULT_SEED, GRAD_PARAM_STATIC));
-  g_object_class_install_property (object_class, PROP_DROP_LAST,
+          "initial weights", 0, G_MAXUINT64, 0, GRAD_PARAM_STATIC));
+  g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradSource, drop_last),
       g_param_spec_boolean ("drop-last", "Drop last", "Whether a last batch of fewer samples is "
-          "left out of training", DEFAULT_DROP_LAST, GRAD_PARAM_STATIC));
+          "left out of training", FALSE, GRAD_PARAM_STATIC));
 
   gst_element_class_add_static_pad_template (element_class, &src_template);
   element_class->change_state = GST_DEBUG_FUNCPTR (grad_source_change_state);
@@ -387,10 +342,6 @@ grad_source_init (GradSource * self)
 {
   GradSourcePrivate *priv = PRIV (self);
 
-  priv->batch_size = DEFAULT_BATCH_SIZE;
-  priv->epochs = DEFAULT_EPOCHS;
-  priv->shuffle = DEFAULT_SHUFFLE;
-  priv->model_name = g_strdup (DEFAULT_MODEL_NAME);
   priv->source = grad_sample_meta_new_source ();
   gst_base_src_set_format (GST_BASE_SRC (self), GST_FORMAT_TIME);
 }

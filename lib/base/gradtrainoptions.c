@@ -17,9 +17,8 @@ static const struct
   { name, nick, blurb, G_STRUCT_OFFSET (GradTrainOptions, field), FALSE, least, 0, GRAD_PARAM_STATIC }
 #define DOUBLE(name, nick, field, most, flags, blurb) \
   { name, nick, blurb, G_STRUCT_OFFSET (GradTrainOptions, field), TRUE, 0, most, flags }
-  DOUBLE ("learning-rate", "Learning rate", learning_rate, 0, G_PARAM_READWRITE
-      | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_PLAYING | GST_PARAM_CONTROLLABLE,
-      "Step size, the largest one of the schedule"),
+  DOUBLE ("learning-rate", "Learning rate", learning_rate, 0,
+      GRAD_PARAM_PLAYING | GST_PARAM_CONTROLLABLE, "Step size, the largest one of the schedule"),
   UINT ("warmup-steps", "Warm-up steps", schedule.warmup_steps, 0, "Steps in which the learning rate "
       "rises in a straight line, before the schedule begins"),
   UINT ("schedule-step-size", "Schedule step size", schedule.step_size, 1, "Epochs after each of "
@@ -35,12 +34,8 @@ static const struct
       "for none"),
 };
 
-#define SCHEDULE G_N_ELEMENTS (numbers)
-
-G_STATIC_ASSERT (SCHEDULE + 1 == GRAD_TRAIN_N_OPTIONS);
-
 void
-grad_train_options_install (GObjectClass * klass, guint first_id)
+grad_train_options_install (GObjectClass * klass, guint offset)
 {
   for (guint i = 0; i < G_N_ELEMENTS (numbers); i++) {
     gconstpointer value = G_STRUCT_MEMBER_P (&defaults, numbers[i].offset);
@@ -50,17 +45,10 @@ grad_train_options_install (GObjectClass * klass, guint first_id)
         : g_param_spec_uint (numbers[i].name, numbers[i].nick, numbers[i].blurb, numbers[i].least,
         G_MAXUINT, *(const guint *) value, numbers[i].flags);
 
-    g_object_class_install_property (klass, first_id + i, pspec);
+    g_object_class_install_property (klass, offset + numbers[i].offset, pspec);
   }
-  g_object_class_install_property (klass, first_id + SCHEDULE,
+  g_object_class_install_property (klass, offset + G_STRUCT_OFFSET (GradTrainOptions, schedule.schedule),
       g_param_spec_enum ("schedule", "Schedule", "Course of the learning rate over the run",
           GRAD_TYPE_SCHEDULE, defaults.schedule.schedule, GRAD_PARAM_STATIC));
   gst_type_mark_as_plugin_api (GRAD_TYPE_SCHEDULE, 0);
-}
-
-gpointer
-grad_train_options_field (GradTrainOptions * options, guint i)
-{
-  return G_STRUCT_MEMBER_P (options, i == SCHEDULE
-      ? G_STRUCT_OFFSET (GradTrainOptions, schedule.schedule) : numbers[i].offset);
 }

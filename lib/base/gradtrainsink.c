@@ -14,8 +14,9 @@ GST_DEBUG_CATEGORY_STATIC (grad_train_sink_debug);
 typedef struct
 {
   /* properties, object lock */
-  gchar *model_name, *init_location, *log_location;
+  gchar *model_name;
   GradSaverOptions saving;
+  gchar *init_location, *log_location;
   GradTrainOptions training;
   guint log_interval;
 
@@ -29,28 +30,6 @@ typedef struct
   /* atomic */
   gint unlocked;
 } GradTrainSinkPrivate;
-
-enum
-{
-  PROP_0,
-  PROP_MODEL_NAME,
-  PROP_LOCATION,
-  PROP_SAVE,
-  PROP_SAVE_INTERVAL,
-  PROP_SAVE_STEPS,
-  PROP_RESUME,
-  PROP_INIT_LOCATION,
-  PROP_LOG_LOCATION,
-  PROP_LOG_INTERVAL,
-  PROP_LOSS,
-  PROP_ACCURACY,
-  PROP_CURRENT_LEARNING_RATE,
-  PROP_GRADIENT_NORM,
-  PROP_IMAGES_PER_SECOND,
-  PROP_TRAINING                 /* and GRAD_TRAIN_N_OPTIONS in all */
-};
-
-#define DEFAULT_SAVE_INTERVAL 600
 
 G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (GradTrainSink, grad_train_sink, GST_TYPE_BASE_SINK);
 #define PRIV(s) ((GradTrainSinkPrivate *) grad_train_sink_get_instance_private (GRAD_TRAIN_SINK (s)))
@@ -269,46 +248,6 @@ grad_train_sink_query (GstBaseSink * sink, GstQuery * query)
       || GST_BASE_SINK_CLASS (grad_train_sink_parent_class)->query (sink, query);
 }
 
-/* where each property is kept */
-#define FIELD(member) G_STRUCT_OFFSET (GradTrainSinkPrivate, member)
-static const gsize fields[] = {
-  [PROP_MODEL_NAME] = FIELD (model_name),
-  [PROP_LOCATION] = FIELD (saving.location),
-  [PROP_SAVE] = FIELD (saving.save),
-  [PROP_SAVE_INTERVAL] = FIELD (saving.interval),
-  [PROP_SAVE_STEPS] = FIELD (saving.steps),
-  [PROP_RESUME] = FIELD (saving.resume),
-  [PROP_INIT_LOCATION] = FIELD (init_location),
-  [PROP_LOG_LOCATION] = FIELD (log_location),
-  [PROP_LOG_INTERVAL] = FIELD (log_interval),
-  [PROP_LOSS] = FIELD (metrics.latest.loss),
-  [PROP_ACCURACY] = FIELD (metrics.latest.accuracy),
-  [PROP_CURRENT_LEARNING_RATE] = FIELD (metrics.latest.learning_rate),
-  [PROP_GRADIENT_NORM] = FIELD (metrics.latest.gradient_norm),
-  [PROP_IMAGES_PER_SECOND] = FIELD (metrics.latest.images_per_second),
-};
-
-static gpointer
-get_field (gpointer object, guint id)
-{
-  GradTrainSinkPrivate *priv = PRIV (object);
-
-  return id >= PROP_TRAINING ? grad_train_options_field (&priv->training, id - PROP_TRAINING)
-      : G_STRUCT_MEMBER_P (priv, fields[id]);
-}
-
-static void
-grad_train_sink_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
-{
-  grad_element_set_field (object, get_field (object, id), value);
-}
-
-static void
-grad_train_sink_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
-{
-  grad_element_get_field (object, get_field (object, id), value);
-}
-
 static void
 grad_train_sink_finalize (GObject * object)
 {
@@ -322,18 +261,18 @@ grad_train_sink_finalize (GObject * object)
 }
 
 static void
-install_string (GObjectClass * klass, guint id, const gchar * name, const gchar * nick,
+install_string (GObjectClass * klass, guint offset, const gchar * name, const gchar * nick,
     const gchar * blurb, const gchar * value)
 {
-  g_object_class_install_property (klass, id,
+  g_object_class_install_property (klass, offset,
       g_param_spec_string (name, nick, blurb, value, GRAD_PARAM_STATIC));
 }
 
 static void
-install_latest (GObjectClass * klass, guint id, const gchar * name, const gchar * nick,
+install_latest (GObjectClass * klass, guint offset, const gchar * name, const gchar * nick,
     const gchar * blurb)
 {
-  g_object_class_install_property (klass, id,
+  g_object_class_install_property (klass, offset,
       g_param_spec_double (name, nick, blurb, -G_MAXDOUBLE, G_MAXDOUBLE, 0,
           G_PARAM_READABLE | G_PARAM_STATIC_STRINGS));
 }
@@ -346,47 +285,49 @@ grad_train_sink_class_init (GradTrainSinkClass * klass)
   GstBaseSinkClass *sink_class = GST_BASE_SINK_CLASS (klass);
 
   GST_DEBUG_CATEGORY_INIT (grad_train_sink_debug, "gradtrainsink", 0, "GradStreamer optimizers");
-  object_class->set_property = grad_train_sink_set_property;
-  object_class->get_property = grad_train_sink_get_property;
+  object_class->set_property = grad_element_set_property;
+  object_class->get_property = grad_element_get_property;
   object_class->finalize = grad_train_sink_finalize;
 
-  install_string (object_class, PROP_MODEL_NAME, "model-name", "Model name",
+  install_string (object_class, G_PRIVATE_OFFSET (GradTrainSink, model_name), "model-name", "Model name",
       "Name of the network to train", "main");
-  install_string (object_class, PROP_LOCATION, "location", "Model file",
+  install_string (object_class, G_PRIVATE_OFFSET (GradTrainSink, saving.location), "location", "Model file",
       "Safetensors file to save the model to, with all that is needed to resume its training", NULL);
-  g_object_class_install_property (object_class, PROP_SAVE,
+  g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradTrainSink, saving.save),
       g_param_spec_enum ("save", "Save", "Which states of the network are saved",
           GRAD_TYPE_SAVE, GRAD_SAVE_LAST, GRAD_PARAM_STATIC));
-  g_object_class_install_property (object_class, PROP_SAVE_INTERVAL,
+  g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradTrainSink, saving.interval),
       g_param_spec_uint ("save-interval", "Save interval", "Seconds of training after which it is saved "
-          "within an epoch, too, 0 for never", 0, G_MAXUINT, DEFAULT_SAVE_INTERVAL,
+          "within an epoch, too, 0 for never", 0, G_MAXUINT, 600,
           GRAD_PARAM_STATIC));
-  g_object_class_install_property (object_class, PROP_SAVE_STEPS,
+  g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradTrainSink, saving.steps),
       g_param_spec_uint ("save-steps", "Save steps", "Steps after which it is saved within an epoch, too, "
           "0 for none", 0, G_MAXUINT, 0, GRAD_PARAM_STATIC));
-  g_object_class_install_property (object_class, PROP_RESUME,
+  g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradTrainSink, saving.resume),
       g_param_spec_boolean ("resume", "Resume", "Whether to go on with the training that location has, "
           "if there is such a file, as if it had never stopped", FALSE, GRAD_PARAM_STATIC));
-  install_string (object_class, PROP_INIT_LOCATION, "init-location", "Initial model file",
+  install_string (object_class, G_PRIVATE_OFFSET (GradTrainSink, init_location), "init-location", "Initial model file",
       "Safetensors file with the weights to start from; random ones without", NULL);
-  install_string (object_class, PROP_LOG_LOCATION, "log-location", "Log file",
+  install_string (object_class, G_PRIVATE_OFFSET (GradTrainSink, log_location), "log-location", "Log file",
       "File for one line of JSON per step and per pass over the data", NULL);
-  grad_train_options_install (object_class, PROP_TRAINING);
-  g_object_class_install_property (object_class, PROP_LOG_INTERVAL,
+  grad_train_options_install (object_class, G_PRIVATE_OFFSET (GradTrainSink, training));
+  g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradTrainSink, log_interval),
       g_param_spec_uint ("log-interval", "Log interval", "Steps from one look at the loss to the "
           "next, 0 for ten looks a second; the log has a line for every step all the same", 0, G_MAXUINT, 0,
           GRAD_PARAM_STATIC));
 
-  install_latest (object_class, PROP_LOSS, "loss", "Loss", "Mean loss of the last step that "
+#define LATEST(member) G_PRIVATE_OFFSET (GradTrainSink, metrics.latest.member)
+  install_latest (object_class, LATEST (loss), "loss", "Loss", "Mean loss of the last step that "
       "has been looked at; not a number before the first");
-  install_latest (object_class, PROP_ACCURACY, "accuracy", "Accuracy", "Part of that step's "
+  install_latest (object_class, LATEST (accuracy), "accuracy", "Accuracy", "Part of that step's "
       "samples that were right, 0 to 1");
-  install_latest (object_class, PROP_CURRENT_LEARNING_RATE, "current-learning-rate",
+  install_latest (object_class, LATEST (learning_rate), "current-learning-rate",
       "Current learning rate", "Step size of that step, by the schedule");
-  install_latest (object_class, PROP_GRADIENT_NORM, "gradient-norm", "Gradient norm", "Norm of that "
+  install_latest (object_class, LATEST (gradient_norm), "gradient-norm", "Gradient norm", "Norm of that "
       "step's gradient over all parameters, before it was clipped");
-  install_latest (object_class, PROP_IMAGES_PER_SECOND, "images-per-second", "Images per second",
+  install_latest (object_class, LATEST (images_per_second), "images-per-second", "Images per second",
       "Pictures that have been trained with per second, lately");
+#undef LATEST
 
   element_class->change_state = GST_DEBUG_FUNCPTR (grad_train_sink_change_state);
   sink_class->render = GST_DEBUG_FUNCPTR (grad_train_sink_render);
@@ -402,11 +343,6 @@ grad_train_sink_class_init (GradTrainSinkClass * klass)
 static void
 grad_train_sink_init (GradTrainSink * self)
 {
-  GradTrainSinkPrivate *priv = PRIV (self);
-
-  priv->model_name = g_strdup ("main");
-  priv->training = (GradTrainOptions) GRAD_TRAIN_DEFAULTS;
-  priv->saving.interval = DEFAULT_SAVE_INTERVAL;
   gst_base_sink_set_sync (GST_BASE_SINK (self), FALSE);
   gst_base_sink_set_qos_enabled (GST_BASE_SINK (self), FALSE);
   gst_base_sink_set_last_sample_enabled (GST_BASE_SINK (self), FALSE);

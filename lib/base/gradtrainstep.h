@@ -18,11 +18,9 @@ typedef struct
 
 #define GRAD_TRAIN_DEFAULTS { 0.001, GRAD_SCHEDULE_DEFAULTS, 0, 0, 1 }
 
-#define GRAD_TRAIN_N_OPTIONS 8
 
-/* Installs them as properties with GRAD_TRAIN_N_OPTIONS ids from first_id on; where the i-th one is kept. */
-void grad_train_options_install (GObjectClass * klass, guint first_id);
-gpointer grad_train_options_field (GradTrainOptions * options, guint i);
+/* Installs them as properties of elements that have them there. */
+void grad_train_options_install (GObjectClass * klass, guint offset);
 
 typedef struct
 {

@@ -19,12 +19,6 @@ typedef struct
   GstCaps *refused;             /* they come again with the next event, and one error is enough */
 } GradTransformPrivate;
 
-enum
-{
-  PROP_0,
-  PROP_ATTACHMENT
-};
-
 G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (GradTransform, grad_transform, GST_TYPE_BASE_TRANSFORM);
 #define PRIV(t) ((GradTransformPrivate *) grad_transform_get_instance_private (GRAD_TRANSFORM (t)))
 #define KLASS(t) GRAD_TRANSFORM_GET_CLASS (t)
@@ -247,23 +241,6 @@ grad_transform_query (GstBaseTransform * trans, GstPadDirection direction, GstQu
       || GST_BASE_TRANSFORM_CLASS (grad_transform_parent_class)->query (trans, direction, query);
 }
 
-/* where each property is kept */
-static const gsize fields[] = {
-  GRAD_ATTACHMENT_FIELDS (PROP_ATTACHMENT, GradTransformPrivate, attachment),
-};
-
-static void
-grad_transform_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
-{
-  grad_element_set_field (object, G_STRUCT_MEMBER_P (PRIV (object), fields[id]), value);
-}
-
-static void
-grad_transform_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
-{
-  grad_element_get_field (object, G_STRUCT_MEMBER_P (PRIV (object), fields[id]), value);
-}
-
 static void
 grad_transform_finalize (GObject * object)
 {
@@ -279,11 +256,11 @@ grad_transform_class_init (GradTransformClass * klass)
   GstBaseTransformClass *trans_class = GST_BASE_TRANSFORM_CLASS (klass);
 
   GST_DEBUG_CATEGORY_INIT (grad_transform_debug, "gradtransform", 0, "GradStreamer transforms");
-  object_class->set_property = grad_transform_set_property;
-  object_class->get_property = grad_transform_get_property;
+  object_class->set_property = grad_element_set_property;
+  object_class->get_property = grad_element_get_property;
   object_class->finalize = grad_transform_finalize;
 
-  grad_attachment_install_properties (object_class, PROP_ATTACHMENT);
+  grad_attachment_install_properties (object_class, G_PRIVATE_OFFSET (GradTransform, attachment));
 
   element_class->change_state = GST_DEBUG_FUNCPTR (grad_transform_change_state);
   trans_class->transform_caps = GST_DEBUG_FUNCPTR (grad_transform_transform_caps);
@@ -304,5 +281,4 @@ grad_transform_class_init (GradTransformClass * klass)
 static void
 grad_transform_init (GradTransform * self)
 {
-  grad_attachment_init (&PRIV (self)->attachment);
 }

@@ -54,17 +54,9 @@ typedef struct
   guint pixel_size;             /* bytes: 1 (grey), 3 (red, green, blue) */
 } GradTensorView;
 
-/* Six properties, with ids from `first` on, which an element keeps in what is asked for of a view. */
-#define GRAD_TENSOR_VIEW_FIELDS(first, Type, member) \
-  [(first)] = G_STRUCT_OFFSET (Type, member.color_map), \
-  [(first) + 1] = G_STRUCT_OFFSET (Type, member.minimum), \
-  [(first) + 2] = G_STRUCT_OFFSET (Type, member.maximum), \
-  [(first) + 3] = G_STRUCT_OFFSET (Type, member.max_tiles), \
-  [(first) + 4] = G_STRUCT_OFFSET (Type, member.columns), \
-  [(first) + 5] = G_STRUCT_OFFSET (Type, member.scale)
-
-void grad_tensor_view_install_properties (GObjectClass * klass, guint first,
-    const GradTensorView * defaults);
+/* Six properties of elements that have what is asked for of a view there. */
+void grad_tensor_view_install_properties (GObjectClass * klass, guint offset,
+    GradColorMap color_map);
 
 /* Whether what is asked for can be. */
 gboolean grad_tensor_view_check (const GradTensorView * view, GError ** error);

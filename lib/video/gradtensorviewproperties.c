@@ -4,28 +4,28 @@
 #include "../base/gradelement.h"
 
 void
-grad_tensor_view_install_properties (GObjectClass * klass, guint first,
-    const GradTensorView * defaults)
+grad_tensor_view_install_properties (GObjectClass * klass, guint offset,
+    GradColorMap color_map)
 {
-  g_object_class_install_property (klass, first,
+  g_object_class_install_property (klass, offset + G_STRUCT_OFFSET (GradTensorView, color_map),
       g_param_spec_enum ("color-map", "Color map", "Colours of values; all but auto make each channel a tile",
-          GRAD_TYPE_COLOR_MAP, defaults->color_map, GRAD_PARAM_STATIC));
-  g_object_class_install_property (klass, first + 1,
+          GRAD_TYPE_COLOR_MAP, color_map, GRAD_PARAM_STATIC));
+  g_object_class_install_property (klass, offset + G_STRUCT_OFFSET (GradTensorView, minimum),
       g_param_spec_double ("minimum", "Minimum", "Value at the lower end of the colours; if it equals maximum, "
-          "each tile has a range of its own", -G_MAXDOUBLE, G_MAXDOUBLE, defaults->minimum,
+          "each tile has a range of its own", -G_MAXDOUBLE, G_MAXDOUBLE, 0,
           GRAD_PARAM_STATIC));
-  g_object_class_install_property (klass, first + 2,
+  g_object_class_install_property (klass, offset + G_STRUCT_OFFSET (GradTensorView, maximum),
       g_param_spec_double ("maximum", "Maximum", "Value at the upper end of the colours",
-          -G_MAXDOUBLE, G_MAXDOUBLE, defaults->maximum, GRAD_PARAM_STATIC));
-  g_object_class_install_property (klass, first + 3,
+          -G_MAXDOUBLE, G_MAXDOUBLE, 0, GRAD_PARAM_STATIC));
+  g_object_class_install_property (klass, offset + G_STRUCT_OFFSET (GradTensorView, max_tiles),
       g_param_spec_uint ("max-tiles", "Maximum of tiles", "Number of tiles in a frame at most: of the first samples "
-          "and channels", 1, 4096, defaults->max_tiles, GRAD_PARAM_STATIC));
-  g_object_class_install_property (klass, first + 4,
+          "and channels", 1, 4096, 64, GRAD_PARAM_STATIC));
+  g_object_class_install_property (klass, offset + G_STRUCT_OFFSET (GradTensorView, columns),
       g_param_spec_uint ("columns", "Columns", "Number of tiles side by side, 0 for a grid that is nearly "
-          "square, or of the shape of the frame that it is to fill", 0, 4096, defaults->columns, GRAD_PARAM_STATIC));
-  g_object_class_install_property (klass, first + 5,
+          "square, or of the shape of the frame that it is to fill", 0, 4096, 0, GRAD_PARAM_STATIC));
+  g_object_class_install_property (klass, offset + G_STRUCT_OFFSET (GradTensorView, scale),
       g_param_spec_uint ("scale", "Scale", "Factor by which tiles are magnified, 0 for one with which they "
-          "can be seen well", 0, 256, defaults->scale, GRAD_PARAM_STATIC));
+          "can be seen well", 0, 256, 0, GRAD_PARAM_STATIC));
   gst_type_mark_as_plugin_api (GRAD_TYPE_COLOR_MAP, 0);
 }
 

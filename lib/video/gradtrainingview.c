@@ -23,18 +23,6 @@ typedef struct
   gint64 next;                  /* when to look again, monotonic time */
 } GradTrainingViewPrivate;
 
-enum
-{
-  PROP_0,
-  PROP_MODEL_NAME,
-  PROP_WIDTH,
-  PROP_HEIGHT,
-  PROP_FRAMERATE
-};
-
-#define DEFAULT_MODEL_NAME "main"
-#define DEFAULT_WIDTH 640
-#define DEFAULT_HEIGHT 360
 #define DEFAULT_FPS 2
 
 G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (GradTrainingView, grad_training_view, GST_TYPE_PUSH_SRC);
@@ -217,27 +205,6 @@ grad_training_view_query (GstBaseSrc * src, GstQuery * query)
 
 /* ---- properties */
 
-/* where each property is kept */
-static const gsize fields[] = {
-  [PROP_MODEL_NAME] = G_STRUCT_OFFSET (GradTrainingViewPrivate, model_name),
-  [PROP_WIDTH] = G_STRUCT_OFFSET (GradTrainingViewPrivate, width),
-  [PROP_HEIGHT] = G_STRUCT_OFFSET (GradTrainingViewPrivate, height),
-  [PROP_FRAMERATE] = G_STRUCT_OFFSET (GradTrainingViewPrivate, fps_n),
-};
-
-static void
-grad_training_view_set_property (GObject * object, guint id, const GValue * value,
-    GParamSpec * pspec)
-{
-  grad_element_set_field (object, G_STRUCT_MEMBER_P (PRIV (object), fields[id]), value);
-}
-
-static void
-grad_training_view_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
-{
-  grad_element_get_field (object, G_STRUCT_MEMBER_P (PRIV (object), fields[id]), value);
-}
-
 static void
 grad_training_view_finalize (GObject * object)
 {
@@ -252,19 +219,19 @@ grad_training_view_class_init (GradTrainingViewClass * klass)
   GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
   GstBaseSrcClass *src_class = GST_BASE_SRC_CLASS (klass);
 
-  object_class->set_property = grad_training_view_set_property;
-  object_class->get_property = grad_training_view_get_property;
+  object_class->set_property = grad_element_set_property;
+  object_class->get_property = grad_element_get_property;
   object_class->finalize = grad_training_view_finalize;
-  g_object_class_install_property (object_class, PROP_MODEL_NAME,
+  g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradTrainingView, model_name),
       g_param_spec_string ("model-name", "Model name", "Name of the network whose training is shown",
-          DEFAULT_MODEL_NAME, GRAD_PARAM_STATIC));
-  g_object_class_install_property (object_class, PROP_WIDTH,
+          "main", GRAD_PARAM_STATIC));
+  g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradTrainingView, width),
       g_param_spec_int ("width", "Width", "Width of the frames in pixels, if no caps filter behind says "
-          "otherwise", 1, GRAD_TRAINING_VIEW_MAX_SIZE, DEFAULT_WIDTH, GRAD_PARAM_STATIC));
-  g_object_class_install_property (object_class, PROP_HEIGHT,
+          "otherwise", 1, GRAD_TRAINING_VIEW_MAX_SIZE, 640, GRAD_PARAM_STATIC));
+  g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradTrainingView, height),
       g_param_spec_int ("height", "Height", "Height of the frames in pixels, if no caps filter behind "
-          "says otherwise", 1, GRAD_TRAINING_VIEW_MAX_SIZE, DEFAULT_HEIGHT, GRAD_PARAM_STATIC));
-  g_object_class_install_property (object_class, PROP_FRAMERATE,
+          "says otherwise", 1, GRAD_TRAINING_VIEW_MAX_SIZE, 360, GRAD_PARAM_STATIC));
+  g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradTrainingView, fps_n),
       gst_param_spec_fraction ("framerate", "Frame rate", "Frames per second, which is also how often it "
           "is drawn at most", 1, G_MAXINT, G_MAXINT, 1, DEFAULT_FPS, 1, GRAD_PARAM_STATIC));
 
@@ -283,11 +250,6 @@ grad_training_view_init (GradTrainingView * self)
 {
   GradTrainingViewPrivate *priv = PRIV (self);
 
-  priv->model_name = g_strdup (DEFAULT_MODEL_NAME);
-  priv->width = DEFAULT_WIDTH;
-  priv->height = DEFAULT_HEIGHT;
-  priv->fps_n = DEFAULT_FPS;
-  priv->fps_d = 1;
   gst_video_info_init (&priv->info);
   gst_base_src_set_live (GST_BASE_SRC (self), TRUE);
   gst_base_src_set_format (GST_BASE_SRC (self), GST_FORMAT_TIME);

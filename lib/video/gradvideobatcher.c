@@ -11,10 +11,10 @@
 
 typedef struct
 {
-  GradAttachment attachment;
   /* properties, object lock */
   guint batch_size;
   guint64 batch_timeout;
+  GradAttachment attachment;
 
   guint next_pad;               /* object lock: number of the next request pad */
   gint requested;               /* atomic: whether there was one */
@@ -23,17 +23,6 @@ typedef struct
   GradDevice *device;
   GradBatchSender sender;
 } GradVideoBatcherPrivate;
-
-enum
-{
-  PROP_0,
-  PROP_BATCH_SIZE,
-  PROP_BATCH_TIMEOUT,
-  PROP_ATTACHMENT
-};
-
-#define DEFAULT_BATCH_SIZE 1
-#define DEFAULT_BATCH_TIMEOUT 0
 
 #define CAPS GST_VIDEO_CAPS_MAKE (GRAD_FRAME_FORMATS) "; " \
     GST_VIDEO_CAPS_MAKE_WITH_FEATURES ("memory:CUDAMemory", GRAD_FRAME_FORMATS)
@@ -348,26 +337,6 @@ grad_video_batcher_change_state (GstElement * element, GstStateChange transition
 
 /* ---- properties */
 
-/* where each property is kept */
-static const gsize fields[] = {
-  [PROP_BATCH_SIZE] = G_STRUCT_OFFSET (GradVideoBatcherPrivate, batch_size),
-  [PROP_BATCH_TIMEOUT] = G_STRUCT_OFFSET (GradVideoBatcherPrivate, batch_timeout),
-  GRAD_ATTACHMENT_FIELDS (PROP_ATTACHMENT, GradVideoBatcherPrivate, attachment),
-};
-
-static void
-grad_video_batcher_set_property (GObject * object, guint id, const GValue * value,
-    GParamSpec * pspec)
-{
-  grad_element_set_field (object, G_STRUCT_MEMBER_P (PRIV (object), fields[id]), value);
-}
-
-static void
-grad_video_batcher_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
-{
-  grad_element_get_field (object, G_STRUCT_MEMBER_P (PRIV (object), fields[id]), value);
-}
-
 static void
 grad_video_batcher_finalize (GObject * object)
 {
@@ -384,16 +353,16 @@ grad_video_batcher_class_init (GradVideoBatcherClass * klass)
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
   GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
 
-  object_class->set_property = grad_video_batcher_set_property;
-  object_class->get_property = grad_video_batcher_get_property;
+  object_class->set_property = grad_element_set_property;
+  object_class->get_property = grad_element_get_property;
   object_class->finalize = grad_video_batcher_finalize;
-  g_object_class_install_property (object_class, PROP_BATCH_SIZE,
+  g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradVideoBatcher, batch_size),
       g_param_spec_uint ("batch-size", "Batch size", "Frames in a batch, of all streams together", 1, 1 << 20,
-          DEFAULT_BATCH_SIZE, GRAD_PARAM_STATIC));
-  g_object_class_install_property (object_class, PROP_BATCH_TIMEOUT,
+          1, GRAD_PARAM_STATIC));
+  g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradVideoBatcher, batch_timeout),
       g_param_spec_uint64 ("batch-timeout", "Batch timeout", "Longest time in ns that a frame waits for its batch to "
-          "fill, 0 for as long as it takes", 0, G_MAXUINT64, DEFAULT_BATCH_TIMEOUT, GRAD_PARAM_STATIC));
-  grad_attachment_install_properties (object_class, PROP_ATTACHMENT);
+          "fill, 0 for as long as it takes", 0, G_MAXUINT64, 0, GRAD_PARAM_STATIC));
+  grad_attachment_install_properties (object_class, G_PRIVATE_OFFSET (GradVideoBatcher, attachment));
 
   gst_element_class_add_static_pad_template_with_gtype (element_class, &sink_template,
       GRAD_TYPE_VIDEO_BATCHER_PAD);
@@ -412,10 +381,7 @@ grad_video_batcher_init (GradVideoBatcher * element)
 {
   GradVideoBatcherPrivate *self = PRIV (element);
 
-  grad_attachment_init (&self->attachment);
   grad_batch_sender_init (&self->sender);
-  self->batch_size = DEFAULT_BATCH_SIZE;
-  self->batch_timeout = DEFAULT_BATCH_TIMEOUT;
   add_pad (GST_ELEMENT (element), "sink",
       gst_element_class_get_pad_template (GST_ELEMENT_GET_CLASS (element), "sink"));
   self->sender.pad = gst_pad_new_from_static_template (&src_template, "src");
