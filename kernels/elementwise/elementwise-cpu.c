@@ -10,8 +10,6 @@
 #include "kernels/cpu.h"
 #include "lib/device/gradcpudevice-private.h"
 
-#include <string.h>
-
 #define CHUNK 16384             /* elements that one thread works on at a time */
 
 typedef enum
@@ -105,26 +103,10 @@ relu_backward (GradDevice * device, const GradTensor * y, const GradTensor * dy,
   return run (RELU_BACKWARD, y, dy, dx);
 }
 
-static gboolean
-copy (GradDevice * device, const GradTensor * x, GradTensor * y, GError ** error)
-{
-  memcpy (grad_tensor_data (y), grad_tensor_data (x), GRAD_DEVICE_GET_CLASS (device)->storage_size
-      (device, y->dtype, &y->shape, y->layout));
-  return TRUE;
-}
-
-static gboolean
-zero (GradDevice * device, GradTensor * y, GError ** error)
-{
-  memset (grad_tensor_data (y), 0, GRAD_DEVICE_GET_CLASS (device)->storage_size (device, y->dtype,
-          &y->shape, y->layout));
-  return TRUE;
-}
-
 const GradElementwiseOps grad_elementwise_cpu_ops = {
   .add = add,
   .relu = relu,
   .relu_backward = relu_backward,
-  .copy = copy,
-  .zero = zero,
+  .copy = grad_elementwise_host_copy,
+  .zero = grad_elementwise_host_zero,
 };

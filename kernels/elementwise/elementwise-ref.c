@@ -46,16 +46,16 @@ relu_backward (GradDevice * device, const GradTensor * y, const GradTensor * dy,
   return TRUE;
 }
 
-static gboolean
-copy (GradDevice * device, const GradTensor * x, GradTensor * y, GError ** error)
+gboolean
+grad_elementwise_host_copy (GradDevice * device, const GradTensor * x, GradTensor * y, GError ** error)
 {
   memcpy (grad_tensor_data (y), grad_tensor_data (x), GRAD_DEVICE_GET_CLASS (device)->storage_size
       (device, y->dtype, &y->shape, y->layout));
   return TRUE;
 }
 
-static gboolean
-zero (GradDevice * device, GradTensor * y, GError ** error)
+gboolean
+grad_elementwise_host_zero (GradDevice * device, GradTensor * y, GError ** error)
 {
   memset (grad_tensor_data (y), 0, GRAD_DEVICE_GET_CLASS (device)->storage_size (device, y->dtype,
           &y->shape, y->layout));
@@ -66,6 +66,6 @@ const GradElementwiseOps grad_elementwise_ref_ops = {
   .add = add,
   .relu = relu,
   .relu_backward = relu_backward,
-  .copy = copy,
-  .zero = zero,
+  .copy = grad_elementwise_host_copy,
+  .zero = grad_elementwise_host_zero,
 };

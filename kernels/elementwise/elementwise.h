@@ -21,6 +21,11 @@ typedef struct
   gboolean (*zero) (GradDevice * device, GradTensor * y, GError ** error);
 } GradElementwiseOps;
 
+/* of devices whose memory is the host's */
+gboolean grad_elementwise_host_copy (GradDevice * device, const GradTensor * x, GradTensor * y,
+    GError ** error);
+gboolean grad_elementwise_host_zero (GradDevice * device, GradTensor * y, GError ** error);
+
 extern const GradElementwiseOps grad_elementwise_ref_ops;
 extern const GradElementwiseOps grad_elementwise_cpu_ops;
 extern const GradElementwiseOps grad_elementwise_cuda_ops;
