@@ -42,8 +42,6 @@ typedef struct
   gdouble gamma;
 } GradScheduleOptions;
 
-#define GRAD_SCHEDULE_DEFAULTS { GRAD_SCHEDULE_CONSTANT, 0, 30, 0.1 }
-
 GRAD_API gdouble grad_schedule_factor (const GradScheduleOptions * options, guint64 step,
     guint steps_per_epoch, guint epochs);
 

@@ -16,9 +16,6 @@ typedef struct
   guint accumulate;             /* batches of a step */
 } GradTrainOptions;
 
-#define GRAD_TRAIN_DEFAULTS { 0.001, GRAD_SCHEDULE_DEFAULTS, 0, 0, 1 }
-
-
 /* Installs them as properties of elements that have them there. */
 void grad_train_options_install (GObjectClass * klass, guint offset);
 
