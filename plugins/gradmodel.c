@@ -105,9 +105,9 @@ grad_model_tail_process (GradTransform * trans, GradTensor * input, GstBuffer * 
 }
 
 static void
-install_output (GObjectClass * klass, guint offset)
+install_output (GObjectClass * klass, guint id)
 {
-  g_object_class_install_property (klass, offset,
+  g_object_class_install_property (klass, id,
       g_param_spec_enum ("output", "Output", "What to make of each picture: a logit or a "
           "probability for each class", GRAD_TYPE_MODEL_OUTPUT, OUTPUT_PROBABILITIES,
           GRAD_PARAM_STATIC));
@@ -147,12 +147,19 @@ struct _GradModelBin
 {
   GstBin parent;
 
-  /* properties, object lock; the rest of them are the tail's */
-  gchar *location, *model_name;
-  GradModelTail *tail;          /* always there; owned */
-
   GstPad *sinkpad;              /* without a target below READY */
+  GradModelTail *tail;          /* always there: has the other properties; owned */
   GPtrArray *layers;            /* from NULL to READY on */
+
+  /* properties, object lock */
+  gchar *location, *model_name;
+};
+
+/* behind the fields: properties of the tail */
+enum
+{
+  PROP_OUTPUT = sizeof (GradModelBin),
+  PROP_ATTACHMENT
 };
 
 G_DEFINE_FINAL_TYPE (GradModelBin, grad_model_bin, GST_TYPE_BIN);
@@ -222,21 +229,11 @@ grad_model_bin_change_state (GstElement * element, GstStateChange transition)
   return ret;
 }
 
-/* What the tail has is set there. */
-static gboolean
-is_of_tail (GObject * bin, GParamSpec * pspec, GObject ** tail)
-{
-  *tail = G_OBJECT (GRAD_MODEL_BIN (bin)->tail);
-  return g_object_class_find_property (G_OBJECT_GET_CLASS (*tail), pspec->name) != NULL;
-}
-
 static void
 grad_model_bin_set_property (GObject * object, guint id, const GValue * value, GParamSpec * pspec)
 {
-  GObject *tail;
-
-  if (is_of_tail (object, pspec, &tail))
-    g_object_set_property (tail, pspec->name, value);
+  if (id >= PROP_OUTPUT)
+    g_object_set_property (G_OBJECT (GRAD_MODEL_BIN (object)->tail), pspec->name, value);
   else
     grad_element_set_property (object, id, value, pspec);
 }
@@ -244,10 +241,8 @@ grad_model_bin_set_property (GObject * object, guint id, const GValue * value, G
 static void
 grad_model_bin_get_property (GObject * object, guint id, GValue * value, GParamSpec * pspec)
 {
-  GObject *tail;
-
-  if (is_of_tail (object, pspec, &tail))
-    g_object_get_property (tail, pspec->name, value);
+  if (id >= PROP_OUTPUT)
+    g_object_get_property (G_OBJECT (GRAD_MODEL_BIN (object)->tail), pspec->name, value);
   else
     grad_element_get_property (object, id, value, pspec);
 }
@@ -279,8 +274,8 @@ grad_model_bin_class_init (GradModelBinClass * klass)
       g_param_spec_string ("model-name", "Model name", "Name of the network; by default the full "
           "name of the file, so that it is never one that is being trained", NULL,
           GRAD_PARAM_STATIC));
-  install_output (object_class, G_STRUCT_OFFSET (GradModelBin, tail));
-  grad_attachment_install_properties (object_class, G_STRUCT_OFFSET (GradModelBin, tail));
+  install_output (object_class, PROP_OUTPUT);
+  grad_attachment_install_properties (object_class, PROP_ATTACHMENT);
 
   gst_element_class_add_static_pad_template (element_class, &sink_template);
   gst_element_class_add_static_pad_template (element_class, &src_template);

@@ -301,12 +301,10 @@ grad_publish_class_init (GradPublishClass * klass)
           "standard output; none without", NULL, GRAD_PARAM_STATIC));
   g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradPublish, changes_only),
       g_param_spec_boolean ("changes-only", "Changes only", "Whether a result is written only if the most "
-          "probable class is another one than before", FALSE,
-          GRAD_PARAM_PLAYING));
+          "probable class is another one than before", FALSE, GRAD_PARAM_PLAYING));
   g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradPublish, text_format),
       g_param_spec_enum ("text-format", "Text format", "What comes out of the pad \"text\"",
-          GRAD_TYPE_TEXT_FORMAT, GRAD_TEXT_LABEL,
-          GRAD_PARAM_PLAYING));
+          GRAD_TYPE_TEXT_FORMAT, GRAD_TEXT_LABEL, GRAD_PARAM_PLAYING));
 
   gst_element_class_add_static_pad_template (element_class, &sink_template);
   gst_element_class_add_static_pad_template (element_class, &src_template);

@@ -95,11 +95,10 @@ grad_res_stage_class_init (GradResStageClass * klass)
   object_class->set_property = grad_element_set_property;
   object_class->get_property = grad_element_get_property;
   g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradResStage, channels),
-      g_param_spec_int ("channels", "Channels", "Number of output channels", 1, 65536,
-          64, flags));
-  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradResStage, blocks),
-      g_param_spec_int ("blocks", "Blocks", "Number of residual blocks", 1, 1000, 2,
+      g_param_spec_int ("channels", "Channels", "Number of output channels", 1, 65536, 64,
           flags));
+  g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradResStage, blocks),
+      g_param_spec_int ("blocks", "Blocks", "Number of residual blocks", 1, 1000, 2, flags));
   g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradResStage, stride),
       g_param_spec_int ("stride", "Stride", "Pixels by which the first block advances; 0 means 1 "
           "with first-block, else 2", 0, 16, 0, flags));
@@ -113,8 +112,7 @@ grad_res_stage_class_init (GradResStageClass * klass)
       g_param_spec_enum ("shortcut", "Kind of shortcut", "What the shortcut does where size or "
           "channels change", GRAD_TYPE_SHORTCUT, GRAD_SHORTCUT_CONV, flags));
   g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradResStage, bias),
-      g_param_spec_boolean ("bias", "Bias", "Whether convolutions have a bias", TRUE,
-          flags));
+      g_param_spec_boolean ("bias", "Bias", "Whether convolutions have a bias", TRUE, flags));
 
   gst_element_class_add_static_pad_template (element_class, &sink_template);
   gst_element_class_add_static_pad_template (element_class, &src_template);

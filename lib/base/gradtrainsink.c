@@ -298,8 +298,7 @@ grad_train_sink_class_init (GradTrainSinkClass * klass)
           GRAD_TYPE_SAVE, GRAD_SAVE_LAST, GRAD_PARAM_STATIC));
   g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradTrainSink, saving.interval),
       g_param_spec_uint ("save-interval", "Save interval", "Seconds of training after which it is saved "
-          "within an epoch, too, 0 for never", 0, G_MAXUINT, 600,
-          GRAD_PARAM_STATIC));
+          "within an epoch, too, 0 for never", 0, G_MAXUINT, 600, GRAD_PARAM_STATIC));
   g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradTrainSink, saving.steps),
       g_param_spec_uint ("save-steps", "Save steps", "Steps after which it is saved within an epoch, too, "
           "0 for none", 0, G_MAXUINT, 0, GRAD_PARAM_STATIC));

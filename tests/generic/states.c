@@ -92,6 +92,9 @@ test_properties (gconstpointer name)
 
     if (!g_str_has_prefix (g_type_name (specs[i]->owner_type), "Grad"))
       continue;
+    for (guint j = 0; j < i; j++)       /* a field belongs to one, and the order of listings is certain */
+      g_assert_true (specs[j]->owner_type != specs[i]->owner_type
+          || specs[j]->param_id != specs[i]->param_id);
     g_assert_true (blurb != NULL && *blurb != '\0');
     g_assert_cmpstr (blurb, !=, specs[i]->name);
     g_assert_cmpstr (blurb, !=, g_param_spec_get_nick (specs[i]));
