@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * With precision bf16 oneDNN multiplies bfloat16, as far as it can on this processor, or floats
- * between reorders, and our own loops floats. (Where oneDNN has no fast code for the device's
+ * between reorders, and our own loops floats, but for the direct ones of bfloat16. (Where oneDNN has no fast code for the device's
  * layout, as from 24 channels to 32, it also reorders activations.) */
 #include "conv-way.h"
 #include "kernels/choices.h"
@@ -19,7 +19,10 @@ GST_DEBUG_CATEGORY_STATIC (grad_conv_debug);
 
 #define N_RUNS 3                /* that are timed, after one that is not */
 
-static const gchar *const way_names[] = { "onednn", "onednn-f32", "winograd", "direct", "im2col", "pixelwise" };
+static const gchar *const way_names[] = {
+  "onednn", "onednn-f32", "winograd", "direct", "direct-bf16",
+  "im2col", "pixelwise"
+};
 
 void
 grad_conv_way_clear (GradConvWay * way)
@@ -245,7 +248,7 @@ choice_key (GradDevice * device, const GradConvDesc * d, GradConvDirection direc
   static const gchar *const names[] = { "forward", "data", "weights" };
   const dnnl_version_t *v = dnnl_version ();
 
-  return g_strdup_printf ("cpu 4 %s, blocks of %u, oneDNN %d.%d.%d, %u threads|%s%s%s%s%s %d %d %dx%d "
+  return g_strdup_printf ("cpu 5 %s, blocks of %u, oneDNN %d.%d.%d, %u threads|%s%s%s%s%s %d %d %dx%d "
       "%d %dx%d k%d s%d p%d", processor_name (), grad_cpu_block (), v->major, v->minor, v->patch,
       grad_device_get_threads (device), names[direction],
       grad_device_get_precision (device) == GRAD_PRECISION_BF16 ? " bf16" : "",
@@ -267,11 +270,11 @@ way_supported (GradDevice * device, const GradConvDesc * d, GradConvDirection di
 {
   switch (kind) {
     case GRAD_CONV_ONEDNN:
-      return grad_device_get_precision (device) == GRAD_PRECISION_BF16 || !is_small (d)
-          || !grad_direct_supports (device, d);
+      return !is_small (d) || !grad_direct_supports (device, d, FALSE);
     case GRAD_CONV_ONEDNN_F32:
-      return grad_onednn_activation (device, x_shape (d)).bf16
-          || grad_onednn_activation (device, y_shape (d)).bf16;
+      return way_supported (device, d, direction, GRAD_CONV_ONEDNN)
+          && (grad_onednn_activation (device, x_shape (d)).bf16
+          || grad_onednn_activation (device, y_shape (d)).bf16);
     case GRAD_CONV_WINOGRAD:
       return grad_winograd_supports (device, d, direction);
     case GRAD_CONV_IM2COL:
@@ -279,7 +282,8 @@ way_supported (GradDevice * device, const GradConvDesc * d, GradConvDirection di
     case GRAD_CONV_PIXELWISE:
       return d->n > 1 && grad_pixelwise_supports (device, d, direction);
     default:
-      return direction == GRAD_CONV_FORWARD && grad_direct_supports (device, d);
+      return direction == GRAD_CONV_FORWARD
+          && grad_direct_supports (device, d, kind == GRAD_CONV_DIRECT_BF16);
   }
 }
 
@@ -297,6 +301,8 @@ rule (GradDevice * device, const GradConvDesc * d, GradConvDirection direction)
     return GRAD_CONV_IM2COL;
   if (d->n >= 16 && way_supported (device, d, direction, GRAD_CONV_PIXELWISE))
     return GRAD_CONV_PIXELWISE;
+  if (is_small (d) && way_supported (device, d, direction, GRAD_CONV_DIRECT_BF16))
+    return GRAD_CONV_DIRECT_BF16;
   return is_small (d) && way_supported (device, d, direction, GRAD_CONV_DIRECT)
       ? GRAD_CONV_DIRECT : GRAD_CONV_ONEDNN;
 }
@@ -307,8 +313,8 @@ way_new (GradDevice * device, const GradConvDesc * d, GradConvDirection directio
 {
   if (kind == GRAD_CONV_WINOGRAD)
     return (way->winograd = grad_winograd_new (device, d, direction, error)) != NULL;
-  if (kind == GRAD_CONV_DIRECT)
-    return (way->direct = grad_direct_new (device, d, error)) != NULL;
+  if (kind == GRAD_CONV_DIRECT || kind == GRAD_CONV_DIRECT_BF16)
+    return (way->direct = grad_direct_new (device, d, kind == GRAD_CONV_DIRECT_BF16, error)) != NULL;
   if (kind == GRAD_CONV_IM2COL)
     return (way->im2col = grad_im2col_new (device, d, error)) != NULL;
   if (kind == GRAD_CONV_PIXELWISE)

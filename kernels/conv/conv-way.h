@@ -16,6 +16,7 @@ typedef enum
   GRAD_CONV_ONEDNN_F32,         /* in floats, though they are stored as bfloat16 */
   GRAD_CONV_WINOGRAD,
   GRAD_CONV_DIRECT,
+  GRAD_CONV_DIRECT_BF16,        /* by products of bfloat16 */
   GRAD_CONV_IM2COL,
   GRAD_CONV_PIXELWISE,
   GRAD_CONV_N_WAYS

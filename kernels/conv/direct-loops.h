@@ -4,13 +4,21 @@
  * A matrix product for each job: of its pixels and two blocks of outputs, as many as fit in registers at a time, over the
  * taps of a few channels, whose weights stay in the first-level cache for all pixels.
  *
- * To be included behind lanes-16.h, lanes-8.h or lanes-4.h. */
+ * To be included behind lanes-16.h, lanes-8.h or lanes-4.h; and with PAIRS (sum, x, w) defined, for words that are pairs of
+ * bfloat16: adds the sums of both products. */
 #include "direct.h"
 #include "vectors.h"
 
 #include <string.h>
 
+#ifdef PAIRS
+#define WORDS (LANES / 2)       /* of a pixel */
+#else
+#define WORDS LANES
+#endif
 #define WEIGHTS_SIZE (20 << 10) /* bytes of two blocks' weights that stay in the first-level cache */
+
+typedef gint32 Word __attribute__ ((may_alias));
 
 /* a job's place in x and y */
 typedef struct
@@ -18,7 +26,7 @@ typedef struct
   gint picture, n_pictures, row, n_rows, block, n_blocks;
 } Job;
 
-GRAD_INLINE Job
+INLINE Job
 find_job (const GradDirect * self, gint i)
 {
   gint picture = i / self->n_blocks / self->n_rows * self->pictures;
@@ -29,42 +37,63 @@ find_job (const GradDirect * self, gint i)
         block, MIN (self->blocks, self->desc.oc / LANES - block)};
 }
 
+INLINE void
+copy_pixel (gfloat * to, gconstpointer pixel, gboolean bf16)
+{
+#ifdef PAIRS
+  *(Half *) to = *(const Half *) pixel;
+#else
+  *(Vector *) to = load_pixel (pixel, bf16);
+#endif
+}
+
+/* sum + x w */
+INLINE Vector
+add_product (Vector sum, const gfloat * x, Vector w)
+{
+#ifdef PAIRS
+  return PAIRS (sum, *(const Word *) x, w);
+#else
+  return sum + *x * w;
+#endif
+}
+
 /* The n pixels from column `first` on that are `stride` apart, zeros outside of x's row (of `width`; NULL: all of them) */
-GRAD_INLINE void
+INLINE void
 copy_row (gboolean blocked, gboolean bf16, gconstpointer x, gint width, gint first, gint stride,
     gint n, gfloat * to)
 {
   gint begin = first < 0 ? MIN ((stride - 1 - first) / stride, n) : 0;
   gint end = x && first < width ? MIN ((width - 1 - first) / stride + 1, n) : 0;
-  gint group = blocked ? LANES : 1;
+  gint group = blocked ? WORDS : 1;
 
   end = MAX (begin, end);
   memset (to, 0, begin * group * sizeof (gfloat));
   for (gint j = begin; j < end; j++)
     if (blocked)
-      ((Vector *) to)[j] = load_pixel (grad_at (x, (first + j * stride) * LANES, bf16), bf16);
+      copy_pixel (to + j * WORDS, grad_at (x, (first + j * stride) * LANES, bf16), bf16);
     else
       to[j] = ((const gfloat *) x)[first + j * stride];
   memset (to + end * group, 0, (n - end) * group * sizeof (gfloat));
 }
 
 /* what a job reads of one picture */
-GRAD_INLINE void
+INLINE void
 copy_picture (gboolean blocked, gboolean bf16, const GradDirect * self, gconstpointer x,
     const Job * job, gfloat * to)
 {
   const GradConvDesc *d = &self->desc;
-  gint group = blocked ? LANES : 1, n_rows = job->n_rows + (d->kernel - 1) / d->stride;
-  gsize row_size = (gsize) self->width * group;
+  gint channels = blocked ? LANES : 1, n_rows = job->n_rows + (d->kernel - 1) / d->stride;
+  gsize row_size = (gsize) self->width * (blocked ? WORDS : 1);
 
-  for (gint c = 0; c < d->ic / group; c++, x = grad_at (x, (gsize) d->ih * d->iw * group, bf16))
+  for (gint c = 0; c < self->n_groups; c++, x = grad_at (x, (gsize) d->ih * d->iw * channels, bf16))
     for (gint q = 0; q < self->columns; q++)
       for (gint phase = 0; phase < self->phases; phase++, to += self->phase_rows * row_size)
         for (gint i = 0; i < n_rows; i++) {
           gint row = (job->row + i) * d->stride + phase - d->padding;
           gboolean inside = row >= 0 && row < d->ih;
 
-          copy_row (blocked, bf16, inside ? grad_at (x, (gsize) row * d->iw * group, bf16) : NULL,
+          copy_row (blocked, bf16, inside ? grad_at (x, (gsize) row * d->iw * channels, bf16) : NULL,
               d->iw, q - d->padding, d->stride, self->width, to + i * row_size);
         }
 }
@@ -81,7 +110,7 @@ typedef struct
 } Step;
 
 /* sums (rows, `vectors` blocks) = or += x (rows, groups and taps) w. While it reads some weights it fetches the next ones, from further away. */
-GRAD_INLINE void
+INLINE void
 multiply (gint rows, gint vectors, gint group, const GradDirect * self, const Step * step,
     const gfloat * x, gfloat * sums)
 {
@@ -111,9 +140,9 @@ multiply (gint rows, gint vectors, gint group, const GradDirect * self, const St
           __builtin_prefetch (w + w_block + ahead);
 #pragma GCC unroll 16
         for (gint r = 0; r < rows; r++) {
-          sum[r][0] += pixels[r * group + c] * w0;
+          sum[r][0] = add_product (sum[r][0], pixels + r * group + c, w0);
           if (vectors > 1)
-            sum[r][1] += pixels[r * group + c] * w1;
+            sum[r][1] = add_product (sum[r][1], pixels + r * group + c, w1);
         }
       }
     }
@@ -125,7 +154,7 @@ multiply (gint rows, gint vectors, gint group, const GradDirect * self, const St
 }
 
 /* y = [relu] (sums [+ b] [+ residual]), n pixels of a block from element `at` on */
-GRAD_INLINE void
+INLINE void
 finish (gboolean bf16, gboolean relu, const gfloat * sums, gint n, const gfloat * b,
     gconstpointer residual, gpointer y, gsize at)
 {
@@ -145,7 +174,7 @@ finish (gboolean bf16, gboolean relu, const gfloat * sums, gint n, const gfloat 
 }
 
 /* n pixels from `pixel` on, which begin at x, in tiles of about the same size */
-GRAD_INLINE void
+INLINE void
 run_pixels (gint vectors, gint group, const GradDirect * self, const Step * step, gint pixel,
     gint n, const gfloat * x, gconstpointer residual, gpointer y)
 {
@@ -176,7 +205,7 @@ run_pixels (gint vectors, gint group, const GradDirect * self, const Step * step
 }
 
 /* row by row, or all at once where they lie without a gap */
-GRAD_INLINE void
+INLINE void
 run_step (gint vectors, gint group, const GradDirect * self, const Step * step,
     gconstpointer residual, gpointer y)
 {
@@ -190,13 +219,13 @@ run_step (gint vectors, gint group, const GradDirect * self, const Step * step,
           residual, y);
 }
 
-GRAD_INLINE void
+INLINE void
 run_job (gint group, const GradDirect * self, gconstpointer x, const gfloat * w, const gfloat * b,
     gconstpointer residual, gpointer y, gint i, gfloat * buffer)
 {
   const GradConvDesc *d = &self->desc;
   Job job = find_job (self, i);
-  gint n_groups = d->ic / group, taps = d->kernel * d->kernel;
+  gint n_groups = self->n_groups, taps = d->kernel * d->kernel;
   gint chunk = MAX (1, WEIGHTS_SIZE / (taps * group * 2 * LANES * (gint) sizeof (gfloat)));
   gsize x_group = grad_direct_group_size (self), w_group = (gsize) taps * group * LANES;
   gsize y_block = (gsize) d->oh * d->ow * LANES;
@@ -237,7 +266,7 @@ run (const GradDirect * self, gconstpointer x, const gfloat * w, const gfloat * 
     gconstpointer residual, gpointer y, gint job, gfloat * buffer)
 {
   if (self->group > 1)
-    run_job (LANES, self, x, w, b, residual, y, job, buffer);
+    run_job (WORDS, self, x, w, b, residual, y, job, buffer);
   else
     run_job (1, self, x, w, b, residual, y, job, buffer);
 }
@@ -245,11 +274,19 @@ run (const GradDirect * self, gconstpointer x, const gfloat * w, const gfloat * 
 TARGET static void
 pack (const GradDirect * self, const gfloat * weights, gfloat * w, gint o)
 {
-  gsize n = (gsize) self->desc.ic * self->desc.kernel * self->desc.kernel;
+  gsize n = (gsize) self->n_groups * self->desc.kernel * self->desc.kernel * self->group;
 
+#ifdef PAIRS
+  const Vector *from = (const Vector *) weights + 2 * o * n;
+  Vector *to = (Vector *) w + o * n;
+
+  for (gsize i = 0; i < n; i++)
+    to[i] = (Vector) (bf16_bits (from[2 * i]) | bf16_bits (from[2 * i + 1]) << 16);
+#else
   for (gsize i = 0; i < n; i++)
     for (gint l = 0; l < LANES; l++)
       w[(o * n + i) * LANES + l] = weights[(o * LANES + l) * n + i];
+#endif
 }
 
 const GradDirectLoops NAME (grad_direct) = { pack, run };

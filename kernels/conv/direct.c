@@ -9,17 +9,25 @@
 #define MAX_BUFFER (768 << 10)  /* bytes of x that a job reads: they stay in a second-level cache */
 #define JOBS_PER_THREAD 4       /* at least, where there is enough to do */
 
-gboolean
-grad_direct_supports (GradDevice * device, const GradConvDesc * d)
-{
-  return d->oc % (gint) grad_cpu_block () == 0;
-}
-
 static guint
 layout (GradDevice * device, gint n, gint c, gint h, gint w)
 {
   return GRAD_DEVICE_GET_CLASS (device)->activation_layout (device, GRAD_DTYPE_FLOAT32,
       &GRAD_SHAPE (n, c, h, w));
+}
+
+gboolean
+grad_direct_supports (GradDevice * device, const GradConvDesc * d, gboolean pairs)
+{
+  return d->oc % (gint) grad_cpu_block () == 0 && (!pairs || (grad_cpu_multiplies_bf16 ()
+          && grad_cpu_layout_is_bf16 (layout (device, d->n, d->ic, d->ih, d->iw))));
+}
+
+/* words of weights in loops */
+static gsize
+weights_size (const GradDirect * self)
+{
+  return (gsize) self->n_groups * self->group * self->desc.kernel * self->desc.kernel * self->desc.oc;
 }
 
 /* sets the rows of a job, so many at most, and what follows from them */
@@ -39,7 +47,7 @@ set_jobs (GradDirect * self)
   const GradConvDesc *d = &self->desc;
   gint pairs = grad_ceil_div (d->oc / (gint) grad_cpu_block (), 2), n_blocks = 1;
   gint n_jobs = JOBS_PER_THREAD * grad_parallel_n_workers ();
-  gsize max = MAX_BUFFER / sizeof (gfloat), w_size = (gsize) d->ic * d->oc * d->kernel * d->kernel;
+  gsize max = MAX_BUFFER / sizeof (gfloat), w_size = weights_size (self);
 
   self->pictures = 1;
   set_rows (self, d->oh);
@@ -87,12 +95,11 @@ set_offsets (GradDirect * self)
     }
 }
 
-/* bytes */
+/* bytes; 0: weights are read as they are stored */
 static gsize
 packed_size (const GradDirect * self)
 {
-  return (gsize) self->desc.ic * self->desc.oc * self->desc.kernel * self->desc.kernel
-      * sizeof (gfloat);
+  return self->group == 1 || self->pairs ? weights_size (self) * sizeof (gfloat) : 0;
 }
 
 /* floats that a worker needs */
@@ -107,26 +114,27 @@ buffer_size (const GradDirect * self)
 static gfloat *
 scratch (const GradDirect * self, GError ** error)
 {
-  return grad_cpu_scratch (self->device, (self->group == 1 && !self->packed ? packed_size (self) : 0)
+  return grad_cpu_scratch (self->device, (self->packed ? 0 : packed_size (self))
       + grad_parallel_n_workers () * buffer_size (self) * sizeof (gfloat), error);
 }
 
 GradDirect *
-grad_direct_new (GradDevice * device, const GradConvDesc * d, GError ** error)
+grad_direct_new (GradDevice * device, const GradConvDesc * d, gboolean pairs, GError ** error)
 {
-  guint from = layout (device, d->n, d->ic, d->ih, d->iw);
+  guint from = layout (device, d->n, d->ic, d->ih, d->iw), block = grad_cpu_layout_block (from);
   GradDirect *self = g_new (GradDirect, 1);
   gboolean ok = TRUE;
 
   *self = (GradDirect) {
-    .device = device,.loops = GRAD_BY_BLOCK (grad_direct),.desc = *d,.group = grad_cpu_layout_block (from),
+    .device = device,.loops = pairs ? &grad_direct_pairs : GRAD_BY_BLOCK (grad_direct),.desc = *d,.pairs = pairs,
+    .n_groups = d->ic / block,.group = pairs ? block / 2 : block,
     .x_bf16 = grad_cpu_layout_is_bf16 (from),
     .y_bf16 = grad_cpu_layout_is_bf16 (layout (device, d->n, d->oc, d->oh, d->ow))
   };
   set_columns (self);
   set_jobs (self);
   set_offsets (self);
-  if (self->group == 1 && !d->training)
+  if (packed_size (self) > 0 && !d->training)
     ok = (self->packed = grad_device_pool_get (device, packed_size (self), &self->packed_capacity,
             error)) != NULL;
   if (!ok || scratch (self, error) == NULL)
@@ -185,7 +193,7 @@ grad_direct_convolve (GradDirect * self, const GradTensor * x, const GradTensor 
 
   if (call.buffers == NULL)
     return FALSE;
-  if (self->group == 1) {
+  if (packed_size (self) > 0) {
     call.w = self->packed;
     if (call.w == NULL) {
       call.w = call.buffers;

@@ -2,7 +2,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Weights are read as they are stored, once for all pixels of a job and in their order: that is what counts when there is
- * but one picture. Computes in float32, from and to float32 or bfloat16. */
+ * but one picture. Computes in float32, from and to float32 or bfloat16; or multiplies pairs of bfloat16, where the
+ * processor does and both x and y are stored so, adding to float32. */
 #pragma once
 
 #include "kernels/kernels.h"
@@ -12,7 +13,8 @@ G_BEGIN_DECLS
 typedef struct _GradDirectLoops GradDirectLoops;
 
 /* One convolution. A job is some rows of outputs of some pictures, of some blocks of B channels; either all rows or one picture.
- * What it reads of x lies in a buffer as (pictures, I/S, columns, phases, rows, width, S), S channels that x holds together.
+ * What it reads of x lies in a buffer as (pictures, I/S, columns, phases, rows, width, S), S channels that x holds together,
+ * in words of 32 bits.
  * Rows of x stride, 2 stride, … apart are a phase, and so are columns: whichever tap, pixels of neighbouring outputs are
  * neighbours. Where outputs are narrow there are columns for each tap of a kernel's row, OW wide: then this is so from row
  * to row, too. */
@@ -21,41 +23,43 @@ typedef struct
   GradDevice *device;           /* not owned */
   const GradDirectLoops *loops;
   GradConvDesc desc;
-  gint group;                   /* S: B, or 1 where x is plain */
+  gboolean pairs;               /* of bfloat16 are multiplied */
+  gint n_groups, group;         /* I/S, and words of S: B, B/2 in pairs, or 1 where x is plain */
   gboolean x_bf16, y_bf16;      /* how activations are stored */
   gint pictures, rows, blocks;  /* of a job; blocks is even, unless it is all */
   gint n_pictures, n_rows, n_blocks;    /* jobs along each of them */
   gint columns, phases, phase_rows, width;      /* of the buffer */
   gsize *offsets;               /* of each tap's first pixel in the buffer */
 
-  /* for inference, packed weights of a plain x are kept from call to call; else NULL */
+  /* for inference, packed weights, of pairs and of a plain x, are kept from call to call; else NULL */
   gfloat *packed;
   gsize packed_capacity;
   guint64 packed_version;       /* of the weights that they were made from */
 } GradDirect;
 
-gboolean grad_direct_supports (GradDevice * device, const GradConvDesc * desc);
+gboolean grad_direct_supports (GradDevice * device, const GradConvDesc * desc, gboolean pairs);
 /* of what is supported; to be called in the compute thread, as all that follows */
-GradDirect *grad_direct_new (GradDevice * device, const GradConvDesc * desc, GError ** error);
+GradDirect *grad_direct_new (GradDevice * device, const GradConvDesc * desc, gboolean pairs,
+    GError ** error);
 void grad_direct_free (GradDirect * self);
 
 /* y = conv (x, w) [+ b] [+ residual] [, ReLU]; b and residual nullable, residual may be y */
 gboolean grad_direct_convolve (GradDirect * self, const GradTensor * x, const GradTensor * w,
     const GradTensor * b, const GradTensor * residual, const GradTensor * y, GError ** error);
 
-/* Loops for blocks of 16, 8 or 4 channels: direct-loops.h, compiled for each. w: (O/B, I/S, taps, S, B) */
+/* Loops for blocks of 16, 8 or 4 channels and for pairs: direct-loops.h, compiled for each. w: (O/B, I/S, taps, words of S, B) */
 struct _GradDirectLoops
 {
-  /* w from plain weights, for block o of the outputs; S = 1 */
+  /* w from weights as they are stored, for block o of the outputs; of pairs, and where S = 1 */
   void (*pack) (const GradDirect * self, const gfloat * weights, gfloat * w, gint o);
   /* y of a job; buffer: grad_direct_x_size() floats, and two blocks of its outputs */
   void (*run) (const GradDirect * self, gconstpointer x, const gfloat * w, const gfloat * b,
       gconstpointer residual, gpointer y, gint job, gfloat * buffer);
 };
 
-extern const GradDirectLoops grad_direct_16, grad_direct_8, grad_direct_4;
+extern const GradDirectLoops grad_direct_16, grad_direct_8, grad_direct_4, grad_direct_pairs;
 
-/* floats in a job's buffer: of S channels of a picture, of all of x (whole cache lines) */
+/* words in a job's buffer: of S channels of a picture, of all of x (whole cache lines) */
 static inline gsize
 grad_direct_group_size (const GradDirect * self)
 {
@@ -65,7 +69,7 @@ grad_direct_group_size (const GradDirect * self)
 static inline gsize
 grad_direct_x_size (const GradDirect * self)
 {
-  return (grad_direct_group_size (self) * (self->desc.ic / self->group) * self->pictures + 15) & ~15;
+  return (grad_direct_group_size (self) * self->n_groups * self->pictures + 15) & ~15;
 }
 
 G_END_DECLS

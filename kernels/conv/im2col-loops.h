@@ -16,7 +16,7 @@ typedef struct
   gint picture, first, end;
 } Chunk;
 
-GRAD_INLINE Chunk
+INLINE Chunk
 find_chunk (const GradIm2col * self, gsize i)
 {
   gint64 k = i % self->n_chunks, pixels = (gint64) self->desc.oh * self->desc.ow;
@@ -26,7 +26,7 @@ find_chunk (const GradIm2col * self, gsize i)
 }
 
 /* What a chunk sees of a picture x (I, IH, IW), zeros around it: (I, rows, width) */
-GRAD_INLINE void
+INLINE void
 copy_rows (const GradIm2col * self, const gfloat * x, const Chunk * chunk, gfloat * buffer)
 {
   const GradConvDesc *d = &self->desc;
@@ -46,7 +46,7 @@ copy_rows (const GradIm2col * self, const gfloat * x, const Chunk * chunk, gfloa
 
 /* The matrix (pixels, pitch) of n pixels of a row of y. Whole vectors are copied: what is too much of one tap's lies where the next ones
  * belong, and is replaced by them. */
-GRAD_INLINE void
+INLINE void
 unfold_row (const GradIm2col * self, const gfloat * x, gint n, gfloat * to)
 {
   gint kernel = self->desc.kernel, stride = self->desc.stride, pitch = self->pitch;
@@ -64,7 +64,7 @@ unfold_row (const GradIm2col * self, const gfloat * x, gint n, gfloat * to)
     to[i * pitch] = 1;
 }
 
-GRAD_INLINE void
+INLINE void
 unfold (const GradIm2col * self, const gfloat * x, const Chunk * chunk, gfloat * to)
 {
   const GradConvDesc *d = &self->desc;
@@ -81,7 +81,7 @@ unfold (const GradIm2col * self, const gfloat * x, const Chunk * chunk, gfloat *
 }
 
 /* sums (columns, vectors) = or += matrix^T (columns, n) dy (n, vectors), whose second vector lies `next` elements behind the first */
-GRAD_INLINE void
+INLINE void
 multiply (gint columns, gint vectors, gboolean bf16, const GradIm2col * self, const gfloat * matrix,
     gconstpointer dy, gsize next, gint n, gfloat * sums, gboolean add)
 {
@@ -111,7 +111,7 @@ multiply (gint columns, gint vectors, gboolean bf16, const GradIm2col * self, co
 }
 
 /* all columns, in tiles of about the same size */
-GRAD_INLINE void
+INLINE void
 multiply_columns (gint vectors, gboolean bf16, const GradIm2col * self, const gfloat * matrix,
     gconstpointer dy, gsize next, gint n, gfloat * sums, gboolean add)
 {
@@ -131,7 +131,7 @@ multiply_columns (gint vectors, gboolean bf16, const GradIm2col * self, const gf
   }
 }
 
-GRAD_INLINE void
+INLINE void
 run_part (gboolean bf16, const GradIm2col * self, const gfloat * x, gconstpointer dy, gsize first,
     gsize end, gfloat * sums, gfloat * buffer)
 {

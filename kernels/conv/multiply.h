@@ -27,7 +27,7 @@ typedef struct
 
 /* c (rows, vectors) = or += a (rows, k_blocks * k) b (k_blocks * k, vectors); what lies `ahead` of b may be fetched into the
  * second-level cache */
-GRAD_INLINE void
+INLINE void
 multiply_tile (gint rows, gint vectors, gint k_blocks, gint k, Left a, Right b, Product c,
     gboolean accumulate, gboolean prefetch, gsize ahead)
 {
@@ -64,7 +64,7 @@ multiply_tile (gint rows, gint vectors, gint k_blocks, gint k, Left a, Right b, 
 }
 
 /* the same for any number of rows, with blocks of LANES columns of a */
-GRAD_INLINE void
+INLINE void
 multiply_rows (gint rows, gint vectors, gint n_blocks, Left a, Right b, Product c,
     gboolean accumulate, gboolean prefetch, gsize ahead)
 {

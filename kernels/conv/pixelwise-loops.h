@@ -23,7 +23,7 @@ transpose (const GradPixelwise * self, const gfloat * weights, gfloat * w, gint 
     }
 }
 
-GRAD_INLINE void
+INLINE void
 pack_pictures (gboolean bf16, const GradPixelwise * self, gconstpointer from, gint c, gint pixels,
     gint first, gint at, gint count, Vector * to)
 {
@@ -40,7 +40,7 @@ pack_pictures (gboolean bf16, const GradPixelwise * self, gconstpointer from, gi
 }
 
 /* product (2, chunk, LANES) = or += what pixels x of `count` pictures give by one tap for a panel of outputs: w's part */
-GRAD_INLINE void
+INLINE void
 multiply_pair (gint vectors, const GradPixelwise * self, const gfloat * x, const gfloat * w,
     gint count, gfloat * product, gboolean accumulate)
 {
@@ -53,7 +53,7 @@ multiply_pair (gint vectors, const GradPixelwise * self, const gfloat * x, const
 }
 
 /* pixel `at` of a block of outputs: [relu] (product [+ b] [+ residual]) */
-GRAD_INLINE void
+INLINE void
 store_pixels (gboolean bf16, const GradPixelwise * self, const Vector * product, const gfloat * b,
     gconstpointer residual, gpointer y, gint first, gint count, gint o, gint at)
 {
@@ -117,7 +117,7 @@ forward (const GradPixelwise * self, const gfloat * copies, const gfloat * w, co
 }
 
 /* dw (I, panel) = or += the products of all pairs of a tap */
-GRAD_INLINE void
+INLINE void
 multiply_tap (gint vectors, const GradPixelwise * self, const gfloat * x, const gfloat * dy,
     gint count, gint tap, gint o, gfloat * dw, gboolean accumulate)
 {

@@ -19,7 +19,7 @@ typedef struct
   gint picture, y, x;           /* of its first pixel, which may be outside */
 } Place;
 
-GRAD_INLINE Place
+INLINE Place
 tile_place (const GradWinograd * self, gint tile, gint step, gint padding)
 {
   gint in_picture = tile % (self->tiles_y * self->tiles_x);
@@ -30,7 +30,7 @@ tile_place (const GradWinograd * self, gint tile, gint step, gint padding)
 }
 
 /* The size x size pixels of a tile, zeros outside of the picture; *step from row to row. `tile` has room for them. */
-GRAD_INLINE const Vector *
+INLINE const Vector *
 load_tile (gconstpointer data, gboolean bf16, gint n_blocks, gint block, gint h, gint w, Place at,
     gint size, Vector * tile, gint * step)
 {
@@ -57,7 +57,7 @@ load_tile (gconstpointer data, gboolean bf16, gint n_blocks, gint block, gint h,
   return tile;
 }
 
-GRAD_INLINE void
+INLINE void
 transform_x_tiles (GradWinogradScheme scheme, gint m, gboolean bf16, const GradWinograd * self,
     gconstpointer x, gint block, gint first, gint count, Vector * v)
 {
@@ -78,7 +78,7 @@ transform_x_tiles (GradWinogradScheme scheme, gint m, gboolean bf16, const GradW
   }
 }
 
-GRAD_INLINE void
+INLINE void
 transform_dy_tiles (GradWinogradScheme scheme, gint m, gboolean bf16, const GradWinograd * self,
     gconstpointer dy, gint block, gint first, gint count, Vector * v)
 {
@@ -100,7 +100,7 @@ transform_dy_tiles (GradWinogradScheme scheme, gint m, gboolean bf16, const Grad
 }
 
 /* y = [relu] (A^T v A [+ b] [+ residual]) */
-GRAD_INLINE void
+INLINE void
 transform_y_tiles (GradWinogradScheme scheme, gint m, gboolean bf16, const GradWinograd * self,
     const Vector * v, gint block, gint first, gint count, const gfloat * b, gconstpointer residual,
     gpointer y)
@@ -144,7 +144,7 @@ transform_y_tiles (GradWinogradScheme scheme, gint m, gboolean bf16, const GradW
   }
 }
 
-GRAD_INLINE void
+INLINE void
 forward_chunk (GradWinogradScheme scheme, gint m, gboolean bf16, const GradWinograd * self,
     gconstpointer x, const gfloat * u, const gfloat * b, gconstpointer residual, gpointer y,
     gint first, gfloat * buffer)
@@ -164,7 +164,7 @@ forward_chunk (GradWinogradScheme scheme, gint m, gboolean bf16, const GradWinog
 }
 
 /* w's taps for one input and a block of outputs, from (O/B, I/B, 3, 3, B of I, B of O) */
-GRAD_INLINE void
+INLINE void
 load_taps (const GradWinograd * self, const gfloat * w, gint o, gint i, Vector * taps)
 {
   const Vector *from = (const Vector *) w
@@ -175,7 +175,7 @@ load_taps (const GradWinograd * self, const gfloat * w, gint o, gint i, Vector *
 }
 
 /* the same of the transposed convolution, whose inputs are w's outputs */
-GRAD_INLINE void
+INLINE void
 load_flipped_taps (const GradWinograd * self, const gfloat * w, gint o, gint i, Vector * taps)
 {
   const gfloat *from = w
@@ -189,7 +189,7 @@ load_flipped_taps (const GradWinograd * self, const gfloat * w, gint o, gint i, 
   }
 }
 
-GRAD_INLINE void
+INLINE void
 weights_block (GradWinogradScheme scheme, gint m, const GradWinograd * self, const gfloat * w,
     gfloat * u, gint o)
 {
@@ -213,7 +213,7 @@ weights_block (GradWinogradScheme scheme, gint m, const GradWinograd * self, con
 }
 
 /* du of some panels: the sum over some tiles; the other panels stay as they are */
-GRAD_INLINE void
+INLINE void
 gradient_part (GradWinogradScheme scheme, gint m, gboolean bf16, const GradWinograd * self,
     gconstpointer x, gconstpointer dy, gint first, gint n_tiles, gint first_o, gint end_o,
     gfloat * du, gfloat * buffer)
@@ -233,7 +233,7 @@ gradient_part (GradWinogradScheme scheme, gint m, gboolean bf16, const GradWinog
   }
 }
 
-GRAD_INLINE void
+INLINE void
 weights_gradient_block (GradWinogradScheme scheme, gint m, const GradWinograd * self,
     const gfloat * du, gfloat * dw, gint o, gboolean accumulate)
 {

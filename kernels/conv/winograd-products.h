@@ -8,7 +8,7 @@
 #define MAX_SHARED 16           /* positions */
 
 /* The positions of a tile that have matrix (y, x) of the weights, of which the last one of an axis may repeat */
-GRAD_INLINE gint
+INLINE gint
 find_positions (const GradWinograd * self, gint matrix, gint positions[MAX_SHARED])
 {
   gint last = self->m + 1, y = matrix / (last + 1), x = matrix % (last + 1), n = 0;
@@ -20,7 +20,7 @@ find_positions (const GradWinograd * self, gint matrix, gint positions[MAX_SHARE
 }
 
 /* product (T, panel) = v (T, I) u (I, panel) for one position; product: (2, T, LANES) */
-GRAD_INLINE void
+INLINE void
 multiply_panel (gint vectors, const GradWinograd * self, const gfloat * v, const gfloat * u,
     gint count, gfloat * product)
 {
@@ -55,7 +55,7 @@ multiply (gint vectors, const GradWinograd * self, const gfloat * v, const gfloa
 }
 
 /* du (I, panel) = or += v (T, I) w (T, panel) for one position */
-GRAD_INLINE void
+INLINE void
 multiply_panel_gradient (gint vectors, const GradWinograd * self, const gfloat * v,
     const gfloat * w, gint count, gfloat * du, gboolean accumulate)
 {

@@ -20,7 +20,7 @@
 #define MAX_WEIGHTS 6
 
 /* what a tile reads */
-GRAD_INLINE gint
+INLINE gint
 n_inputs (GradWinogradScheme scheme, gint m)
 {
   return scheme == GRAD_WINOGRAD_PLAIN ? m + 2
@@ -28,13 +28,13 @@ n_inputs (GradWinogradScheme scheme, gint m)
 }
 
 /* of which the next tile starts so much later */
-GRAD_INLINE gint
+INLINE gint
 input_step (GradWinogradScheme scheme, gint m)
 {
   return scheme == GRAD_WINOGRAD_STRIDED ? 2 * m : m;
 }
 
-GRAD_INLINE void
+INLINE void
 copy_vectors (gint n, const Vector * from, gsize from_step, Vector * to, gsize to_step)
 {
 #pragma GCC unroll 4
@@ -42,7 +42,7 @@ copy_vectors (gint n, const Vector * from, gsize from_step, Vector * to, gsize t
     to[i * to_step] = from[i * from_step];
 }
 
-GRAD_INLINE void
+INLINE void
 transform_input (GradWinogradScheme scheme, gint m, const Vector * from, gsize from_step,
     Vector * to, gsize to_step)
 {
@@ -57,7 +57,7 @@ transform_input (GradWinogradScheme scheme, gint m, const Vector * from, gsize f
   }
 }
 
-GRAD_INLINE void
+INLINE void
 transform_output (GradWinogradScheme scheme, gint m, const Vector * from, gsize from_step,
     Vector * to, gsize to_step)
 {
@@ -74,7 +74,7 @@ transform_output (GradWinogradScheme scheme, gint m, const Vector * from, gsize 
   }
 }
 
-GRAD_INLINE void
+INLINE void
 transform_output_gradient (GradWinogradScheme scheme, gint m, const Vector * from,
     gsize from_step, Vector * to, gsize to_step)
 {
@@ -87,7 +87,7 @@ transform_output_gradient (GradWinogradScheme scheme, gint m, const Vector * fro
 }
 
 /* 3 taps to m + 2 weights */
-GRAD_INLINE void
+INLINE void
 transform_weights (GradWinogradScheme scheme, gint m, const Vector * from, gsize from_step,
     Vector * to, gsize to_step)
 {
@@ -99,7 +99,7 @@ transform_weights (GradWinogradScheme scheme, gint m, const Vector * from, gsize
   }
 }
 
-GRAD_INLINE void
+INLINE void
 transform_weights_gradient (GradWinogradScheme scheme, gint m, const Vector * from,
     gsize from_step, Vector * to, gsize to_step)
 {

@@ -21,7 +21,7 @@
 #define HAS_ZERO(n) ((n) % 2 == 0)
 
 /* a, b */
-GRAD_INLINE gfloat
+INLINE gfloat
 point (gint n, gint pair)
 {
   static const gfloat points[][2] = { {1}, {0.5f, 1.25f}, {0.75f, 1.5f} };
@@ -29,14 +29,14 @@ point (gint n, gint pair)
   return points[n - 4][pair];
 }
 
-GRAD_INLINE gfloat
+INLINE gfloat
 square (gint n, gint pair)
 {
   return point (n, pair) * point (n, pair);
 }
 
 /* L'(a) of L(x) = (x^2 - a^2) (x^2 - b^2), times x with HAS_ZERO */
-GRAD_INLINE gfloat
+INLINE gfloat
 slope (gint n, gint pair)
 {
   gfloat others = N_PAIRS (n) > 1 ? square (n, pair) - square (n, !pair) : 1;
@@ -45,14 +45,14 @@ slope (gint n, gint pair)
 }
 
 /* L(x) / x at 0 with HAS_ZERO: the other points' product */
-GRAD_INLINE gfloat
+INLINE gfloat
 zero_slope (gint n)
 {
   return N_PAIRS (n) > 1 ? square (n, 0) * square (n, 1) : -square (n, 0);
 }
 
 /* one coefficient of B: x times L without some of its factors; `x` is the lowest of its powers */
-GRAD_INLINE Vector
+INLINE Vector
 input_for_pair (gint n, gint pair, const Vector * x)
 {
   if (N_PAIRS (n) == 1)
@@ -60,7 +60,7 @@ input_for_pair (gint n, gint pair, const Vector * x)
   return x[2] - square (n, !pair) * x[0];
 }
 
-GRAD_INLINE Vector
+INLINE Vector
 input_for_all (gint n, const Vector * x)
 {
   if (N_PAIRS (n) == 1)
@@ -69,7 +69,7 @@ input_for_all (gint n, const Vector * x)
 }
 
 /* to = B^T from: n values */
-GRAD_INLINE void
+INLINE void
 toom_input (gint n, const Vector * from, gsize from_step, Vector * to, gsize to_step)
 {
   const gint zero = HAS_ZERO (n);
@@ -92,7 +92,7 @@ toom_input (gint n, const Vector * from, gsize from_step, Vector * to, gsize to_
 }
 
 /* to = A^T from: n values to m */
-GRAD_INLINE void
+INLINE void
 toom_output (gint n, gint m, const Vector * from, gsize from_step, Vector * to, gsize to_step)
 {
   Vector sum[2][2], out[4];     /* of a pair's values times even and odd powers */
@@ -118,7 +118,7 @@ toom_output (gint n, gint m, const Vector * from, gsize from_step, Vector * to, 
 }
 
 /* to = A from: m values to n */
-GRAD_INLINE void
+INLINE void
 toom_output_gradient (gint n, gint m, const Vector * from, gsize from_step, Vector * to,
     gsize to_step)
 {
@@ -142,7 +142,7 @@ toom_output_gradient (gint n, gint m, const Vector * from, gsize from_step, Vect
 }
 
 /* to = G from: r values to n */
-GRAD_INLINE void
+INLINE void
 toom_weights (gint n, gint r, const Vector * from, gsize from_step, Vector * to, gsize to_step)
 {
   Vector first = from[0], last = from[(r - 1) * from_step], second = from[from_step];
@@ -163,7 +163,7 @@ toom_weights (gint n, gint r, const Vector * from, gsize from_step, Vector * to,
 }
 
 /* to = G^T from: n values to r */
-GRAD_INLINE void
+INLINE void
 toom_weights_gradient (gint n, gint r, const Vector * from, gsize from_step, Vector * to,
     gsize to_step)
 {

@@ -18,6 +18,8 @@ G_BEGIN_DECLS
 /* B: floats in a vector of this processor's: 16 with AVX-512, 8 with AVX2, 4 elsewhere; not more than GRAD_CPU_BLOCK in the
  * environment, for tests */
 guint grad_cpu_block (void);
+/* whether the processor has AVX512-BF16, with blocks of 16 */
+gboolean grad_cpu_multiplies_bf16 (void);
 
 /* B of a layout, 1 when it is plain */
 static inline guint

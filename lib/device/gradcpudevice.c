@@ -73,6 +73,16 @@ grad_cpu_block (void)
   return block;
 }
 
+gboolean
+grad_cpu_multiplies_bf16 (void)
+{
+#if defined (__x86_64__)
+  return grad_cpu_block () == 16 && __builtin_cpu_supports ("avx512bf16");
+#else
+  return FALSE;
+#endif
+}
+
 /* oneDNN's threads are libgomp's, which lets a thread that waits for its team spin for many milliseconds, on a processor that
  * somebody else may need: the rest of the pipeline, or the very thread that it waits for. With two threads and one busy
  * neighbour a step then takes ten times as long. It spins only for some ten microseconds when it has more threads

@@ -1,6 +1,7 @@
 /* Tests of kernels/conv/direct: against the reference, whatever is the faster way
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "kernels/conv/direct.h"
+#include "kernels/cpu.h"
 #include "lib/device/gradcpudevice-private.h"
 #include "tests/testutil.h"
 
@@ -81,13 +82,29 @@ copy_values (GradTensor * to, GradTensor * from)
   }
 }
 
+/* Where pairs are multiplied weights are rounded: to numbers that both have, then */
+static void
+round_weights (GradTensor * w)
+{
+  g_autofree gfloat *values = test_download (w);
+  gsize n = grad_shape_n_elements (&w->shape);
+
+  for (gsize i = 0; i < n; i++) {
+    guint16 rounded;
+
+    grad_store (&rounded, 0, values[i], TRUE);
+    values[i] = grad_load (&rounded, 0, TRUE);
+  }
+  g_assert_true (grad_tensor_upload (w, values, n * sizeof (gfloat), NULL));
+}
+
 static GradDirect *
-direct_new (GradDevice * device, const GradConvDesc * d)
+direct_new (GradDevice * device, const GradConvDesc * d, gboolean pairs)
 {
   GradDirect *self;
 
-  g_assert_true (grad_direct_supports (device, d));
-  TEST_RUN (device, (self = grad_direct_new (device, d, &error)) != NULL);
+  g_assert_true (grad_direct_supports (device, d, pairs));
+  TEST_RUN (device, (self = grad_direct_new (device, d, pairs, &error)) != NULL);
   return self;
 }
 
@@ -98,7 +115,7 @@ convolve (GradDirect * self, const Tensors * t, GradTensor * y)
 }
 
 static void
-forward_on (const gchar * name, const Case * c, gboolean training)
+forward_on (const gchar * name, gboolean pairs, const Case * c, gboolean training)
 {
   g_autoptr (GradDevice) cpu = test_device (name), ref = test_device ("ref");
   GradConvDesc d = describe (c, training);
@@ -106,12 +123,15 @@ forward_on (const gchar * name, const Case * c, gboolean training)
   GradDirect *direct;
   GradPlan *plan;
 
+  if (pairs)
+    round_weights (got.w);
+  copy_values (expected.w, got.w);
   copy_values (expected.x, got.x);
   copy_values (expected.residual, got.residual);
   TEST_RUN (ref, (plan = grad_conv_ref_ops.plan (ref, &d, &error)) != NULL);
   TEST_RUN (ref, grad_conv_ref_ops.forward (plan, expected.x, expected.w, expected.b,
           expected.residual, expected.y, &error));
-  direct = direct_new (cpu, &d);
+  direct = direct_new (cpu, &d, pairs);
   convolve (direct, &got, got.y);
   test_assert_close (got.y, expected.y, 5e-6);
   if (d.add) {                  /* in place */
@@ -124,13 +144,30 @@ forward_on (const gchar * name, const Case * c, gboolean training)
   clear (&expected);
 }
 
+static gboolean
+multiplies_pairs (GradDevice * device, const Case * c)
+{
+  GradConvDesc d = describe (c, FALSE);
+
+  return grad_direct_supports (device, &d, TRUE);
+}
+
+static void
+forward (const Case * c, gboolean training)
+{
+  g_autoptr (GradDevice) bf16 = test_device ("cpu/bf16");
+
+  forward_on ("cpu", FALSE, c, training);
+  forward_on ("cpu/bf16", FALSE, c, training);
+  if (multiplies_pairs (bf16, c))
+    forward_on ("cpu/bf16", TRUE, c, training);
+}
+
 static void
 test_forward (gconstpointer data)
 {
-  for (guint training = 0; training < 2; training++) {
-    forward_on ("cpu", data, training);
-    forward_on ("cpu/bf16", data, training);
-  }
+  forward (data, FALSE);
+  forward (data, TRUE);
 }
 
 static void
@@ -153,25 +190,24 @@ test_random_shapes (void)
     c.iw += MAX (0, c.kernel - c.iw - 2 * c.padding);
     g_test_message ("%d %d %dx%d %d k%d s%d p%d%s%s%s", c.n, c.ic, c.ih, c.iw, c.oc, c.kernel,
         c.stride, c.padding, c.bias ? " bias" : "", c.add ? " add" : "", c.relu ? " relu" : "");
-    forward_on ("cpu", &c, i % 2);
-    forward_on ("cpu/bf16", &c, i % 2);
+    forward (&c, i % 2);
   }
 }
 
 /* The same bits, however many threads there are. */
 static void
-test_threads (gconstpointer data)
+threads_on (const gchar * name, gboolean pairs, const Case * c)
 {
   g_autofree gfloat *expected = NULL;
-  GradConvDesc d = describe (data, FALSE);
+  GradConvDesc d = describe (c, FALSE);
 
   for (guint threads = 1; threads <= 5; threads++) {
-    g_autoptr (GradDevice) cpu = test_device_with_threads ("cpu", threads);
+    g_autoptr (GradDevice) cpu = test_device_with_threads (name, threads);
     Tensors t = fill (cpu, &d);
     g_autofree gfloat *got = NULL;
     GradDirect *direct;
 
-    direct = direct_new (cpu, &d);
+    direct = direct_new (cpu, &d, pairs);
     convolve (direct, &t, t.y);
     got = test_download (t.y);
     if (expected == NULL)
@@ -184,21 +220,29 @@ test_threads (gconstpointer data)
   }
 }
 
+static void
+test_threads (gconstpointer data)
+{
+  g_autoptr (GradDevice) bf16 = test_device ("cpu/bf16");
+
+  threads_on ("cpu", FALSE, data);
+  if (multiplies_pairs (bf16, data))
+    threads_on ("cpu/bf16", TRUE, data);
+}
+
 /* Packed weights are kept for inference, until they change; not in training. */
 static void
-test_packed_weights (void)
+packed_weights (GradDevice * cpu, gboolean pairs, const Case * c)
 {
-  g_autoptr (GradDevice) cpu = test_device ("cpu");
-
   for (guint training = 0; training < 2; training++) {
-    GradConvDesc d = describe (&cases[2], training);
+    GradConvDesc d = describe (c, training);
     Tensors t = fill (cpu, &d);
     gsize n = grad_shape_n_elements (&t.w->shape);
     g_autofree gfloat *zeros = g_new0 (gfloat, n), *y = NULL;
     guint before = grad_cpu_reorders.parameters;
     GradDirect *direct;
 
-    direct = direct_new (cpu, &d);
+    direct = direct_new (cpu, &d, pairs);
     convolve (direct, &t, t.y);
     convolve (direct, &t, t.y);
     g_assert_cmpuint (grad_cpu_reorders.parameters - before, ==, training ? 2 : 1);
@@ -213,12 +257,27 @@ test_packed_weights (void)
 }
 
 static void
+test_packed_weights (void)
+{
+  g_autoptr (GradDevice) f32 = test_device ("cpu"), bf16 = test_device ("cpu/bf16");
+
+  packed_weights (f32, FALSE, &cases[2]);
+  if (multiplies_pairs (bf16, &cases[5]))
+    packed_weights (bf16, TRUE, &cases[5]);
+}
+
+static void
 test_refused (void)
 {
-  g_autoptr (GradDevice) cpu = test_device ("cpu");
+  g_autoptr (GradDevice) cpu = test_device ("cpu"), bf16 = test_device ("cpu/bf16");
   GradConvDesc d = describe (&(Case) { 1, 16, 8, 8, 10, 3, 1, 1 }, FALSE);
 
-  g_assert_false (grad_direct_supports (cpu, &d));
+  g_assert_false (grad_direct_supports (cpu, &d, FALSE));
+  g_assert_false (grad_direct_supports (cpu, &d, TRUE));
+  d = describe (&cases[0], FALSE);
+  g_assert_false (grad_direct_supports (cpu, &d, TRUE));        /* floats */
+  d = describe (&cases[1], FALSE);
+  g_assert_false (grad_direct_supports (bf16, &d, TRUE));       /* a plain picture */
 }
 
 int
