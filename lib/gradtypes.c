@@ -12,7 +12,8 @@ static const GEnumValue phases[] = {
 };
 
 static const GEnumValue precisions[] = {
-  {GRAD_PRECISION_AUTO, "The device's default", "auto"},
+  {GRAD_PRECISION_DEFAULT, "f32 on CPUs, bf16 on GPUs", "default"},
+  {GRAD_PRECISION_AUTO, "bf16 where the processor multiplies it, else f32", "auto"},
   {GRAD_PRECISION_F32, "32-bit floating point", "f32"},
   {GRAD_PRECISION_BF16, "bfloat16 with 32-bit master weights", "bf16"},
   {GRAD_PRECISION_TF32, "32-bit floating point, coarser products (GPUs)", "tf32"},

@@ -96,7 +96,8 @@ GRAD_API const gchar *grad_phase_to_string (GradPhase phase);
 
 /**
  * GradPrecision:
- * @GRAD_PRECISION_AUTO: the device's default
+ * @GRAD_PRECISION_DEFAULT: 32-bit floating point on CPUs, bfloat16 on GPUs
+ * @GRAD_PRECISION_AUTO: bfloat16 where the processor multiplies it, else 32-bit floating point
  * @GRAD_PRECISION_F32: 32-bit floating point throughout
  * @GRAD_PRECISION_BF16: bfloat16 activations, 32-bit master weights
  * @GRAD_PRECISION_TF32: 32-bit floating point, products with 10 bits of mantissa (GPUs)
@@ -106,6 +107,7 @@ GRAD_API const gchar *grad_phase_to_string (GradPhase phase);
  */
 typedef enum
 {
+  GRAD_PRECISION_DEFAULT,
   GRAD_PRECISION_AUTO,
   GRAD_PRECISION_F32,
   GRAD_PRECISION_BF16,

@@ -34,7 +34,7 @@ test_device_with_threads (const gchar * name, guint threads)
   g_auto (GStrv) parts = g_strsplit (name, "/", 2);
   GradDeviceSettings settings = {.name = parts[0],.threads = threads,
     .precision = g_strcmp0 (parts[1], "bf16") == 0 ? GRAD_PRECISION_BF16
-        : parts[1] ? GRAD_PRECISION_F32 : GRAD_PRECISION_AUTO
+        : parts[1] ? GRAD_PRECISION_F32 : GRAD_PRECISION_DEFAULT
   };
   g_autoptr (GError) error = NULL;
   GradDevice *device = grad_device_open (&settings, &error);

@@ -188,7 +188,8 @@ contradiction (GError ** error, const gchar * what)
 /**
  * grad_bus_add_settings:
  * @bus: a bus
- * @settings: what one element asks for; name %NULL, precision auto, 0 threads ask for nothing
+ * @settings: what one element asks for; name %NULL, precision default, 0 threads ask for nothing; precision auto
+ *   agrees with any other
  * @error: location of a #GError
  *
  * Collects what the device is to be opened with.
@@ -210,15 +211,15 @@ grad_bus_add_settings (GradBus * bus, const GradDeviceSettings * settings, GErro
   }
   if (settings->name && have->name && !g_str_equal (settings->name, have->name))
     ok = contradiction (error, "device");
-  else if (settings->precision && have->precision && settings->precision != have->precision)
+  else if (settings->precision > GRAD_PRECISION_AUTO && have->precision > GRAD_PRECISION_AUTO
+      && settings->precision != have->precision)
     ok = contradiction (error, "precision");
   else if (settings->threads && have->threads && settings->threads != have->threads)
     ok = contradiction (error, "number of threads");
   else {
     if (settings->name && !have->name)
       have->name = bus->device_name = g_strdup (settings->name);
-    if (settings->precision)
-      have->precision = settings->precision;
+    have->precision = MAX (have->precision, settings->precision);
     if (settings->threads)
       have->threads = settings->threads;
     have->deterministic |= settings->deterministic;

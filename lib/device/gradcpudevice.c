@@ -103,13 +103,6 @@ crowd_thread (gpointer data)
   return NULL;
 }
 
-/* bf16 halves what goes through memory, but convolutions, which mostly multiply floats in either, take as long. */
-static GradPrecision
-default_precision (void)
-{
-  return GRAD_PRECISION_F32;
-}
-
 static gboolean
 grad_cpu_device_open (GradDevice * device, GError ** error)
 {
@@ -126,8 +119,8 @@ grad_cpu_device_open (GradDevice * device, GError ** error)
         "precision=int8 needs a processor with VNNI instructions: use f32, bf16 or auto");
     return FALSE;
   }
-  if (precision == GRAD_PRECISION_AUTO)
-    grad_device_set_precision (device, default_precision ());
+  if (precision == GRAD_PRECISION_AUTO && grad_cpu_multiplies_bf16 ())
+    grad_device_set_precision (device, GRAD_PRECISION_BF16);
   self->team = grad_team_new (grad_device_get_threads (device));
   self->crowd = g_thread_new ("grad-crowd", crowd_thread, device);
   return TRUE;

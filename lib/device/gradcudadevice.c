@@ -154,7 +154,7 @@ grad_cuda_device_open (GradDevice * device, GError ** error)
         "precision=int8 is for device=cpu: use bf16, tf32, f32 or auto with %s", settings->name);
     return FALSE;
   }
-  if (settings->precision == GRAD_PRECISION_AUTO)
+  if (settings->precision <= GRAD_PRECISION_AUTO)
     grad_device_set_precision (device, GRAD_PRECISION_BF16);
   self->n_multiprocessors = prop.multiProcessorCount;
   if (!enter (self, error)

@@ -202,12 +202,12 @@ env_precision (GradPrecision * precision, GError ** error)
   g_autoptr (GEnumClass) klass = g_type_class_ref (GRAD_TYPE_PRECISION);
   GEnumValue *value;
 
-  if (env == NULL || *precision != GRAD_PRECISION_AUTO)
+  if (env == NULL || *precision != GRAD_PRECISION_DEFAULT)
     return TRUE;
   value = g_enum_get_value_by_nick (klass, env);
   if (value == NULL) {
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS,
-        "GRAD_PRECISION=%s: use auto, f32, tf32, bf16 or int8", env);
+        "GRAD_PRECISION=%s: use default, auto, f32, tf32, bf16 or int8", env);
     return FALSE;
   }
   *precision = value->value;
@@ -249,7 +249,7 @@ open_backend (const GradDeviceSettings * settings, GError ** error)
     priv->settings.threads = g_get_num_processors ();
   if (!GRAD_DEVICE_GET_CLASS (device)->open (device, error))
     return NULL;
-  if (priv->settings.precision == GRAD_PRECISION_AUTO)
+  if (priv->settings.precision <= GRAD_PRECISION_AUTO)
     priv->settings.precision = GRAD_PRECISION_F32;
   priv->thread = g_thread_new ("grad-compute", compute_thread, device);
   GST_INFO ("opened device %s, %u threads", priv->name, priv->settings.threads);
@@ -311,7 +311,7 @@ grad_device_get_name (GradDevice * device)
  * grad_device_get_precision:
  * @device: a device
  *
- * Returns: the precision that it computes in, never auto
+ * Returns: the precision that it computes in, neither default nor auto
  */
 GradPrecision
 grad_device_get_precision (GradDevice * device)

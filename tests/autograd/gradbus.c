@@ -78,7 +78,8 @@ test_settings (void)
   g_autoptr (GradDevice) device = NULL, again = NULL;
   g_autofree gchar *name = g_strdup ("ref");
   GradDeviceSettings good[] = {
-    {NULL}, {.name = name}, {.threads = 1}, {.precision = GRAD_PRECISION_F32}, {.name = "ref"},
+    {NULL}, {.name = name}, {.threads = 1}, {.precision = GRAD_PRECISION_AUTO}, {.precision = GRAD_PRECISION_F32},
+    {.precision = GRAD_PRECISION_AUTO}, {.name = "ref"},
     {.name = "ref",.precision = GRAD_PRECISION_F32,.threads = 1}, {NULL}
   };
 

@@ -1,6 +1,7 @@
 /* Tests of the cpu device: what it refuses, how tensors lie in its memory, and whose turn it is
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "kernels/cpu.h"
+#include "lib/device/gradcpudevice-private.h"
 #include "tests/testutil.h"
 
 #include <math.h>
@@ -15,11 +16,12 @@ open_cpu (GradPrecision precision, GError ** error)
 static void
 test_precision (void)
 {
-  static const struct
+  const struct
   {
     GradPrecision asked, got;
   } cases[] = {
-    {GRAD_PRECISION_AUTO, GRAD_PRECISION_F32}, {GRAD_PRECISION_F32, GRAD_PRECISION_F32},
+    {GRAD_PRECISION_AUTO, grad_cpu_multiplies_bf16 () ? GRAD_PRECISION_BF16 : GRAD_PRECISION_F32},
+    {GRAD_PRECISION_DEFAULT, GRAD_PRECISION_F32}, {GRAD_PRECISION_F32, GRAD_PRECISION_F32},
     {GRAD_PRECISION_BF16, GRAD_PRECISION_BF16}
   };
   g_autoptr (GError) refused = NULL;
@@ -158,7 +160,7 @@ whereabouts_job (gpointer data, GError ** error)
 static void
 test_threads (void)
 {
-  g_autoptr (GradDevice) device = open_cpu (GRAD_PRECISION_AUTO, NULL);
+  g_autoptr (GradDevice) device = open_cpu (GRAD_PRECISION_DEFAULT, NULL);
   Whereabouts normal = {.device = device }, urgent = {.device = device };
 
   g_assert_true (grad_device_call (device, FALSE, whereabouts_job, &normal, NULL));
@@ -246,7 +248,7 @@ test_turns (void)
   g_autoptr (GString) order = g_string_new (NULL);
 
   for (guint pause = 1000; pause <= 1024000 && !g_str_equal (order->str, "uuu---"); pause *= 4) {
-    g_autoptr (GradDevice) device = open_cpu (GRAD_PRECISION_AUTO, NULL);
+    g_autoptr (GradDevice) device = open_cpu (GRAD_PRECISION_DEFAULT, NULL);
     Turns turns = {.device = device,.pause = pause,.order = order };
 
     g_string_truncate (order, 0);

@@ -17,7 +17,7 @@ test_open (void)
   {
     GradPrecision asked, got;
   } cases[] = {
-    {GRAD_PRECISION_AUTO, GRAD_PRECISION_BF16}, {GRAD_PRECISION_F32, GRAD_PRECISION_F32},
+    {GRAD_PRECISION_DEFAULT, GRAD_PRECISION_BF16}, {GRAD_PRECISION_AUTO, GRAD_PRECISION_BF16}, {GRAD_PRECISION_F32, GRAD_PRECISION_F32},
     {GRAD_PRECISION_BF16, GRAD_PRECISION_BF16}, {GRAD_PRECISION_TF32, GRAD_PRECISION_TF32},
   };
 
@@ -51,7 +51,7 @@ test_refused (void)
 
     if (cases[i].status)
       g_setenv ("EMULATED_GPU_ERROR", cases[i].status, TRUE);
-    g_assert_null (open_device (cases[i].name, GRAD_PRECISION_AUTO, &error));
+    g_assert_null (open_device (cases[i].name, GRAD_PRECISION_DEFAULT, &error));
     g_assert_error (error, GRAD_ERROR, (gint) cases[i].code);
     g_assert_nonnull (strstr (error->message, cases[i].text));
     g_unsetenv ("EMULATED_GPU_ERROR");

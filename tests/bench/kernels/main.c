@@ -304,7 +304,7 @@ main (int argc, char **argv)
 {
   const GOptionEntry entries[] = {
     {"device", 0, 0, G_OPTION_ARG_STRING, &device_name, "cpu (default), cuda, ref", "NAME"},
-    {"precision", 0, 0, G_OPTION_ARG_STRING, &precision_name, "auto, f32, bf16, tf32, or int8 with "
+    {"precision", 0, 0, G_OPTION_ARG_STRING, &precision_name, "default, auto, f32, bf16, tf32, or int8 with "
           "--filter=conv-infer", "NAME"},
     {"filter", 0, 0, G_OPTION_ARG_STRING, &filter, "Cases whose name contains this; * and ? match "
           "anything", "TEXT"},
@@ -333,7 +333,7 @@ main (int argc, char **argv)
   if (batch == 0)
     batch = checking ? 8 : 256;
   if (precision_name == NULL)
-    precision_name = "auto";
+    precision_name = "default";
   cases = choose_cases ();
   if (cases->len == 0) {
     fprintf (stderr, "kernels: no case contains %s\n", filter);
