@@ -1,123 +1,65 @@
 /* Tests of kernels/conv/winograd, pixelwise: each direction against the reference, whatever is the faster way
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "kernels/conv/conv-way.h"
-#include "kernelutil.h"
+#include "convutil.h"
 
 #define N_RANDOM 30
 
 typedef struct
 {
   GradConvWayKind way;
-  gint n, ic, h, w, oc, kernel, padding, stride;
-  gboolean accumulate, bias, add, relu;
+  ConvCase c;
 } Case;
 
 #define WINOGRAD GRAD_CONV_WINOGRAD
 #define PIXELWISE GRAD_CONV_PIXELWISE
 
 static const Case cases[] = {
-  /* way n ic h w oc kernel padding stride  accumulate bias add relu */
-  {WINOGRAD, 1, 16, 3, 3, 16, 3, 1, 1},      /* one tile of 3x3 */
-  {WINOGRAD, 1, 16, 4, 4, 16, 3, 1, 1},      /* one of 4x4 */
-  {WINOGRAD, 1, 16, 2, 5, 16, 3, 1, 1},
-  {WINOGRAD, 1, 16, 4, 6, 16, 3, 0, 1, TRUE},
-  {WINOGRAD, 2, 16, 5, 7, 32, 3, 2, 1},
-  {WINOGRAD, 3, 48, 13, 9, 16, 3, 1, 1, TRUE},       /* tiles beyond the picture; an odd number of blocks */
-  {WINOGRAD, 2, 16, 10, 11, 80, 3, 1, 1, FALSE, TRUE, TRUE, TRUE},
-  {WINOGRAD, 5, 160, 6, 6, 32, 3, 1, 1, TRUE, TRUE}, /* more inputs than are multiplied at a time */
-  {WINOGRAD, 40, 32, 12, 12, 48, 3, 1, 1, TRUE, FALSE, TRUE},        /* several chunks, the last one shorter */
-  {WINOGRAD, 33, 144, 3, 3, 176, 3, 1, 1, FALSE, TRUE, FALSE, TRUE},
-  {WINOGRAD, 7, 64, 24, 24, 64, 3, 1, 1},
-  {WINOGRAD, 1, 16, 6, 6, 16, 3, 1, 2},      /* one tile of 3x3 */
-  {WINOGRAD, 1, 16, 8, 8, 16, 3, 1, 2, TRUE},        /* one of 4x4 */
-  {WINOGRAD, 1, 16, 7, 7, 16, 3, 0, 2, TRUE},
-  {WINOGRAD, 1, 16, 8, 6, 16, 3, 0, 2},      /* the last row and column meet no tap */
-  {WINOGRAD, 2, 16, 3, 3, 16, 3, 2, 2},
-  {WINOGRAD, 2, 32, 5, 12, 16, 3, 2, 2, TRUE, TRUE, TRUE, TRUE},
-  {WINOGRAD, 3, 48, 13, 17, 16, 3, 1, 2, TRUE},
-  {WINOGRAD, 2, 16, 19, 10, 80, 3, 1, 2, FALSE, TRUE, TRUE, TRUE},
-  {WINOGRAD, 3, 16, 20, 21, 48, 3, 0, 2, FALSE, FALSE, FALSE, TRUE},
-  {WINOGRAD, 2, 16, 22, 9, 32, 3, 2, 2},
-  {WINOGRAD, 5, 160, 11, 12, 32, 3, 1, 2, TRUE, TRUE},
-  {WINOGRAD, 11, 32, 24, 24, 48, 3, 1, 2, TRUE, FALSE, TRUE},
-  {WINOGRAD, 33, 144, 6, 6, 176, 3, 1, 2, FALSE, TRUE, FALSE, TRUE},
-  {PIXELWISE, 1, 16, 1, 1, 16, 3, 1, 1, FALSE, TRUE},   /* most taps meet padding alone */
-  {PIXELWISE, 2, 16, 1, 1, 16, 3, 1, 1, TRUE},
-  {PIXELWISE, 9, 16, 2, 2, 32, 3, 1, 1},
-  {PIXELWISE, 70, 160, 2, 2, 48, 3, 1, 1, TRUE, TRUE, TRUE, TRUE},      /* several chunks, more inputs than are multiplied at a time */
-  {PIXELWISE, 33, 48, 3, 4, 80, 3, 1, 1, FALSE, FALSE, TRUE},   /* an odd number of blocks */
-  {PIXELWISE, 5, 32, 4, 4, 64, 3, 1, 2, FALSE, TRUE, FALSE, TRUE},
-  {PIXELWISE, 17, 32, 4, 4, 64, 1, 0, 2, TRUE, TRUE},   /* pixels that nothing sees */
-  {PIXELWISE, 3, 16, 7, 7, 16, 7, 3, 2},
-  {PIXELWISE, 3, 16, 2, 3, 16, 3, 2, 3, FALSE, TRUE},
-  {PIXELWISE, 600, 256, 4, 2, 16, 2, 0, 1, FALSE},      /* several chunks of the gradient */
+  /* way n ic ih iw oc kernel stride padding  bias add relu accumulate */
+  {WINOGRAD, {1, 16, 3, 3, 16, 3, 1, 1}},      /* one tile of 3x3 */
+  {WINOGRAD, {1, 16, 4, 4, 16, 3, 1, 1}},      /* one of 4x4 */
+  {WINOGRAD, {1, 16, 2, 5, 16, 3, 1, 1}},
+  {WINOGRAD, {1, 16, 4, 6, 16, 3, 1, 0, FALSE, FALSE, FALSE, TRUE}},
+  {WINOGRAD, {2, 16, 5, 7, 32, 3, 1, 2}},
+  {WINOGRAD, {3, 48, 13, 9, 16, 3, 1, 1, FALSE, FALSE, FALSE, TRUE}},       /* tiles beyond the picture; an odd number of blocks */
+  {WINOGRAD, {2, 16, 10, 11, 80, 3, 1, 1, TRUE, TRUE, TRUE}},
+  {WINOGRAD, {5, 160, 6, 6, 32, 3, 1, 1, TRUE, FALSE, FALSE, TRUE}}, /* more inputs than are multiplied at a time */
+  {WINOGRAD, {40, 32, 12, 12, 48, 3, 1, 1, FALSE, TRUE, FALSE, TRUE}},        /* several chunks, the last one shorter */
+  {WINOGRAD, {33, 144, 3, 3, 176, 3, 1, 1, TRUE, FALSE, TRUE}},
+  {WINOGRAD, {7, 64, 24, 24, 64, 3, 1, 1}},
+  {WINOGRAD, {1, 16, 6, 6, 16, 3, 2, 1}},      /* one tile of 3x3 */
+  {WINOGRAD, {1, 16, 8, 8, 16, 3, 2, 1, FALSE, FALSE, FALSE, TRUE}},        /* one of 4x4 */
+  {WINOGRAD, {1, 16, 7, 7, 16, 3, 2, 0, FALSE, FALSE, FALSE, TRUE}},
+  {WINOGRAD, {1, 16, 8, 6, 16, 3, 2, 0}},      /* the last row and column meet no tap */
+  {WINOGRAD, {2, 16, 3, 3, 16, 3, 2, 2}},
+  {WINOGRAD, {2, 32, 5, 12, 16, 3, 2, 2, TRUE, TRUE, TRUE, TRUE}},
+  {WINOGRAD, {3, 48, 13, 17, 16, 3, 2, 1, FALSE, FALSE, FALSE, TRUE}},
+  {WINOGRAD, {2, 16, 19, 10, 80, 3, 2, 1, TRUE, TRUE, TRUE}},
+  {WINOGRAD, {3, 16, 20, 21, 48, 3, 2, 0, FALSE, FALSE, TRUE}},
+  {WINOGRAD, {2, 16, 22, 9, 32, 3, 2, 2}},
+  {WINOGRAD, {5, 160, 11, 12, 32, 3, 2, 1, TRUE, FALSE, FALSE, TRUE}},
+  {WINOGRAD, {11, 32, 24, 24, 48, 3, 2, 1, FALSE, TRUE, FALSE, TRUE}},
+  {WINOGRAD, {33, 144, 6, 6, 176, 3, 2, 1, TRUE, FALSE, TRUE}},
+  {PIXELWISE, {1, 16, 1, 1, 16, 3, 1, 1, TRUE}},   /* most taps meet padding alone */
+  {PIXELWISE, {2, 16, 1, 1, 16, 3, 1, 1, FALSE, FALSE, FALSE, TRUE}},
+  {PIXELWISE, {9, 16, 2, 2, 32, 3, 1, 1}},
+  {PIXELWISE, {70, 160, 2, 2, 48, 3, 1, 1, TRUE, TRUE, TRUE, TRUE}},      /* several chunks, more inputs than are multiplied at a time */
+  {PIXELWISE, {33, 48, 3, 4, 80, 3, 1, 1, FALSE, TRUE}},   /* an odd number of blocks */
+  {PIXELWISE, {5, 32, 4, 4, 64, 3, 2, 1, TRUE, FALSE, TRUE}},
+  {PIXELWISE, {17, 32, 4, 4, 64, 1, 2, 0, TRUE, FALSE, FALSE, TRUE}},   /* pixels that nothing sees */
+  {PIXELWISE, {3, 16, 7, 7, 16, 7, 2, 3}},
+  {PIXELWISE, {3, 16, 2, 3, 16, 3, 3, 2, TRUE}},
+  {PIXELWISE, {600, 256, 4, 2, 16, 2, 1, 0}},      /* several chunks of the gradient */
 };
 
-typedef struct
-{
-  GradTensor *x, *w, *b, *residual, *y, *dy, *dx, *dw;
-} Tensors;
-
+/* whoever trains has biases added elsewhere */
 static GradConvDesc
-describe (const Case * c, gboolean training)
+describe (const ConvCase * c, gboolean training)
 {
-  return (GradConvDesc) {
-    .n = c->n,.ic = c->ic,.ih = c->h,.iw = c->w,.oc = c->oc,
-    .oh = (c->h + 2 * c->padding - c->kernel) / c->stride + 1,
-    .ow = (c->w + 2 * c->padding - c->kernel) / c->stride + 1,
-    .kernel = c->kernel,.stride = c->stride,.padding = c->padding,.training = training,
-    .bias = !training && c->bias,.add = !training && c->add,.relu = !training && c->relu,
-  };
-}
+  GradConvDesc d = conv_describe (c, training);
 
-static Tensors
-fill (GradDevice * device, const GradConvDesc * d, guint64 seed)
-{
-  GradShape x = GRAD_SHAPE (d->n, d->ic, d->ih, d->iw), y = GRAD_SHAPE (d->n, d->oc, d->oh, d->ow);
-  GradShape w = GRAD_SHAPE (d->oc, d->ic, d->kernel, d->kernel), b = GRAD_SHAPE (d->oc);
-
-  return (Tensors) {
-    .x = test_random (device, x, seed, -1, 1),
-    .w = test_random_parameter (device, w, seed + 1, -1, 1),
-    .b = d->bias ? test_random_parameter (device, b, seed + 2, -1, 1) : NULL,
-    .residual = d->add ? test_random (device, y, seed + 3, -1, 1) : NULL,
-    .y = test_new (device, y),
-    .dy = test_random (device, y, seed + 4, -1, 1),
-    .dx = test_new (device, x),
-    .dw = test_random_parameter (device, w, seed + 5, -1, 1),
-  };
-}
-
-/* as the other one stores it, which may be rounded */
-static void
-copy_values (GradTensor * to, GradTensor * from)
-{
-  if (from != NULL) {
-    g_autofree gfloat *values = test_download (from);
-
-    g_assert_true (grad_tensor_upload (to, values,
-            grad_shape_n_elements (&to->shape) * sizeof (gfloat), NULL));
-  }
-}
-
-static Tensors
-fill_expected (GradDevice * ref, const GradConvDesc * d, guint64 seed, const Tensors * got)
-{
-  Tensors t = fill (ref, d, seed);
-
-  copy_values (t.x, got->x);
-  copy_values (t.dy, got->dy);
-  copy_values (t.residual, got->residual);
-  return t;
-}
-
-static void
-clear (Tensors * t)
-{
-  GradTensor **tensors[] = { &t->x, &t->w, &t->b, &t->residual, &t->y, &t->dy, &t->dx, &t->dw };
-
-  for (guint i = 0; i < G_N_ELEMENTS (tensors); i++)
-    g_clear_pointer (tensors[i], grad_tensor_unref);
+  d.bias &= !training;
+  return d;
 }
 
 static void
@@ -140,8 +82,8 @@ forward_on (const gchar * name, const Case * c)
   g_autoptr (GradDevice) cpu = test_device (name), ref = test_device ("ref");
 
   for (guint training = 0; training < 2; training++) {
-    GradConvDesc d = describe (c, training);
-    Tensors got = fill (cpu, &d, 1), expected = fill_expected (ref, &d, 1, &got);
+    GradConvDesc d = describe (&c->c, training);
+    ConvTensors got = conv_fill (cpu, &d, -1), expected = conv_fill_expected (ref, &d, -1, &got);
     GradConvWay way;
     GradPlan *plan;
 
@@ -162,8 +104,8 @@ forward_on (const gchar * name, const Case * c)
     }
     grad_conv_way_clear (&way);
     grad_plan_free (plan);
-    clear (&got);
-    clear (&expected);
+    conv_clear (&got);
+    conv_clear (&expected);
   }
 }
 
@@ -189,8 +131,8 @@ static void
 backward_on (const gchar * name, const Case * c)
 {
   g_autoptr (GradDevice) cpu = test_device (name), ref = test_device ("ref");
-  GradConvDesc d = describe (c, TRUE);
-  Tensors got = fill (cpu, &d, 1), expected = fill_expected (ref, &d, 1, &got);
+  GradConvDesc d = describe (&c->c, TRUE);
+  ConvTensors got = conv_fill (cpu, &d, -1), expected = conv_fill_expected (ref, &d, -1, &got);
   GradConvWay to_x, to_w;
   GradPlan *plan;
 
@@ -200,11 +142,11 @@ backward_on (const gchar * name, const Case * c)
   TEST_RUN (ref, grad_conv_ref_ops.backward_data (plan, expected.dy, expected.w, expected.dx,
           &error));
   TEST_RUN (ref, grad_conv_ref_ops.backward_weights (plan, expected.x, expected.dy, expected.dw,
-          NULL, c->accumulate, &error));
+          NULL, c->c.accumulate, &error));
   TEST_RUN (cpu, grad_conv_way_run (&to_x, GRAD_CONV_BACKWARD_DATA, got.dx, got.w, NULL, NULL, got.dy,
           FALSE, &error));
   TEST_RUN (cpu, grad_conv_way_run (&to_w, GRAD_CONV_BACKWARD_WEIGHTS, got.x, got.dw, NULL, NULL,
-          got.dy, c->accumulate, &error));
+          got.dy, c->c.accumulate, &error));
   test_assert_close (got.dx, expected.dx, 5e-6);
   assert_same_zeros (got.dx, expected.dx);
   test_assert_close (got.dw, expected.dw, 5e-6);
@@ -212,8 +154,8 @@ backward_on (const gchar * name, const Case * c)
   grad_conv_way_clear (&to_x);
   grad_conv_way_clear (&to_w);
   grad_plan_free (plan);
-  clear (&got);
-  clear (&expected);
+  conv_clear (&got);
+  conv_clear (&expected);
 }
 
 static void
@@ -229,21 +171,19 @@ test_random_shapes (void)
   g_autoptr (GRand) rand = g_rand_new_with_seed (7);
 
   for (gint i = 0; i < N_RANDOM; i++) {
-    Case c = {
-      .way = PIXELWISE,.n = g_rand_int_range (rand, 1, 80),.ic = 16 * g_rand_int_range (rand, 1, 10),
-      .h = g_rand_int_range (rand, 1, 5),.w = g_rand_int_range (rand, 1, 5),
-      .oc = 16 * g_rand_int_range (rand, 1, 6),.kernel = g_rand_int_range (rand, 1, 6),
-      .stride = g_rand_int_range (rand, 1, 4),.accumulate = g_rand_boolean (rand),
-      .bias = g_rand_boolean (rand),.add = g_rand_boolean (rand),.relu = g_rand_boolean (rand)
+    Case random = { PIXELWISE, {
+            .n = g_rand_int_range (rand, 1, 80),.ic = 16 * g_rand_int_range (rand, 1, 10),
+            .ih = g_rand_int_range (rand, 1, 5),.iw = g_rand_int_range (rand, 1, 5),
+            .oc = 16 * g_rand_int_range (rand, 1, 6),.kernel = g_rand_int_range (rand, 1, 6),
+            .stride = g_rand_int_range (rand, 1, 4),.accumulate = g_rand_boolean (rand),
+            .bias = g_rand_boolean (rand),.add = g_rand_boolean (rand),.relu = g_rand_boolean (rand)
+        }
     };
 
-    c.padding = g_rand_int_range (rand, 0, MIN (c.kernel, 3));
-    c.h += MAX (0, c.kernel - c.h - 2 * c.padding);
-    c.w += MAX (0, c.kernel - c.w - 2 * c.padding);
-    g_test_message ("%d %d %dx%d %d k%d p%d s%d", c.n, c.ic, c.h, c.w, c.oc, c.kernel, c.padding,
-        c.stride);
-    test_forward (&c);
-    test_backward (&c);
+    random.c.padding = g_rand_int_range (rand, 0, MIN (random.c.kernel, 3));
+    conv_fit (&random.c);
+    test_forward (&random);
+    test_backward (&random);
   }
 }
 
@@ -253,8 +193,8 @@ test_changed_weights (gconstpointer data)
 {
   const Case *c = data;
   g_autoptr (GradDevice) cpu = test_device ("cpu");
-  GradConvDesc d = describe (c, FALSE);
-  Tensors t = fill (cpu, &d, 1);
+  GradConvDesc d = describe (&c->c, FALSE);
+  ConvTensors t = conv_fill (cpu, &d, -1);
   gsize n = grad_shape_n_elements (&t.w->shape);
   g_autofree gfloat *zeros = g_new0 (gfloat, n), *y = NULL;
   GradConvWay way;
@@ -269,7 +209,7 @@ test_changed_weights (gconstpointer data)
   for (gsize i = 0; i < grad_shape_n_elements (&t.y->shape); i++)
     g_assert_cmpfloat (y[i], ==, 0);
   grad_conv_way_clear (&way);
-  clear (&t);
+  conv_clear (&t);
 }
 
 /* Each number of threads splits the work in another way; what Winograd's weight gradient sums up depends on it. */
@@ -278,12 +218,12 @@ test_threads (gconstpointer data)
 {
   const Case *c = data;
   g_autoptr (GradDevice) one = test_device_with_threads ("cpu", 1);
-  GradConvDesc d = describe (c, TRUE);
-  Tensors expected = fill (one, &d, 1);
+  GradConvDesc d = describe (&c->c, TRUE);
+  ConvTensors expected = conv_fill (one, &d, -1);
 
   for (guint threads = 1; threads <= 6; threads++) {
     g_autoptr (GradDevice) cpu = test_device_with_threads ("cpu", threads);
-    Tensors new = fill (cpu, &d, 1), *got = threads == 1 ? &expected : &new;
+    ConvTensors new = conv_fill (cpu, &d, -1), *got = threads == 1 ? &expected : &new;
 
     for (gint direction = 0; direction < GRAD_CONV_N_DIRECTIONS; direction++) {
       GradTensor *x = direction == GRAD_CONV_BACKWARD_DATA ? got->dx : got->x;
@@ -304,9 +244,9 @@ test_threads (gconstpointer data)
       else
         assert_same_bits (got->dw, expected.dw);
     }
-    clear (&new);
+    conv_clear (&new);
   }
-  clear (&expected);
+  conv_clear (&expected);
 }
 
 /* With `deterministic` this is the way that small pictures of a batch go. */
@@ -315,7 +255,7 @@ test_rule (void)
 {
   GradDeviceSettings settings = {.name = "cpu",.deterministic = TRUE };
   g_autoptr (GradDevice) cpu = grad_device_open (&settings, NULL);
-  GradConvDesc d = describe (&(Case) { PIXELWISE, 32, 16, 2, 2, 16, 3, 1, 1 }, TRUE);
+  GradConvDesc d = describe (&(ConvCase) { 32, 16, 2, 2, 16, 3, 1, 1 }, TRUE);
 
   for (gint direction = 0; direction < GRAD_CONV_N_DIRECTIONS; direction++) {
     GradConvHints hints = { NULL };

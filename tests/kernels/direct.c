@@ -1,19 +1,13 @@
 /* Tests of kernels/conv/direct: against the reference, whatever is the faster way
  * SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "kernels/conv/direct.h"
+#include "kernels/conv/conv-way.h"
 #include "kernels/cpu.h"
 #include "lib/device/gradcpudevice-private.h"
-#include "tests/testutil.h"
+#include "convutil.h"
 
 #define N_RANDOM 60
 
-typedef struct
-{
-  gint n, ic, ih, iw, oc, kernel, stride, padding;
-  gboolean bias, add, relu;
-} Case;
-
-static const Case cases[] = {
+static const ConvCase cases[] = {
   /* n ic ih iw oc kernel stride padding  bias add relu */
   {1, 16, 1, 1, 16, 1, 1, 0},
   {1, 1, 24, 24, 64, 7, 2, 3, TRUE, FALSE, TRUE},       /* stems: plain pictures */
@@ -28,59 +22,6 @@ static const Case cases[] = {
   {1, 16, 5, 5, 16, 2, 3, 0},   /* rows and columns that no tap meets */
   {2, 16, 2, 2, 32, 5, 1, 4, TRUE},     /* more padding than picture */
 };
-
-typedef struct
-{
-  GradTensor *x, *w, *b, *residual, *y;
-} Tensors;
-
-static GradConvDesc
-describe (const Case * c, gboolean training)
-{
-  return (GradConvDesc) {
-    .n = c->n,.ic = c->ic,.ih = c->ih,.iw = c->iw,.oc = c->oc,
-    .oh = (c->ih + 2 * c->padding - c->kernel) / c->stride + 1,
-    .ow = (c->iw + 2 * c->padding - c->kernel) / c->stride + 1,
-    .kernel = c->kernel,.stride = c->stride,.padding = c->padding,.training = training,
-    .bias = c->bias,.add = !training && c->add,.relu = !training && c->relu,
-  };
-}
-
-static Tensors
-fill (GradDevice * device, const GradConvDesc * d)
-{
-  GradShape x = GRAD_SHAPE (d->n, d->ic, d->ih, d->iw), y = GRAD_SHAPE (d->n, d->oc, d->oh, d->ow);
-  GradShape w = GRAD_SHAPE (d->oc, d->ic, d->kernel, d->kernel), b = GRAD_SHAPE (d->oc);
-
-  return (Tensors) {
-    .x = test_random (device, x, 1, -1, 1),
-    .w = test_random_parameter (device, w, 2, -1, 1),
-    .b = d->bias ? test_random_parameter (device, b, 3, -1, 1) : NULL,
-    .residual = d->add ? test_random (device, y, 4, -1, 1) : NULL,
-    .y = test_random (device, y, 5, -1, 1),
-  };
-}
-
-static void
-clear (Tensors * t)
-{
-  GradTensor **tensors[] = { &t->x, &t->w, &t->b, &t->residual, &t->y };
-
-  for (guint i = 0; i < G_N_ELEMENTS (tensors); i++)
-    g_clear_pointer (tensors[i], grad_tensor_unref);
-}
-
-/* as the other one stores it, which may be rounded */
-static void
-copy_values (GradTensor * to, GradTensor * from)
-{
-  if (from != NULL) {
-    g_autofree gfloat *values = test_download (from);
-
-    g_assert_true (grad_tensor_upload (to, values,
-            grad_shape_n_elements (&to->shape) * sizeof (gfloat), NULL));
-  }
-}
 
 /* Where pairs are multiplied weights are rounded: to numbers that both have, then */
 static void
@@ -109,25 +50,23 @@ direct_new (GradDevice * device, const GradConvDesc * d, gboolean pairs)
 }
 
 static void
-convolve (GradDirect * self, const Tensors * t, GradTensor * y)
+convolve (GradDirect * self, const ConvTensors * t, GradTensor * y)
 {
   TEST_RUN (y->device, grad_direct_convolve (self, t->x, t->w, t->b, t->residual, y, &error));
 }
 
 static void
-forward_on (const gchar * name, gboolean pairs, const Case * c, gboolean training)
+forward_on (const gchar * name, gboolean pairs, const ConvCase * c, gboolean training)
 {
   g_autoptr (GradDevice) cpu = test_device (name), ref = test_device ("ref");
-  GradConvDesc d = describe (c, training);
-  Tensors got = fill (cpu, &d), expected = fill (ref, &d);
+  GradConvDesc d = conv_describe (c, training);
+  ConvTensors got = conv_fill (cpu, &d, -1), expected;
   GradDirect *direct;
   GradPlan *plan;
 
   if (pairs)
     round_weights (got.w);
-  copy_values (expected.w, got.w);
-  copy_values (expected.x, got.x);
-  copy_values (expected.residual, got.residual);
+  expected = conv_fill_expected (ref, &d, -1, &got);
   TEST_RUN (ref, (plan = grad_conv_ref_ops.plan (ref, &d, &error)) != NULL);
   TEST_RUN (ref, grad_conv_ref_ops.forward (plan, expected.x, expected.w, expected.b,
           expected.residual, expected.y, &error));
@@ -140,20 +79,20 @@ forward_on (const gchar * name, gboolean pairs, const Case * c, gboolean trainin
   }
   grad_direct_free (direct);
   grad_plan_free (plan);
-  clear (&got);
-  clear (&expected);
+  conv_clear (&got);
+  conv_clear (&expected);
 }
 
 static gboolean
-multiplies_pairs (GradDevice * device, const Case * c)
+multiplies_pairs (GradDevice * device, const ConvCase * c)
 {
-  GradConvDesc d = describe (c, FALSE);
+  GradConvDesc d = conv_describe (c, FALSE);
 
   return grad_direct_supports (device, &d, TRUE);
 }
 
 static void
-forward (const Case * c, gboolean training)
+forward (const ConvCase * c, gboolean training)
 {
   g_autoptr (GradDevice) bf16 = test_device ("cpu/bf16");
 
@@ -176,7 +115,7 @@ test_random_shapes (void)
   g_autoptr (GRand) rand = g_rand_new_with_seed (7);
 
   for (gint i = 0; i < N_RANDOM; i++) {
-    Case c = {
+    ConvCase c = {
       .n = g_rand_int_range (rand, 1, 6),
       .ic = g_rand_boolean (rand) ? g_rand_int_range (rand, 1, 40) : 16 * g_rand_int_range (rand, 1, 9),
       .ih = g_rand_int_range (rand, 1, 30),.iw = g_rand_int_range (rand, 1, 30),
@@ -186,24 +125,21 @@ test_random_shapes (void)
     };
 
     c.padding = g_rand_int_range (rand, 0, c.kernel);
-    c.ih += MAX (0, c.kernel - c.ih - 2 * c.padding);
-    c.iw += MAX (0, c.kernel - c.iw - 2 * c.padding);
-    g_test_message ("%d %d %dx%d %d k%d s%d p%d%s%s%s", c.n, c.ic, c.ih, c.iw, c.oc, c.kernel,
-        c.stride, c.padding, c.bias ? " bias" : "", c.add ? " add" : "", c.relu ? " relu" : "");
+    conv_fit (&c);
     forward (&c, i % 2);
   }
 }
 
 /* The same bits, however many threads there are. */
 static void
-threads_on (const gchar * name, gboolean pairs, const Case * c)
+threads_on (const gchar * name, gboolean pairs, const ConvCase * c)
 {
   g_autofree gfloat *expected = NULL;
-  GradConvDesc d = describe (c, FALSE);
+  GradConvDesc d = conv_describe (c, FALSE);
 
   for (guint threads = 1; threads <= 5; threads++) {
     g_autoptr (GradDevice) cpu = test_device_with_threads (name, threads);
-    Tensors t = fill (cpu, &d);
+    ConvTensors t = conv_fill (cpu, &d, -1);
     g_autofree gfloat *got = NULL;
     GradDirect *direct;
 
@@ -216,7 +152,7 @@ threads_on (const gchar * name, gboolean pairs, const Case * c)
       g_assert_cmpmem (got, grad_shape_n_elements (&t.y->shape) * sizeof (gfloat), expected,
           grad_shape_n_elements (&t.y->shape) * sizeof (gfloat));
     grad_direct_free (direct);
-    clear (&t);
+    conv_clear (&t);
   }
 }
 
@@ -232,11 +168,11 @@ test_threads (gconstpointer data)
 
 /* Packed weights are kept for inference, until they change; not in training. */
 static void
-packed_weights (GradDevice * cpu, gboolean pairs, const Case * c)
+packed_weights (GradDevice * cpu, gboolean pairs, const ConvCase * c)
 {
   for (guint training = 0; training < 2; training++) {
-    GradConvDesc d = describe (c, training);
-    Tensors t = fill (cpu, &d);
+    GradConvDesc d = conv_describe (c, training);
+    ConvTensors t = conv_fill (cpu, &d, -1);
     gsize n = grad_shape_n_elements (&t.w->shape);
     g_autofree gfloat *zeros = g_new0 (gfloat, n), *y = NULL;
     guint before = grad_cpu_reorders.parameters;
@@ -252,7 +188,7 @@ packed_weights (GradDevice * cpu, gboolean pairs, const Case * c)
     for (gsize i = 0; i < grad_shape_n_elements (&t.y->shape); i++)
       g_assert_cmpfloat (y[i], ==, 0);
     grad_direct_free (direct);
-    clear (&t);
+    conv_clear (&t);
   }
 }
 
@@ -266,17 +202,35 @@ test_packed_weights (void)
     packed_weights (bf16, TRUE, &cases[5]);
 }
 
+/* With `deterministic` this is the way that a single picture goes. */
+static void
+test_rule (void)
+{
+  for (gint i = GRAD_PRECISION_F32; i <= GRAD_PRECISION_BF16; i++) {
+    GradDeviceSettings settings = {.name = "cpu",.precision = i,.deterministic = TRUE };
+    g_autoptr (GradDevice) cpu = grad_device_open (&settings, NULL);
+    GradConvDesc d = conv_describe (&cases[6], FALSE);
+    GradConvHints hints = { NULL };
+    GradConvWay way = { NULL };
+
+    TEST_RUN (cpu, grad_conv_way_choose (cpu, &d, GRAD_CONV_FORWARD, hints, &way, &error));
+    g_assert_nonnull (way.direct);
+    g_assert_cmpint (way.direct->pairs, ==, multiplies_pairs (cpu, &cases[6]));
+    grad_conv_way_clear (&way);
+  }
+}
+
 static void
 test_refused (void)
 {
   g_autoptr (GradDevice) cpu = test_device ("cpu"), bf16 = test_device ("cpu/bf16");
-  GradConvDesc d = describe (&(Case) { 1, 16, 8, 8, 10, 3, 1, 1 }, FALSE);
+  GradConvDesc d = conv_describe (&(ConvCase) { 1, 16, 8, 8, 10, 3, 1, 1 }, FALSE);
 
   g_assert_false (grad_direct_supports (cpu, &d, FALSE));
   g_assert_false (grad_direct_supports (cpu, &d, TRUE));
-  d = describe (&cases[0], FALSE);
+  d = conv_describe (&cases[0], FALSE);
   g_assert_false (grad_direct_supports (cpu, &d, TRUE));        /* floats */
-  d = describe (&cases[1], FALSE);
+  d = conv_describe (&cases[1], FALSE);
   g_assert_false (grad_direct_supports (bf16, &d, TRUE));       /* a plain picture */
 }
 
@@ -293,6 +247,7 @@ main (int argc, char **argv)
   }
   g_test_add_func ("/kernels/direct/random-shapes", test_random_shapes);
   g_test_add_func ("/kernels/direct/packed-weights", test_packed_weights);
+  g_test_add_func ("/kernels/direct/rule", test_rule);
   g_test_add_func ("/kernels/direct/refused", test_refused);
   return g_test_run ();
 }
