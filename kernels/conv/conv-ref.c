@@ -10,12 +10,6 @@
 
 #include <string.h>
 
-typedef struct
-{
-  GradPlan base;
-  GradConvDesc desc;
-} Plan;
-
 gboolean
 grad_conv_desc_check (const GradConvDesc * d, GError ** error)
 {
@@ -46,28 +40,27 @@ grad_conv_check_backward (gboolean has_backward, GError ** error)
   return has_backward;
 }
 
-static void
-conv_free (GradPlan * plan)
-{
-  g_free (plan);
-}
-
-static gboolean
-conv_supports (GradDevice * device, const GradConvDesc * d)
+gboolean
+grad_conv_plan_supports (GradDevice * device, const GradConvDesc * d)
 {
   return grad_conv_desc_check (d, NULL);
 }
 
-static GradPlan *
-conv_plan (GradDevice * device, const GradConvDesc * d, GError ** error)
+static void
+plan_free (GradPlan * plan)
 {
-  Plan *plan;
+  g_free (plan);
+}
+
+GradPlan *
+grad_conv_plan_new (GradDevice * device, const GradConvDesc * d, GError ** error)
+{
+  GradConvPlan *plan;
 
   if (!grad_conv_desc_check (d, error))
     return NULL;
-  plan = g_new0 (Plan, 1);
-  plan->base = (GradPlan) {.device = device,.free = conv_free };
-  plan->desc = *d;
+  plan = g_new (GradConvPlan, 1);
+  *plan = (GradConvPlan) { {.device = device,.free = plan_free}, *d};
   return &plan->base;
 }
 
@@ -124,7 +117,7 @@ static gboolean
 conv_forward (GradPlan * base, const GradTensor * x, const GradTensor * w, const GradTensor * b,
     const GradTensor * residual, GradTensor * y, GError ** error)
 {
-  const GradConvDesc *d = &((Plan *) base)->desc;
+  const GradConvDesc *d = &((GradConvPlan *) base)->desc;
   gsize plane = (gsize) d->oh * d->ow, size = d->n * d->oc * plane;
   const gdouble *bias = d->bias ? grad_tensor_data (b) : NULL;
   const gdouble *r = d->add ? grad_tensor_data (residual) : NULL;
@@ -142,7 +135,7 @@ static gboolean
 conv_backward_data (GradPlan * base, const GradTensor * dy, const GradTensor * w, GradTensor * dx,
     GError ** error)
 {
-  const GradConvDesc *d = &((Plan *) base)->desc;
+  const GradConvDesc *d = &((GradConvPlan *) base)->desc;
   gdouble *out = grad_tensor_data (dx);
 
   if (!grad_conv_check_backward (grad_conv_desc_has_backward (d), error))
@@ -156,7 +149,7 @@ static gboolean
 conv_backward_weights (GradPlan * base, const GradTensor * x, const GradTensor * dy,
     GradTensor * dw, GradTensor * db, gboolean accumulate, GError ** error)
 {
-  const GradConvDesc *d = &((Plan *) base)->desc;
+  const GradConvDesc *d = &((GradConvPlan *) base)->desc;
   gsize plane = (gsize) d->oh * d->ow, size = d->n * d->oc * plane;
   const gdouble *in = grad_tensor_data (dy);
   gdouble *out = grad_tensor_data (dw), *bias = d->bias ? grad_tensor_data (db) : NULL;
@@ -176,8 +169,8 @@ conv_backward_weights (GradPlan * base, const GradTensor * x, const GradTensor *
 }
 
 const GradConvOps grad_conv_ref_ops = {
-  .supports = conv_supports,
-  .plan = conv_plan,
+  .supports = grad_conv_plan_supports,
+  .plan = grad_conv_plan_new,
   .forward = conv_forward,
   .backward_data = conv_backward_data,
   .backward_weights = conv_backward_weights,

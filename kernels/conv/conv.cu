@@ -250,42 +250,11 @@ gather (GradDevice * device, const GradConvPacking * packing, const GradTensor *
 
 /* ---- the table */
 
-typedef struct
-{
-  GradPlan base;
-  GradConvDesc desc;
-} Plan;
-
-static void
-conv_free (GradPlan * plan)
-{
-  g_free (plan);
-}
-
-static gboolean
-conv_supports (GradDevice * device, const GradConvDesc * d)
-{
-  return grad_conv_desc_check (d, NULL);
-}
-
-static GradPlan *
-conv_plan (GradDevice * device, const GradConvDesc * d, GError ** error)
-{
-  Plan *plan;
-
-  if (!grad_conv_desc_check (d, error))
-    return NULL;
-  plan = g_new0 (Plan, 1);
-  plan->base = (GradPlan) {.device = device,.free = conv_free };
-  plan->desc = *d;
-  return &plan->base;
-}
-
 static gboolean
 conv_forward (GradPlan * base, const GradTensor * x, const GradTensor * w, const GradTensor * b,
     const GradTensor * residual, GradTensor * y, GError ** error)
 {
-  const GradConvDesc *d = &((Plan *) base)->desc;
+  const GradConvDesc *d = &((GradConvPlan *) base)->desc;
   GradConvPacking packing = grad_conv_packing (d, tile_columns (d->oc));
   Gather g = {
     .n = d->n,.h = d->ih,.w = d->iw,.c = d->ic,.oh = d->oh,.ow = d->ow,.o = d->oc,
@@ -318,7 +287,7 @@ static gboolean
 conv_backward_data (GradPlan * base, const GradTensor * dy, const GradTensor * w, GradTensor * dx,
     GError ** error)
 {
-  const GradConvDesc *d = &((Plan *) base)->desc;
+  const GradConvDesc *d = &((GradConvPlan *) base)->desc;
   GradConvPacking packing = grad_conv_packing (d, tile_columns (d->ic));
   int s = d->stride, columns = tile_columns (d->ic);
 
@@ -356,7 +325,7 @@ static gboolean
 conv_backward_weights (GradPlan * base, const GradTensor * x, const GradTensor * dy,
     GradTensor * dw, GradTensor * db, gboolean accumulate, GError ** error)
 {
-  const GradConvDesc *d = &((Plan *) base)->desc;
+  const GradConvDesc *d = &((GradConvPlan *) base)->desc;
 
   if (!grad_conv_check_backward (grad_conv_desc_has_backward (d), error))
     return FALSE;
@@ -365,8 +334,8 @@ conv_backward_weights (GradPlan * base, const GradTensor * x, const GradTensor *
 }
 
 extern "C" const GradConvOps grad_conv_cuda_ops = {
-  .supports = conv_supports,
-  .plan = conv_plan,
+  .supports = grad_conv_plan_supports,
+  .plan = grad_conv_plan_new,
   .forward = conv_forward,
   .backward_data = conv_backward_data,
   .backward_weights = conv_backward_weights,

@@ -46,6 +46,16 @@ GRAD_API gboolean grad_conv_desc_has_backward (const GradConvDesc * desc);
 /* GRAD_ERROR_UNSUPPORTED if not */
 GRAD_API gboolean grad_conv_check_backward (gboolean has_backward, GError ** error);
 
+/* A plan that knows what it is for and nothing more: supports() and plan() of who needs no other; likewise. */
+typedef struct
+{
+  GradPlan base;
+  GradConvDesc desc;
+} GradConvPlan;
+
+GRAD_API gboolean grad_conv_plan_supports (GradDevice * device, const GradConvDesc * desc);
+GRAD_API GradPlan *grad_conv_plan_new (GradDevice * device, const GradConvDesc * desc, GError ** error);
+
 extern const GradConvOps grad_conv_ref_ops;
 extern const GradConvOps grad_conv_cpu_ops;
 extern GRAD_API const GradConvOps grad_conv_cuda_ops;  /* exported from the module for its test */

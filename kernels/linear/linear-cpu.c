@@ -33,12 +33,6 @@ linear_free (GradPlan * base)
   g_free (base);
 }
 
-static gboolean
-linear_supports (GradDevice * device, const GradLinearDesc * d)
-{
-  return grad_linear_desc_check (d, NULL);
-}
-
 static GradPlan *
 linear_plan (GradDevice * device, const GradLinearDesc * d, GError ** error)
 {
@@ -240,7 +234,7 @@ linear_backward_weights (GradPlan * base, const GradTensor * x, const GradTensor
 }
 
 const GradLinearOps grad_linear_cpu_ops = {
-  .supports = linear_supports,
+  .supports = grad_linear_plan_supports,
   .plan = linear_plan,
   .forward = linear_forward,
   .backward_data = linear_backward_data,

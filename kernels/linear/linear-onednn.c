@@ -24,12 +24,6 @@ linear_free (GradPlan * base)
   g_free (plan);
 }
 
-static gboolean
-linear_supports (GradDevice * device, const GradLinearDesc * d)
-{
-  return grad_linear_desc_check (d, NULL);
-}
-
 static GradPlan *
 linear_plan (GradDevice * device, const GradLinearDesc * d, GError ** error)
 {
@@ -93,7 +87,7 @@ linear_backward_weights (GradPlan * base, const GradTensor * x, const GradTensor
 }
 
 const GradLinearOps grad_linear_onednn_ops = {
-  .supports = linear_supports,
+  .supports = grad_linear_plan_supports,
   .plan = linear_plan,
   .forward = linear_forward,
   .backward_data = linear_backward_data,

@@ -9,12 +9,6 @@
 
 #include <string.h>
 
-typedef struct
-{
-  GradPlan base;
-  GradLinearDesc desc;
-} Plan;
-
 gboolean
 grad_linear_desc_check (const GradLinearDesc * d, GError ** error)
 {
@@ -25,28 +19,27 @@ grad_linear_desc_check (const GradLinearDesc * d, GError ** error)
   return FALSE;
 }
 
-static void
-linear_free (GradPlan * plan)
-{
-  g_free (plan);
-}
-
-static gboolean
-linear_supports (GradDevice * device, const GradLinearDesc * d)
+gboolean
+grad_linear_plan_supports (GradDevice * device, const GradLinearDesc * d)
 {
   return grad_linear_desc_check (d, NULL);
 }
 
-static GradPlan *
-linear_plan (GradDevice * device, const GradLinearDesc * d, GError ** error)
+static void
+plan_free (GradPlan * plan)
 {
-  Plan *plan;
+  g_free (plan);
+}
+
+GradPlan *
+grad_linear_plan_new (GradDevice * device, const GradLinearDesc * d, GError ** error)
+{
+  GradLinearPlan *plan;
 
   if (!grad_linear_desc_check (d, error))
     return NULL;
-  plan = g_new0 (Plan, 1);
-  plan->base = (GradPlan) {.device = device,.free = linear_free };
-  plan->desc = *d;
+  plan = g_new (GradLinearPlan, 1);
+  *plan = (GradLinearPlan) { {.device = device,.free = plan_free}, *d};
   return &plan->base;
 }
 
@@ -54,7 +47,7 @@ static gboolean
 linear_forward (GradPlan * base, const GradTensor * x, const GradTensor * w, const GradTensor * b,
     GradTensor * y, GError ** error)
 {
-  const GradLinearDesc *d = &((Plan *) base)->desc;
+  const GradLinearDesc *d = &((GradLinearPlan *) base)->desc;
   gsize N = d->n, C = d->c, K = d->k;
   const gdouble *xp = grad_tensor_data (x), *wp = grad_tensor_data (w);
   const gdouble *bp = d->bias ? grad_tensor_data (b) : NULL;
@@ -75,7 +68,7 @@ static gboolean
 linear_backward_data (GradPlan * base, const GradTensor * dy, const GradTensor * w,
     GradTensor * dx, GError ** error)
 {
-  const GradLinearDesc *d = &((Plan *) base)->desc;
+  const GradLinearDesc *d = &((GradLinearPlan *) base)->desc;
   gsize N = d->n, C = d->c, K = d->k;
   const gdouble *dyp = grad_tensor_data (dy), *wp = grad_tensor_data (w);
   gdouble *dxp = grad_tensor_data (dx);
@@ -92,7 +85,7 @@ static gboolean
 linear_backward_weights (GradPlan * base, const GradTensor * x, const GradTensor * dy,
     GradTensor * dw, GradTensor * db, gboolean accumulate, GError ** error)
 {
-  const GradLinearDesc *d = &((Plan *) base)->desc;
+  const GradLinearDesc *d = &((GradLinearPlan *) base)->desc;
   gsize N = d->n, C = d->c, K = d->k;
   const gdouble *xp = grad_tensor_data (x), *dyp = grad_tensor_data (dy);
   gdouble *dwp = grad_tensor_data (dw), *dbp = d->bias ? grad_tensor_data (db) : NULL;
@@ -114,8 +107,8 @@ linear_backward_weights (GradPlan * base, const GradTensor * x, const GradTensor
 }
 
 const GradLinearOps grad_linear_ref_ops = {
-  .supports = linear_supports,
-  .plan = linear_plan,
+  .supports = grad_linear_plan_supports,
+  .plan = grad_linear_plan_new,
   .forward = linear_forward,
   .backward_data = linear_backward_data,
   .backward_weights = linear_backward_weights,

@@ -215,42 +215,11 @@ multiply (GradDevice * device, Product & p, GError ** error)
   return ok;
 }
 
-typedef struct
-{
-  GradPlan base;
-  GradLinearDesc desc;
-} Plan;
-
-static void
-linear_free (GradPlan * base)
-{
-  g_free (base);
-}
-
-static gboolean
-linear_supports (GradDevice * device, const GradLinearDesc * d)
-{
-  return grad_linear_desc_check (d, NULL);
-}
-
-static GradPlan *
-linear_plan (GradDevice * device, const GradLinearDesc * d, GError ** error)
-{
-  Plan *plan;
-
-  if (!grad_linear_desc_check (d, error))
-    return NULL;
-  plan = g_new0 (Plan, 1);
-  plan->base = { device, linear_free };
-  plan->desc = *d;
-  return &plan->base;
-}
-
 static gboolean
 linear_forward (GradPlan * base, const GradTensor * x, const GradTensor * w, const GradTensor * b,
     GradTensor * y, GError ** error)
 {
-  const GradLinearDesc *d = &((Plan *) base)->desc;
+  const GradLinearDesc *d = &((GradLinearPlan *) base)->desc;
   gsize c = d->c;
   Product p = {.m = d->n,.n = d->k,.k = d->c,
     .a = grad_cuda_data < const float >(x),.b = grad_cuda_data < const float >(w),
@@ -266,7 +235,7 @@ static gboolean
 linear_backward_data (GradPlan * base, const GradTensor * dy, const GradTensor * w,
     GradTensor * dx, GError ** error)
 {
-  const GradLinearDesc *d = &((Plan *) base)->desc;
+  const GradLinearDesc *d = &((GradLinearPlan *) base)->desc;
   gsize c = d->c, k = d->k;
   Product p = {.m = d->n,.n = d->c,.k = d->k,
     .a = grad_cuda_data < const float >(dy),.b = grad_cuda_data < const float >(w),
@@ -281,7 +250,7 @@ static gboolean
 linear_backward_weights (GradPlan * base, const GradTensor * x, const GradTensor * dy,
     GradTensor * dw, GradTensor * db, gboolean accumulate, GError ** error)
 {
-  const GradLinearDesc *d = &((Plan *) base)->desc;
+  const GradLinearDesc *d = &((GradLinearPlan *) base)->desc;
   gsize c = d->c, k = d->k;
   Product p = {.m = d->k,.n = d->c,.k = d->n,
     .a = grad_cuda_data < const float >(dy),.b = grad_cuda_data < const float >(x),
@@ -295,8 +264,8 @@ linear_backward_weights (GradPlan * base, const GradTensor * x, const GradTensor
 }
 
 extern "C" const GradLinearOps grad_linear_cuda_ops = {
-  .supports = linear_supports,
-  .plan = linear_plan,
+  .supports = grad_linear_plan_supports,
+  .plan = grad_linear_plan_new,
   .forward = linear_forward,
   .backward_data = linear_backward_data,
   .backward_weights = linear_backward_weights,

@@ -27,6 +27,16 @@ typedef struct
 /* Whether there is anything to compute; in linear-ref.c, for all backends. */
 GRAD_API gboolean grad_linear_desc_check (const GradLinearDesc * desc, GError ** error);
 
+/* A plan that knows what it is for and nothing more: supports() and plan() of who needs no other; likewise. */
+typedef struct
+{
+  GradPlan base;
+  GradLinearDesc desc;
+} GradLinearPlan;
+
+GRAD_API gboolean grad_linear_plan_supports (GradDevice * device, const GradLinearDesc * desc);
+GRAD_API GradPlan *grad_linear_plan_new (GradDevice * device, const GradLinearDesc * desc, GError ** error);
+
 extern const GradLinearOps grad_linear_ref_ops;
 extern const GradLinearOps grad_linear_cpu_ops;
 extern const GradLinearOps grad_linear_onednn_ops;

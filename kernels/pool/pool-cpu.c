@@ -20,40 +20,10 @@
 #define LANES 1
 #include "max-pool-loops.h"
 
-typedef struct
-{
-  GradPlan base;
-  GradPoolDesc desc;
-} Plan;
-
-static void
-pool_free (GradPlan * base)
-{
-  g_free (base);
-}
-
-static gboolean
-pool_supports (GradDevice * device, const GradPoolDesc * d)
-{
-  return grad_pool_desc_check (d, NULL);
-}
-
-static GradPlan *
-pool_plan (GradDevice * device, const GradPoolDesc * d, GError ** error)
-{
-  Plan *plan;
-
-  if (!grad_pool_desc_check (d, error))
-    return NULL;
-  plan = g_new (Plan, 1);
-  *plan = (Plan) {.base = {.device = device,.free = pool_free},.desc = *d};
-  return &plan->base;
-}
-
 static gsize
 pool_workspace_size (GradPlan * base)
 {
-  const GradPoolDesc *d = &((Plan *) base)->desc;
+  const GradPoolDesc *d = &((GradPoolPlan *) base)->desc;
 
   return (gsize) d->n * d->c * d->oh * d->ow * sizeof (guint32);
 }
@@ -72,7 +42,7 @@ static Call
 call_of (GradPlan * base, const GradTensor * x, const GradTensor * y, const GradTensor * workspace)
 {
   return (Call) {
-    .desc = &((Plan *) base)->desc,.x = grad_tensor_data (x),.y = grad_tensor_data (y),
+    .desc = &((GradPoolPlan *) base)->desc,.x = grad_tensor_data (x),.y = grad_tensor_data (y),
     .places = workspace ? grad_tensor_data (workspace) : NULL,
     .block = grad_cpu_layout_block (x->layout),.bf16 = grad_cpu_layout_is_bf16 (x->layout)
   };
@@ -265,8 +235,8 @@ global_backward (GradDevice * device, const GradTensor * dy, GradTensor * dx, GE
 }
 
 const GradPoolOps grad_pool_cpu_ops = {
-  .supports = pool_supports,
-  .plan = pool_plan,
+  .supports = grad_pool_plan_supports,
+  .plan = grad_pool_plan_new,
   .workspace_size = pool_workspace_size,
   .forward = pool_forward,
   .backward = pool_backward,

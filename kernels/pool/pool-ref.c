@@ -11,12 +11,6 @@
 
 #include <string.h>
 
-typedef struct
-{
-  GradPlan base;
-  GradPoolDesc desc;
-} Plan;
-
 gboolean
 grad_pool_desc_check (const GradPoolDesc * d, GError ** error)
 {
@@ -33,35 +27,34 @@ grad_pool_desc_check (const GradPoolDesc * d, GError ** error)
   return FALSE;
 }
 
-static void
-pool_free (GradPlan * plan)
-{
-  g_free (plan);
-}
-
-static gboolean
-pool_supports (GradDevice * device, const GradPoolDesc * d)
+gboolean
+grad_pool_plan_supports (GradDevice * device, const GradPoolDesc * d)
 {
   return grad_pool_desc_check (d, NULL);
 }
 
-static GradPlan *
-pool_plan (GradDevice * device, const GradPoolDesc * d, GError ** error)
+static void
+plan_free (GradPlan * plan)
 {
-  Plan *plan;
+  g_free (plan);
+}
+
+GradPlan *
+grad_pool_plan_new (GradDevice * device, const GradPoolDesc * d, GError ** error)
+{
+  GradPoolPlan *plan;
 
   if (!grad_pool_desc_check (d, error))
     return NULL;
-  plan = g_new0 (Plan, 1);
-  plan->base = (GradPlan) {.device = device,.free = pool_free };
-  plan->desc = *d;
+  plan = g_new (GradPoolPlan, 1);
+  *plan = (GradPoolPlan) { {.device = device,.free = plan_free}, *d};
   return &plan->base;
 }
 
 static gsize
 pool_workspace_size (GradPlan * base)
 {
-  const GradPoolDesc *d = &((Plan *) base)->desc;
+  const GradPoolDesc *d = &((GradPoolPlan *) base)->desc;
 
   return (gsize) d->n * d->c * d->oh * d->ow * sizeof (gint32);
 }
@@ -70,7 +63,7 @@ static gboolean
 pool_forward (GradPlan * base, const GradTensor * x, GradTensor * y, GradTensor * workspace,
     GError ** error)
 {
-  const GradPoolDesc *d = &((Plan *) base)->desc;
+  const GradPoolDesc *d = &((GradPoolPlan *) base)->desc;
   const gdouble *xp = grad_tensor_data (x);
   gdouble *yp = grad_tensor_data (y);
   gint32 *place = workspace ? grad_tensor_data (workspace) : NULL;
@@ -96,7 +89,7 @@ static gboolean
 pool_backward (GradPlan * base, const GradTensor * dy, const GradTensor * workspace,
     GradTensor * dx, GError ** error)
 {
-  const GradPoolDesc *d = &((Plan *) base)->desc;
+  const GradPoolDesc *d = &((GradPoolPlan *) base)->desc;
   gsize in_plane = (gsize) d->ih * d->iw, out_plane = (gsize) d->oh * d->ow;
   const gdouble *dyp = grad_tensor_data (dy);
   const gint32 *place = grad_tensor_data (workspace);
@@ -142,8 +135,8 @@ global_backward (GradDevice * device, const GradTensor * dy, GradTensor * dx, GE
 }
 
 const GradPoolOps grad_pool_ref_ops = {
-  .supports = pool_supports,
-  .plan = pool_plan,
+  .supports = grad_pool_plan_supports,
+  .plan = grad_pool_plan_new,
   .workspace_size = pool_workspace_size,
   .forward = pool_forward,
   .backward = pool_backward,

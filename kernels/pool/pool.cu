@@ -14,41 +14,10 @@
 #define UNROLL 4                /* rows, of global pooling */
 #define BYTE_KERNEL 16          /* places in larger windows do not fit in a byte */
 
-typedef struct
-{
-  GradPlan plan;
-  GradPoolDesc desc;
-} CudaPlan;
-
-static gboolean
-supports (GradDevice * device, const GradPoolDesc * desc)
-{
-  return grad_pool_desc_check (desc, NULL);
-}
-
-static void
-cuda_free (GradPlan * plan)
-{
-  g_free (plan);
-}
-
-static GradPlan *
-plan_new (GradDevice * device, const GradPoolDesc * desc, GError ** error)
-{
-  CudaPlan *self;
-
-  if (!grad_pool_desc_check (desc, error))
-    return NULL;
-  self = g_new (CudaPlan, 1);
-  self->plan = (GradPlan) {.device = device,.free = cuda_free };
-  self->desc = *desc;
-  return &self->plan;
-}
-
 static gsize
 workspace_size (GradPlan * plan)
 {
-  const GradPoolDesc *d = &((CudaPlan *) plan)->desc;
+  const GradPoolDesc *d = &((GradPoolPlan *) plan)->desc;
 
   return (gsize) d->n * d->c * d->oh * d->ow * (d->kernel > BYTE_KERNEL ? sizeof (guint32) : 1);
 }
@@ -281,7 +250,7 @@ static gboolean
 forward (GradPlan * plan, const GradTensor * x, GradTensor * y, GradTensor * workspace,
     GError ** error)
 {
-  return GRAD_ROWS_DISPATCH (x, max_typed, plan->device, &((CudaPlan *) plan)->desc, x, y, workspace,
+  return GRAD_ROWS_DISPATCH (x, max_typed, plan->device, &((GradPoolPlan *) plan)->desc, x, y, workspace,
       error);
 }
 
@@ -289,7 +258,7 @@ static gboolean
 backward (GradPlan * plan, const GradTensor * dy, const GradTensor * workspace, GradTensor * dx,
     GError ** error)
 {
-  return GRAD_ROWS_DISPATCH (dx, max_backward_typed, plan->device, &((CudaPlan *) plan)->desc, dy,
+  return GRAD_ROWS_DISPATCH (dx, max_backward_typed, plan->device, &((GradPoolPlan *) plan)->desc, dy,
       workspace, dx, error);
 }
 
@@ -383,8 +352,8 @@ global_backward (GradDevice * device, const GradTensor * dy, GradTensor * dx, GE
 }
 
 extern "C" const GradPoolOps grad_pool_cuda_ops = {
-  .supports = supports,
-  .plan = plan_new,
+  .supports = grad_pool_plan_supports,
+  .plan = grad_pool_plan_new,
   .workspace_size = workspace_size,
   .forward = forward,
   .backward = backward,

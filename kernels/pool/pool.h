@@ -36,6 +36,16 @@ typedef struct
 /* Whether sizes fit together; in pool-ref.c, for all backends. */
 GRAD_API gboolean grad_pool_desc_check (const GradPoolDesc * desc, GError ** error);
 
+/* A plan that knows what it is for and nothing more: supports() and plan() of who needs no other; likewise. */
+typedef struct
+{
+  GradPlan base;
+  GradPoolDesc desc;
+} GradPoolPlan;
+
+GRAD_API gboolean grad_pool_plan_supports (GradDevice * device, const GradPoolDesc * desc);
+GRAD_API GradPlan *grad_pool_plan_new (GradDevice * device, const GradPoolDesc * desc, GError ** error);
+
 extern const GradPoolOps grad_pool_ref_ops;
 extern const GradPoolOps grad_pool_cpu_ops;
 extern const GradPoolOps grad_pool_cuda_ops;
