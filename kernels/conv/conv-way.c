@@ -142,10 +142,10 @@ grad_conv_way_run (GradConvWay * way, GradConvDirection direction, const GradTen
       : grad_pixelwise_convolve (way->pixelwise, x, w, b, residual, y, error);
 }
 
-/* what ways are timed with */
+/* what ways are timed with: residual is not y, as it is in a network */
 typedef struct
 {
-  GradTensor *x, *w, *b, *y;
+  GradTensor *x, *w, *b, *residual, *y;
 } Scratch;
 
 static gboolean
@@ -158,15 +158,17 @@ scratch_new (GradDevice * device, const GradConvDesc * d, gboolean has_bias, Scr
   return (s->x = grad_tensor_new (device, GRAD_DTYPE_FLOAT32, &x, error))
       && (s->w = grad_tensor_new_parameter (device, &w, error))
       && (!has_bias || (s->b = grad_tensor_new_parameter (device, &b, error)))
+      && (!d->add || (s->residual = grad_tensor_new (device, GRAD_DTYPE_FLOAT32, &y, error)))
       && (s->y = grad_tensor_new (device, GRAD_DTYPE_FLOAT32, &y, error))
       && ops->zero (device, s->x, error) && ops->zero (device, s->w, error)
-      && (!has_bias || ops->zero (device, s->b, error)) && ops->zero (device, s->y, error);
+      && (!has_bias || ops->zero (device, s->b, error))
+      && (!d->add || ops->zero (device, s->residual, error)) && ops->zero (device, s->y, error);
 }
 
 static void
 scratch_clear (Scratch * s)
 {
-  GradTensor *tensors[] = { s->x, s->w, s->b, s->y };
+  GradTensor *tensors[] = { s->x, s->w, s->b, s->residual, s->y };
 
   for (guint i = 0; i < G_N_ELEMENTS (tensors); i++)
     if (tensors[i] != NULL)
@@ -194,8 +196,7 @@ find_fastest (GradDevice * device, const GradConvDesc * d, GradConvDirection dir
     if (!grad_conv_way_is_set (&ways[k])
         || (i >= GRAD_CONV_N_WAYS && first[k] > 4 * shortest + 10 * G_TIME_SPAN_MILLISECOND))
       continue;
-    ok = grad_conv_way_run (&ways[k], direction, s.x, s.w, s.b, d->add ? s.y : NULL, s.y, FALSE,
-        error);
+    ok = grad_conv_way_run (&ways[k], direction, s.x, s.w, s.b, s.residual, s.y, FALSE, error);
     time = g_get_monotonic_time () - start;
     if (i < GRAD_CONV_N_WAYS) {
       first[k] = time;
@@ -248,20 +249,20 @@ choice_key (GradDevice * device, const GradConvDesc * d, GradConvDirection direc
   static const gchar *const names[] = { "forward", "data", "weights" };
   const dnnl_version_t *v = dnnl_version ();
 
-  return g_strdup_printf ("cpu 5 %s, blocks of %u, oneDNN %d.%d.%d, %u threads|%s%s%s%s%s %d %d %dx%d "
+  return g_strdup_printf ("cpu 6 %s, blocks of %u, oneDNN %d.%d.%d, %u threads|%s%s%s%s%s%s %d %d %dx%d "
       "%d %dx%d k%d s%d p%d", processor_name (), grad_cpu_block (), v->major, v->minor, v->patch,
       grad_device_get_threads (device), names[direction],
       grad_device_get_precision (device) == GRAD_PRECISION_BF16 ? " bf16" : "",
-      d->training ? "" : " inference", d->add ? " add" : "", d->relu ? " relu" : "", d->n, d->ic,
+      d->training ? "" : " inference", d->bias ? " bias" : "", d->add ? " add" : "", d->relu ? " relu" : "", d->n, d->ic,
       d->ih, d->iw, d->oc, d->oh, d->ow, d->kernel, d->stride, d->padding);
 }
 
-/* Few pixels and, in turn, many weights, for which nobody else has room in caches when ways are timed: then oneDNN seems better than
+/* Few pictures and pixels and, in turn, many weights, for which nobody else has room in caches when ways are timed: then oneDNN seems better than
  * it is within a network, where it also wakes threads of its own. */
 static gboolean
 is_small (const GradConvDesc * d)
 {
-  return !d->training && (gint64) d->n * d->oh * d->ow <= 4096;
+  return !d->training && d->n <= 8 && (gint64) d->n * d->oh * d->ow <= 4096;
 }
 
 static gboolean

@@ -12,8 +12,10 @@
 #include <string.h>
 
 #ifdef PAIRS
+#define IN_PAIRS TRUE
 #define WORDS (LANES / 2)       /* of a pixel */
 #else
+#define IN_PAIRS FALSE
 #define WORDS LANES
 #endif
 #define WEIGHTS_SIZE (20 << 10) /* bytes of two blocks' weights that stay in the first-level cache */
@@ -196,7 +198,7 @@ run_pixels (gint vectors, gint group, const GradDirect * self, const Step * step
       gsize at = step->at + v * step->y_block + (gsize) (pixel + begin) * LANES;
       const gfloat *from = sums + v * step->sum_block, *b = step->b ? step->b + v * LANES : NULL;
 
-      if (self->y_bf16)
+      if (IN_PAIRS || self->y_bf16)
         finish (TRUE, self->desc.relu, from, end - begin, b, residual, y, at);
       else
         finish (FALSE, self->desc.relu, from, end - begin, b, residual, y, at);
@@ -237,7 +239,7 @@ run_job (gint group, const GradDirect * self, gconstpointer x, const gfloat * w,
   for (gint p = 0; p < job.n_pictures; p++) {
     gconstpointer from = grad_at (x, (gsize) (job.picture + p) * d->ic * d->ih * d->iw, self->x_bf16);
 
-    if (group > 1 && self->x_bf16)
+    if (IN_PAIRS || (group > 1 && self->x_bf16))
       copy_picture (TRUE, TRUE, self, from, &job, buffer + p * n_groups * x_group);
     else
       copy_picture (group > 1, FALSE, self, from, &job, buffer + p * n_groups * x_group);
@@ -265,7 +267,7 @@ TARGET static void
 run (const GradDirect * self, gconstpointer x, const gfloat * w, const gfloat * b,
     gconstpointer residual, gpointer y, gint job, gfloat * buffer)
 {
-  if (self->group > 1)
+  if (IN_PAIRS || self->group > 1)
     run_job (WORDS, self, x, w, b, residual, y, job, buffer);
   else
     run_job (1, self, x, w, b, residual, y, job, buffer);

@@ -118,6 +118,16 @@ scratch (const GradDirect * self, GError ** error)
       + grad_parallel_n_workers () * buffer_size (self) * sizeof (gfloat), error);
 }
 
+static const GradDirectLoops *
+find_loops (gboolean pairs)
+{
+#if defined (__x86_64__)
+  if (pairs)
+    return &grad_direct_pairs;
+#endif
+  return GRAD_BY_BLOCK (grad_direct);
+}
+
 GradDirect *
 grad_direct_new (GradDevice * device, const GradConvDesc * d, gboolean pairs, GError ** error)
 {
@@ -126,7 +136,7 @@ grad_direct_new (GradDevice * device, const GradConvDesc * d, gboolean pairs, GE
   gboolean ok = TRUE;
 
   *self = (GradDirect) {
-    .device = device,.loops = pairs ? &grad_direct_pairs : GRAD_BY_BLOCK (grad_direct),.desc = *d,.pairs = pairs,
+    .device = device,.loops = find_loops (pairs),.desc = *d,.pairs = pairs,
     .n_groups = d->ic / block,.group = pairs ? block / 2 : block,
     .x_bf16 = grad_cpu_layout_is_bf16 (from),
     .y_bf16 = grad_cpu_layout_is_bf16 (layout (device, d->n, d->oc, d->oh, d->ow))

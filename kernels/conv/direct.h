@@ -3,7 +3,8 @@
  *
  * Weights are read as they are stored, once for all pixels of a job and in their order: that is what counts when there is
  * but one picture. Computes in float32, from and to float32 or bfloat16; or multiplies pairs of bfloat16, where the
- * processor does and both x and y are stored so, adding to float32. */
+ * processor does (AVX512-BF16, to which denormal numbers are zeros) and both x and y are stored so, adding to float32. Weights
+ * are rounded then, which in training takes a pass over them at every call. */
 #pragma once
 
 #include "kernels/kernels.h"

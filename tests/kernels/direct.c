@@ -7,6 +7,24 @@
 
 #define N_RANDOM 60
 
+/* Floats are multiplied, from and to floats or bfloat16, or pairs of bfloat16. */
+enum
+{ F32, BF16, PAIRS, N_WAYS };
+
+typedef struct
+{
+  const gchar *name, *device;
+  gboolean pairs;
+} Way;
+
+static const Way ways[N_WAYS] = { {"f32", "cpu"}, {"bf16", "cpu/bf16"}, {"pairs", "cpu/bf16", TRUE} };
+
+typedef struct
+{
+  const Way *way;
+  const ConvCase *c;
+} Run;
+
 static const ConvCase cases[] = {
   /* n ic ih iw oc kernel stride padding  bias add relu */
   {1, 16, 1, 1, 16, 1, 1, 0},
@@ -55,22 +73,36 @@ convolve (GradDirect * self, const ConvTensors * t, GradTensor * y)
   TEST_RUN (y->device, grad_direct_convolve (self, t->x, t->w, t->b, t->residual, y, &error));
 }
 
-static void
-forward_on (const gchar * name, gboolean pairs, const ConvCase * c, gboolean training)
+/* whether it can be tested here; says why not */
+static gboolean
+is_supported (const Way * way, const ConvCase * c)
 {
-  g_autoptr (GradDevice) cpu = test_device (name), ref = test_device ("ref");
+  g_autoptr (GradDevice) device = test_device (way->device);
+  GradConvDesc d = conv_describe (c, FALSE);
+
+  if (grad_direct_supports (device, &d, way->pairs))
+    return TRUE;
+  g_assert_true (way->pairs);
+  g_test_skip (grad_cpu_multiplies_bf16 () ? "a plain picture" : "no AVX512-BF16");
+  return FALSE;
+}
+
+static void
+forward_on (const Way * way, const ConvCase * c, gboolean training)
+{
+  g_autoptr (GradDevice) cpu = test_device (way->device), ref = test_device ("ref");
   GradConvDesc d = conv_describe (c, training);
   ConvTensors got = conv_fill (cpu, &d, -1), expected;
   GradDirect *direct;
   GradPlan *plan;
 
-  if (pairs)
+  if (way->pairs)
     round_weights (got.w);
   expected = conv_fill_expected (ref, &d, -1, &got);
   TEST_RUN (ref, (plan = grad_conv_ref_ops.plan (ref, &d, &error)) != NULL);
   TEST_RUN (ref, grad_conv_ref_ops.forward (plan, expected.x, expected.w, expected.b,
           expected.residual, expected.y, &error));
-  direct = direct_new (cpu, &d, pairs);
+  direct = direct_new (cpu, &d, way->pairs);
   convolve (direct, &got, got.y);
   test_assert_close (got.y, expected.y, 5e-6);
   if (d.add) {                  /* in place */
@@ -83,38 +115,23 @@ forward_on (const gchar * name, gboolean pairs, const ConvCase * c, gboolean tra
   conv_clear (&expected);
 }
 
-static gboolean
-multiplies_pairs (GradDevice * device, const ConvCase * c)
-{
-  GradConvDesc d = conv_describe (c, FALSE);
-
-  return grad_direct_supports (device, &d, TRUE);
-}
-
-static void
-forward (const ConvCase * c, gboolean training)
-{
-  g_autoptr (GradDevice) bf16 = test_device ("cpu/bf16");
-
-  forward_on ("cpu", FALSE, c, training);
-  forward_on ("cpu/bf16", FALSE, c, training);
-  if (multiplies_pairs (bf16, c))
-    forward_on ("cpu/bf16", TRUE, c, training);
-}
-
 static void
 test_forward (gconstpointer data)
 {
-  forward (data, FALSE);
-  forward (data, TRUE);
+  const Run *run = data;
+
+  if (is_supported (run->way, run->c)) {
+    forward_on (run->way, run->c, FALSE);
+    forward_on (run->way, run->c, TRUE);
+  }
 }
 
 static void
-test_random_shapes (void)
+test_random_shapes (gconstpointer way)
 {
   g_autoptr (GRand) rand = g_rand_new_with_seed (7);
 
-  for (gint i = 0; i < N_RANDOM; i++) {
+  for (gint i = 0; i < N_RANDOM && is_supported (way, &cases[0]); i++) {
     ConvCase c = {
       .n = g_rand_int_range (rand, 1, 6),
       .ic = g_rand_boolean (rand) ? g_rand_int_range (rand, 1, 40) : 16 * g_rand_int_range (rand, 1, 9),
@@ -124,61 +141,53 @@ test_random_shapes (void)
       .add = g_rand_boolean (rand),.relu = g_rand_boolean (rand)
     };
 
+    if (((const Way *) way)->pairs)
+      c.ic = (c.ic + 15) & ~15;
     c.padding = g_rand_int_range (rand, 0, c.kernel);
     conv_fit (&c);
-    forward (&c, i % 2);
+    forward_on (way, &c, i % 2);
   }
 }
 
 /* The same bits, however many threads there are. */
 static void
-threads_on (const gchar * name, gboolean pairs, const ConvCase * c)
-{
-  g_autofree gfloat *expected = NULL;
-  GradConvDesc d = conv_describe (c, FALSE);
-
-  for (guint threads = 1; threads <= 5; threads++) {
-    g_autoptr (GradDevice) cpu = test_device_with_threads (name, threads);
-    ConvTensors t = conv_fill (cpu, &d, -1);
-    g_autofree gfloat *got = NULL;
-    GradDirect *direct;
-
-    direct = direct_new (cpu, &d, pairs);
-    convolve (direct, &t, t.y);
-    got = test_download (t.y);
-    if (expected == NULL)
-      expected = g_steal_pointer (&got);
-    else
-      g_assert_cmpmem (got, grad_shape_n_elements (&t.y->shape) * sizeof (gfloat), expected,
-          grad_shape_n_elements (&t.y->shape) * sizeof (gfloat));
-    grad_direct_free (direct);
-    conv_clear (&t);
-  }
-}
-
-static void
 test_threads (gconstpointer data)
 {
-  g_autoptr (GradDevice) bf16 = test_device ("cpu/bf16");
+  const Run *run = data;
+  GradConvDesc d = conv_describe (run->c, FALSE);
+  ConvTensors expected = { NULL };
 
-  threads_on ("cpu", FALSE, data);
-  if (multiplies_pairs (bf16, data))
-    threads_on ("cpu/bf16", TRUE, data);
+  for (guint threads = 1; threads <= 5 && is_supported (run->way, run->c); threads++) {
+    g_autoptr (GradDevice) cpu = test_device_with_threads (run->way->device, threads);
+    ConvTensors got = conv_fill (cpu, &d, -1);
+    GradDirect *direct = direct_new (cpu, &d, run->way->pairs);
+
+    convolve (direct, &got, got.y);
+    grad_direct_free (direct);
+    if (threads == 1)
+      expected = got;
+    else {
+      assert_same_bits (got.y, expected.y);
+      conv_clear (&got);
+    }
+  }
+  conv_clear (&expected);
 }
 
 /* Packed weights are kept for inference, until they change; not in training. */
 static void
-packed_weights (GradDevice * cpu, gboolean pairs, const ConvCase * c)
+packed_weights (const Way * way, const ConvCase * c)
 {
+  g_autoptr (GradDevice) cpu = test_device (way->device);
+
   for (guint training = 0; training < 2; training++) {
     GradConvDesc d = conv_describe (c, training);
     ConvTensors t = conv_fill (cpu, &d, -1);
     gsize n = grad_shape_n_elements (&t.w->shape);
     g_autofree gfloat *zeros = g_new0 (gfloat, n), *y = NULL;
     guint before = grad_cpu_reorders.parameters;
-    GradDirect *direct;
+    GradDirect *direct = direct_new (cpu, &d, way->pairs);
 
-    direct = direct_new (cpu, &d, pairs);
     convolve (direct, &t, t.y);
     convolve (direct, &t, t.y);
     g_assert_cmpuint (grad_cpu_reorders.parameters - before, ==, training ? 2 : 1);
@@ -195,11 +204,9 @@ packed_weights (GradDevice * cpu, gboolean pairs, const ConvCase * c)
 static void
 test_packed_weights (void)
 {
-  g_autoptr (GradDevice) f32 = test_device ("cpu"), bf16 = test_device ("cpu/bf16");
-
-  packed_weights (f32, FALSE, &cases[2]);
-  if (multiplies_pairs (bf16, &cases[5]))
-    packed_weights (bf16, TRUE, &cases[5]);
+  packed_weights (&ways[F32], &cases[2]);
+  if (is_supported (&ways[PAIRS], &cases[5]))
+    packed_weights (&ways[PAIRS], &cases[5]);
 }
 
 /* With `deterministic` this is the way that a single picture goes. */
@@ -215,7 +222,7 @@ test_rule (void)
 
     TEST_RUN (cpu, grad_conv_way_choose (cpu, &d, GRAD_CONV_FORWARD, hints, &way, &error));
     g_assert_nonnull (way.direct);
-    g_assert_cmpint (way.direct->pairs, ==, multiplies_pairs (cpu, &cases[6]));
+    g_assert_cmpint (way.direct->pairs, ==, grad_direct_supports (cpu, &d, TRUE));
     grad_conv_way_clear (&way);
   }
 }
@@ -234,18 +241,29 @@ test_refused (void)
   g_assert_false (grad_direct_supports (bf16, &d, TRUE));       /* a plain picture */
 }
 
+static void
+add (const Way * way, const gchar * name, GTestDataFunc func)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autofree gchar *path = g_strdup_printf ("/kernels/direct/%s/%s/%u", way->name, name, i);
+    Run *run = g_new (Run, 1);
+
+    *run = (Run) { way, &cases[i] };
+    g_test_add_data_func_full (path, run, func, g_free);
+  }
+}
+
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
-    g_autofree gchar *forward = g_strdup_printf ("/kernels/direct/forward/%u", i);
-    g_autofree gchar *threads = g_strdup_printf ("/kernels/direct/threads/%u", i);
+  for (gint i = 0; i < N_WAYS; i++) {
+    g_autofree gchar *random = g_strdup_printf ("/kernels/direct/%s/random-shapes", ways[i].name);
 
-    g_test_add_data_func (forward, &cases[i], test_forward);
-    g_test_add_data_func (threads, &cases[i], test_threads);
+    add (&ways[i], "forward", test_forward);
+    add (&ways[i], "threads", test_threads);
+    g_test_add_data_func (random, &ways[i], test_random_shapes);
   }
-  g_test_add_func ("/kernels/direct/random-shapes", test_random_shapes);
   g_test_add_func ("/kernels/direct/packed-weights", test_packed_weights);
   g_test_add_func ("/kernels/direct/rule", test_rule);
   g_test_add_func ("/kernels/direct/refused", test_refused);

@@ -140,6 +140,7 @@ model_update (Model * m, GradNode * root, gdouble learning_rate)
 
   options.learning_rate = learning_rate;
   if (!grad_network_backward (m->network, root, FALSE, TRUE, NULL, NULL, &error)
+      || !grad_network_measure (m->network, NULL, 0, &error)
       || !grad_network_update_adam (m->network, &options, &error)
       || !grad_network_commit (m->network, &error))
     g_assert_no_error (error);

@@ -108,7 +108,7 @@ sum_up (GArray * results, gdouble sums[N_SUMS][N_DIRECTIONS])
   }
   for (guint i = 0; i < results->len; i++) {
     const BenchResult *r = &g_array_index (results, BenchResult, i);
-    const gdouble ms[N_SUMS] = { r->ms, r->direct_ms, r->auto_ms, MIN (r->direct_ms, r->auto_ms) };
+    const gdouble ms[N_SUMS] = { r->ms, r->direct_ms, r->auto_ms, fmin (r->direct_ms, r->auto_ms) };
 
     if (r->c.kind >= N_DIRECTIONS || r->c.times == 0)
       continue;
