@@ -140,7 +140,7 @@ main (int argc, char **argv)
   }
   self.train = g_str_equal (argv[1], "train");
   self.batch = atoi (argv[2]);
-  warmup = atoi (argv[4]);
+  warmup = atoi (argv[4]) + self.train; /* a step ends when the next one's batch arrives */
   count = atoi (argv[5]);
   open_pipeline (&self, argv[6], atoi (argv[3]));
   for (gint i = 0; i < warmup + count; i++) {
