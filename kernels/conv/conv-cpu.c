@@ -54,14 +54,11 @@ conv_supports (GradDevice * device, const GradConvDesc * d)
 static gboolean
 choose_ways (Plan * plan, GradDevice * device, const GradConvDesc * d, GError ** error)
 {
+  gint n = grad_conv_desc_has_backward (d) ? GRAD_CONV_N_DIRECTIONS : GRAD_CONV_FORWARD + 1;
   GradConvHints hints = { NULL };
-  gboolean ok = grad_conv_way_choose (device, d, GRAD_CONV_FORWARD, hints,
-      &plan->ways[GRAD_CONV_FORWARD], error);
+  gboolean ok = TRUE;
 
-  if (!ok || !grad_conv_desc_has_backward (d))
-    return ok;
-  ok = grad_conv_hints_init (device, d, hints, error);
-  for (gint i = GRAD_CONV_BACKWARD_DATA; i < GRAD_CONV_N_DIRECTIONS && ok; i++)
+  for (gint i = GRAD_CONV_FORWARD; i < n && ok; i++)
     ok = grad_conv_way_choose (device, d, i, hints, &plan->ways[i], error);
   grad_conv_hints_clear (hints);
   return ok;

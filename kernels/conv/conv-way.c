@@ -310,7 +310,7 @@ rule (GradDevice * device, const GradConvDesc * d, GradConvDirection direction)
 
 static gboolean
 way_new (GradDevice * device, const GradConvDesc * d, GradConvDirection direction,
-    GradConvWayKind kind, const GradOnednn * forward, GradConvWay * way, GError ** error)
+    GradConvWayKind kind, GradConvHints hints, GradConvWay * way, GError ** error)
 {
   if (kind == GRAD_CONV_WINOGRAD)
     return (way->winograd = grad_winograd_new (device, d, direction, error)) != NULL;
@@ -320,15 +320,17 @@ way_new (GradDevice * device, const GradConvDesc * d, GradConvDirection directio
     return (way->im2col = grad_im2col_new (device, d, error)) != NULL;
   if (kind == GRAD_CONV_PIXELWISE)
     return (way->pixelwise = grad_pixelwise_new (device, d, direction, error)) != NULL;
-  way->onednn = onednn_new (device, d, direction, kind == GRAD_CONV_ONEDNN, forward, error);
+  if (direction != GRAD_CONV_FORWARD && hints[kind] == NULL
+      && !(hints[kind] = onednn_new (device, d, GRAD_CONV_FORWARD, kind == GRAD_CONV_ONEDNN, NULL, error)))
+    return FALSE;
+  way->onednn = onednn_new (device, d, direction, kind == GRAD_CONV_ONEDNN, hints[kind], error);
   return way->onednn != NULL;
 }
 
 /* Makes all ways, keeps the fastest, and remembers it. */
 static gboolean
 measure (GradDevice * device, const GradConvDesc * d, GradConvDirection direction,
-    const GradConvHints hints, const gchar * key, const gchar * known, GradConvWay * way,
-    GError ** error)
+    GradConvHints hints, const gchar * key, const gchar * known, GradConvWay * way, GError ** error)
 {
   GradConvWay ways[GRAD_CONV_N_WAYS] = { {NULL} };
   gint fastest = -1;
@@ -336,7 +338,7 @@ measure (GradDevice * device, const GradConvDesc * d, GradConvDirection directio
 
   for (gint i = 0; i < GRAD_CONV_N_WAYS && ok; i++)
     if (way_supported (device, d, direction, i))
-      ok = way_new (device, d, direction, i, hints[i], &ways[i], error);
+      ok = way_new (device, d, direction, i, hints, &ways[i], error);
   if (ok)
     fastest = find_fastest (device, d, direction, ways, error);
   if (fastest >= 0) {
@@ -355,7 +357,7 @@ measure (GradDevice * device, const GradConvDesc * d, GradConvDirection directio
 
 gboolean
 grad_conv_way_choose (GradDevice * device, const GradConvDesc * d, GradConvDirection direction,
-    const GradConvHints hints, GradConvWay * way, GError ** error)
+    GradConvHints hints, GradConvWay * way, GError ** error)
 {
   GradConvWayKind kind = rule (device, d, direction);
   gint n_ways = 0;
@@ -372,18 +374,7 @@ grad_conv_way_choose (GradDevice * device, const GradConvDesc * d, GradConvDirec
     if (kind == GRAD_CONV_N_WAYS)
       return measure (device, d, direction, hints, key, choice, way, error);
   }
-  return way_new (device, d, direction, kind, hints[kind], way, error);
-}
-
-gboolean
-grad_conv_hints_init (GradDevice * device, const GradConvDesc * d, GradConvHints hints,
-    GError ** error)
-{
-  for (gint i = GRAD_CONV_ONEDNN; i <= GRAD_CONV_ONEDNN_F32; i++)
-    if (way_supported (device, d, GRAD_CONV_FORWARD, i)
-        && !(hints[i] = onednn_new (device, d, GRAD_CONV_FORWARD, i == GRAD_CONV_ONEDNN, NULL, error)))
-      return FALSE;
-  return TRUE;
+  return way_new (device, d, direction, kind, hints, way, error);
 }
 
 void

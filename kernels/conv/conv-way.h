@@ -32,14 +32,12 @@ typedef struct
   GradPixelwise *pixelwise;
 } GradConvWay;
 
-/* oneDNN's forward primitives, of which backward ones want to be told, of each kind that there is */
+/* oneDNN's forward primitives, of which backward ones want to be told, by kind: empty at first, made when they are asked for */
 typedef GradOnednn *GradConvHints[GRAD_CONV_N_WAYS];
 
-/* The fastest way: timed once and remembered, or with `deterministic` by a rule. hints: for backward ones */
+/* The fastest way: timed once and remembered, or with `deterministic` by a rule. hints: of the same convolution */
 gboolean grad_conv_way_choose (GradDevice * device, const GradConvDesc * desc,
-    GradConvDirection direction, const GradConvHints hints, GradConvWay * way, GError ** error);
-gboolean grad_conv_hints_init (GradDevice * device, const GradConvDesc * desc, GradConvHints hints,
-    GError ** error);
+    GradConvDirection direction, GradConvHints hints, GradConvWay * way, GError ** error);
 void grad_conv_hints_clear (GradConvHints hints);
 void grad_conv_way_clear (GradConvWay * way);
 static inline gboolean

@@ -264,6 +264,7 @@ test_rule (void)
     TEST_RUN (cpu, grad_conv_way_choose (cpu, &d, direction, hints, &way, &error));
     g_assert_nonnull (way.pixelwise);
     grad_conv_way_clear (&way);
+    grad_conv_hints_clear (hints);
   }
 }
 
