@@ -65,6 +65,9 @@ void grad_device_set_threads (GradDevice * device, guint threads);
 GRAD_API void grad_device_set_precision (GradDevice * device, GradPrecision precision);
 const GradKernels *grad_device_kernels (GradDevice * device);
 
+/* Storage of its own, for what lasts: in the pool it would take the place of a larger activation for good. */
+gpointer grad_device_storage_new (GradDevice * device, gsize size, GError ** error);
+void grad_device_storage_free (GradDevice * device, gpointer data, gsize size);
 /* The pool: storage of at least size bytes; *capacity is what to give back. */
 GRAD_API gpointer grad_device_pool_get (GradDevice * device, gsize size, gsize * capacity,
     GError ** error);

@@ -21,6 +21,32 @@ compare_sizes (gconstpointer a, gconstpointer b, gpointer unused)
 }
 
 gpointer
+grad_device_storage_new (GradDevice * device, gsize size, GError ** error)
+{
+  GradDevicePool *self = grad_device_peek_pool (device);
+  gpointer data = GRAD_DEVICE_GET_CLASS (device)->alloc (device, size, error);
+
+  if (data != NULL) {
+    g_mutex_lock (&self->lock);
+    self->n_allocations++;
+    self->bytes_allocated += size;
+    g_mutex_unlock (&self->lock);
+  }
+  return data;
+}
+
+void
+grad_device_storage_free (GradDevice * device, gpointer data, gsize size)
+{
+  GradDevicePool *self = grad_device_peek_pool (device);
+
+  GRAD_DEVICE_GET_CLASS (device)->free (device, data, size);
+  g_mutex_lock (&self->lock);
+  self->bytes_allocated -= size;
+  g_mutex_unlock (&self->lock);
+}
+
+gpointer
 grad_device_pool_get (GradDevice * device, gsize size, gsize * capacity, GError ** error)
 {
   GradDevicePool *self = grad_device_peek_pool (device);
@@ -39,15 +65,11 @@ grad_device_pool_get (GradDevice * device, gsize size, gsize * capacity, GError 
       break;
     }
   }
+  g_mutex_unlock (&self->lock);
   if (data == NULL) {
     *capacity = size;
-    data = GRAD_DEVICE_GET_CLASS (device)->alloc (device, size, error);
-    if (data != NULL) {
-      self->n_allocations++;
-      self->bytes_allocated += size;
-    }
+    data = grad_device_storage_new (device, size, error);
   }
-  g_mutex_unlock (&self->lock);
   return data;
 }
 
@@ -127,7 +149,7 @@ grad_device_get_n_allocations (GradDevice * device)
  * grad_device_get_bytes_allocated:
  * @device: a device
  *
- * Returns: bytes of storage allocated since the device was opened, in use or in the pool
+ * Returns: bytes of storage, in use or in the pool
  */
 guint64
 grad_device_get_bytes_allocated (GradDevice * device)

@@ -19,6 +19,7 @@ struct _GradTensor
   guint layout;                 /* GRAD_LAYOUT_PLAIN or one of the device's */
   gpointer data;                /* device storage: touch through grad_tensor_data() */
   gsize capacity;               /* bytes of storage, may be more than needed */
+  gboolean pooled;              /* it is from the device's pool */
 
   GMutex lock;                  /* guards the rest */
   gpointer host;                /* dense copy of the logical type, made by the first map */

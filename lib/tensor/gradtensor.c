@@ -29,7 +29,10 @@ grad_tensor_allocator_free (GstAllocator * allocator, GstMemory * memory)
 
   if (self->fetch != NULL)
     GRAD_DEVICE_GET_CLASS (self->device)->end_fetch (self, self->fetch, NULL, NULL);
-  grad_device_pool_put (self->device, self->data, self->capacity);
+  if (self->pooled)
+    grad_device_pool_put (self->device, self->data, self->capacity);
+  else
+    grad_device_storage_free (self->device, self->data, self->capacity);
   g_free (self->host);
   g_mutex_clear (&self->lock);
   g_object_unref (self->device);
@@ -149,9 +152,9 @@ tensor_allocator (void)
   return (GstAllocator *) once;
 }
 
-GradTensor *
-grad_tensor_new_full (GradDevice * device, GradDType dtype, const GradShape * shape,
-    guint layout, GError ** error)
+static GradTensor *
+tensor_new (GradDevice * device, GradDType dtype, const GradShape * shape, guint layout,
+    gboolean pooled, GError ** error)
 {
   gsize size, capacity, dense;
   gpointer data;
@@ -163,7 +166,9 @@ grad_tensor_new_full (GradDevice * device, GradDType dtype, const GradShape * sh
     return NULL;
   }
   size = GRAD_DEVICE_GET_CLASS (device)->storage_size (device, dtype, shape, layout);
-  data = grad_device_pool_get (device, size, &capacity, error);
+  capacity = size;
+  data = pooled ? grad_device_pool_get (device, size, &capacity, error)
+      : grad_device_storage_new (device, size, error);
   if (data == NULL)
     return NULL;
 
@@ -176,9 +181,17 @@ grad_tensor_new_full (GradDevice * device, GradDType dtype, const GradShape * sh
   self->layout = layout;
   self->data = data;
   self->capacity = capacity;
+  self->pooled = pooled;
   grad_tensor_touch (self);
   g_mutex_init (&self->lock);
   return self;
+}
+
+GradTensor *
+grad_tensor_new_full (GradDevice * device, GradDType dtype, const GradShape * shape,
+    guint layout, GError ** error)
+{
+  return tensor_new (device, dtype, shape, layout, TRUE, error);
 }
 
 /**
@@ -238,7 +251,7 @@ grad_tensor_new_parameter (GradDevice * device, const GradShape * shape, GError 
   GradDeviceClass *klass = GRAD_DEVICE_GET_CLASS (device);
   guint layout = klass->parameter_layout ? klass->parameter_layout (device, shape) : GRAD_LAYOUT_PLAIN;
 
-  return grad_tensor_new_full (device, GRAD_DTYPE_FLOAT32, shape, layout, error);
+  return tensor_new (device, GRAD_DTYPE_FLOAT32, shape, layout, FALSE, error);
 }
 
 /**

@@ -166,6 +166,24 @@ whereabouts_job (gpointer data, GError ** error)
       && grad_device_call (w->device, FALSE, note_thread, &w->nested, error);
 }
 
+/* It says what to do, and nothing is lost. */
+static void
+test_out_of_memory (void)
+{
+#ifdef __SANITIZE_ADDRESS__
+  g_test_skip ("the sanitizer does not let so much be asked for");
+#else
+  g_autoptr (GradDevice) device = open_cpu (GRAD_PRECISION_DEFAULT, NULL);
+  GradShape too_large = GRAD_SHAPE (1 << 15, 1 << 15, 1 << 9, 1 << 9), small = GRAD_SHAPE (2, 3);
+  g_autoptr (GError) error = NULL;
+
+  g_assert_null (grad_tensor_new (device, GRAD_DTYPE_FLOAT32, &too_large, &error));
+  g_assert_error (error, GRAD_ERROR, GRAD_ERROR_NO_MEMORY);
+  g_assert_nonnull (strstr (error->message, "lower batch-size on idxsrc or width/height on gradresize"));
+  grad_tensor_unref (test_new (device, small));
+#endif
+}
+
 /* Inference computes where it is asked for, but for oneDNN; jobs of a job are not handed over. */
 static void
 test_threads (void)
@@ -279,6 +297,7 @@ main (int argc, char **argv)
   g_test_add_data_func ("/cpu-device/layout/bf16", "cpu/bf16", test_layout);
   g_test_add_func ("/cpu-device/storage", test_storage);
   g_test_add_func ("/cpu-device/rounding", test_rounding);
+  g_test_add_func ("/cpu-device/out-of-memory", test_out_of_memory);
   g_test_add_func ("/cpu-device/threads", test_threads);
   g_test_add_func ("/cpu-device/turns", test_turns);
   return g_test_run ();

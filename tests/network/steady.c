@@ -1,5 +1,5 @@
-/* Tests of what a training step and an inference do once they are in the swing: nothing is allocated, no activation changes its
- * layout (but with blocks of 4), and weights at most twice per convolution
+/* Tests of what a training step and an inference do once they are in the swing: no storage is allocated, no activation changes its
+ * layout (but with blocks of 4, and in bf16), and weights at most twice per convolution
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "model.h"
 #include "lib/device/gradcpudevice-private.h"

@@ -146,6 +146,29 @@ test_pool (void)
   }
 }
 
+/* Parameters have storage of their own, lest they keep that of an activation, and give it back. */
+static void
+test_own_storage (void)
+{
+  GradShape shape = GRAD_SHAPE (64, 64, 3, 3);
+
+  for (const gchar * const *name = test_devices (); *name; name++) {
+    g_autoptr (GradDevice) device = test_device (*name);
+    guint64 bytes;
+
+    grad_tensor_unref (test_new (device, shape));
+    bytes = grad_device_get_bytes_allocated (device);
+    for (guint i = 0; i < 3; i++) {
+      g_autoptr (GradTensor) parameter = test_new_parameter (device, shape);
+
+      grad_tensor_unref (test_new (device, shape));
+      g_assert_cmpuint (grad_device_get_n_allocations (device), ==, 2 + i);
+      g_assert_cmpuint (grad_device_get_bytes_allocated (device), >, bytes);
+    }
+    g_assert_cmpuint (grad_device_get_bytes_allocated (device), ==, bytes);
+  }
+}
+
 static void
 test_foreign_buffer (void)
 {
@@ -203,6 +226,7 @@ main (int argc, char **argv)
   g_test_add_func ("/tensor/buffer-operations", test_buffer_operations);
   g_test_add_func ("/tensor/hold", test_hold);
   g_test_add_func ("/tensor/pool", test_pool);
+  g_test_add_func ("/tensor/own-storage", test_own_storage);
   g_test_add_func ("/tensor/truncate", test_truncate);
   g_test_add_func ("/tensor/foreign-buffer", test_foreign_buffer);
   return g_test_run ();
