@@ -72,9 +72,9 @@ reorder (const GradOnednnPart * part, GradOnednnSlot slot, gboolean load, const 
   if (part->outside == NULL || !(load ? part->input : part->output))
     return TRUE;
   if (slot == GRAD_ONEDNN_WEIGHTS || slot == GRAD_ONEDNN_BIAS)
-    grad_cpu_reorders.parameters++;
+    g_atomic_int_inc (&grad_cpu_reorders.parameters);
   else
-    grad_cpu_reorders.activations++;
+    g_atomic_int_inc (&grad_cpu_reorders.activations);
   if (part->converted)
     return convert (from, to, (Conversion) {.n = part->n_elements,.to_bf16 = !load }, error);
   return step_run (load ? &part->load : &part->store, place,

@@ -157,7 +157,7 @@ grad_conv_int8_run (GradConvInt8 * self, const GradTensor * x, const GradTensor 
     return FALSE;
   if (self->version != w->version) {
     grad_parallel_for (self->desc.oc / self->lanes, weights_job, &jobs.call);
-    grad_cpu_reorders.parameters++;
+    g_atomic_int_inc (&grad_cpu_reorders.parameters);
     self->version = w->version;
   }
   grad_parallel_for (self->desc.n, quantise_job, &jobs.call);

@@ -211,7 +211,7 @@ grad_direct_convolve (GradDirect * self, const GradTensor * x, const GradTensor 
     }
     if (self->packed == NULL || self->packed_version != w->version) {
       grad_parallel_for (self->desc.oc / grad_cpu_block (), pack_job, &call);
-      grad_cpu_reorders.parameters++;
+      g_atomic_int_inc (&grad_cpu_reorders.parameters);
       self->packed_version = w->version;
     }
   }

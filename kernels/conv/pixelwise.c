@@ -183,7 +183,7 @@ grad_pixelwise_convolve (GradPixelwise * self, const GradTensor * x, const GradT
   if (self->direction == GRAD_CONV_BACKWARD_DATA) {
     grad_parallel_for (self->oc / grad_cpu_block (), transpose_job, &call);
     call.w = call.transposed;
-    grad_cpu_reorders.parameters++;
+    g_atomic_int_inc (&grad_cpu_reorders.parameters);
   }
   grad_parallel_work (grad_ceil_div (self->n, self->chunk), chunk_job, &call);
   return TRUE;

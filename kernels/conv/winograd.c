@@ -193,7 +193,7 @@ grad_winograd_convolve (GradWinograd * self, const GradTensor * x, const GradTen
   }
   if (!ready) {
     grad_parallel_work (self->oc / grad_cpu_block (), weights_job, &call);
-    grad_cpu_reorders.parameters++;
+    g_atomic_int_inc (&grad_cpu_reorders.parameters);
   }
   self->u_version = w->version;
   grad_parallel_work (grad_ceil_div (self->n_tiles, self->chunk), chunk_job, &call);

@@ -44,7 +44,7 @@ GradTeam *grad_cpu_device_peek_team (GradDevice * device);
 gpointer grad_cpu_scratch (GradDevice * device, gsize size, GError ** error);
 
 /* How often, in this process, activations and parameters were brought into another layout or type than they have on the device;
- * transforms and transpositions of weights count, too. For tests. */
+ * transforms and transpositions of weights count, too. Atomic; for tests. */
 typedef struct
 {
   guint activations, parameters;
