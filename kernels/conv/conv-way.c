@@ -2,8 +2,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * With precision bf16 oneDNN multiplies bfloat16, as far as it can on this processor, or floats
- * between reorders, and our own loops floats, but for the direct ones of bfloat16. (Where oneDNN has no fast code for the device's
- * layout, as from 24 channels to 32, it also reorders activations.) */
+ * between reorders, and our own loops floats, but for the direct ones of bfloat16. (Where oneDNN
+ * has no fast code for the device's layout, as from 24 channels to 32, it also reorders
+ * activations.) */
 #include "conv-way.h"
 #include "kernels/choices.h"
 #include "kernels/cpu.h"
@@ -20,8 +21,7 @@ GST_DEBUG_CATEGORY_STATIC (grad_conv_debug);
 #define N_RUNS 3                /* that are timed, after one that is not */
 
 static const gchar *const way_names[] = {
-  "onednn", "onednn-f32", "winograd", "direct", "direct-bf16",
-  "im2col", "pixelwise"
+  "onednn", "onednn-f32", "winograd", "direct", "direct-bf16", "im2col", "pixelwise"
 };
 
 void
@@ -302,10 +302,10 @@ rule (GradDevice * device, const GradConvDesc * d, GradConvDirection direction)
     return GRAD_CONV_IM2COL;
   if (d->n >= 16 && way_supported (device, d, direction, GRAD_CONV_PIXELWISE))
     return GRAD_CONV_PIXELWISE;
-  if (is_small (d) && way_supported (device, d, direction, GRAD_CONV_DIRECT_BF16))
-    return GRAD_CONV_DIRECT_BF16;
-  return is_small (d) && way_supported (device, d, direction, GRAD_CONV_DIRECT)
-      ? GRAD_CONV_DIRECT : GRAD_CONV_ONEDNN;
+  if (!is_small (d) || !way_supported (device, d, direction, GRAD_CONV_DIRECT))
+    return GRAD_CONV_ONEDNN;
+  return way_supported (device, d, direction, GRAD_CONV_DIRECT_BF16) ? GRAD_CONV_DIRECT_BF16
+      : GRAD_CONV_DIRECT;
 }
 
 static gboolean

@@ -53,7 +53,7 @@ struct _GradDirectLoops
 {
   /* w from weights as they are stored, for block o of the outputs; of pairs, and where S = 1 */
   void (*pack) (const GradDirect * self, const gfloat * weights, gfloat * w, gint o);
-  /* y of a job; buffer: grad_direct_x_size() floats, and two blocks of its outputs */
+  /* y of a job; buffer: grad_direct_x_size() words, and two blocks of its outputs */
   void (*run) (const GradDirect * self, gconstpointer x, const gfloat * w, const gfloat * b,
       gconstpointer residual, gpointer y, gint job, gfloat * buffer);
 };

@@ -20,7 +20,7 @@ has_bf16 (void)
   g_autofree gchar *cpuinfo = NULL;
 
   return grad_cpu_block () == 16 && g_file_get_contents ("/proc/cpuinfo", &cpuinfo, NULL, NULL)
-      && strstr (cpuinfo, " avx512_bf16 ");
+      && strstr (cpuinfo, " avx512_bf16");
 }
 
 static void
