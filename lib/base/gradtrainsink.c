@@ -27,6 +27,7 @@ typedef struct
   GradMetrics metrics;
   GradTrainStep step;
   GradSaver saver;
+  guint32 refused;              /* sequence number of an event that has been complained of */
   /* atomic */
   gint unlocked;
 } GradTrainSinkPrivate;
@@ -104,6 +105,10 @@ grad_train_sink_event (GstBaseSink * sink, GstEvent * event)
   GError *error = NULL;
   gboolean ok = TRUE;
 
+  if (dataset != NULL && gst_event_get_seqnum (event) == priv->refused) {
+    gst_event_unref (event);    /* sticky events come again with what is behind them */
+    return FALSE;
+  }
   if (dataset != NULL) {
     grad_metrics_set_dataset (&priv->metrics, dataset);
     ok = grad_saver_set_dataset (&priv->saver, dataset, &error);
@@ -114,6 +119,7 @@ grad_train_sink_event (GstBaseSink * sink, GstEvent * event)
   }
   if (!ok) {
     fail (self, error);
+    priv->refused = gst_event_get_seqnum (event);
     gst_event_unref (event);
     return FALSE;
   }

@@ -175,19 +175,18 @@ smooth (GradFrameClassifier * self, gfloat smoothing, guint flushes)
   return self->smoothed;
 }
 
+/* @flushes is the count when the frame was taken: what came before a flush is not told after it */
 static gboolean
 classify (GradFrameClassifier * self, GstBuffer * frame, const GstVideoInfo * info, gint64 from,
-    GradClassification ** result, GError ** error)
+    guint flushes, GradClassification ** result, GError ** error)
 {
   g_autoptr (GMutexLocker) running = g_mutex_locker_new (&self->running);
   g_auto (GradFrameClassifierSettings) settings = { NULL };
   GradModel *model;
-  guint flushes;
 
   *result = NULL;
   g_mutex_lock (&self->lock);
   grad_frame_classifier_settings_copy (&settings, &self->settings);
-  flushes = self->flushes;
   g_mutex_unlock (&self->lock);
 
   if (settings.network != NULL
@@ -220,7 +219,12 @@ gboolean
 grad_frame_classifier_run (GradFrameClassifier * self, GstBuffer * frame,
     const GstVideoInfo * info, GradClassification ** result, GError ** error)
 {
-  return classify (self, frame, info, g_get_monotonic_time (), result, error);
+  guint flushes;
+
+  g_mutex_lock (&self->lock);
+  flushes = self->flushes;
+  g_mutex_unlock (&self->lock);
+  return classify (self, frame, info, g_get_monotonic_time (), flushes, result, error);
 }
 
 /* with the lock held, which is let go of meanwhile */
@@ -232,9 +236,10 @@ work_on_frame (GradFrameClassifier * self)
   g_autoptr (GError) error = NULL;
   GstVideoInfo info = self->info;
   gint64 from = self->submitted;
+  guint flushes = self->flushes;
 
   g_mutex_unlock (&self->lock);
-  classify (self, frame, &info, from, &result, &error);
+  classify (self, frame, &info, from, flushes, &result, &error);
   if (result != NULL || error != NULL)
     self->func (self->data, result, error);
   g_clear_pointer (&frame, gst_buffer_unref);

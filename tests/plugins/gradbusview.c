@@ -56,8 +56,8 @@ test_values (void)
 {
   g_autoptr (GradBus) bus = grad_bus_new ();
   g_autoptr (GstContext) context = grad_bus_to_context (bus);
-  g_autoptr (GstElement) pipeline = test_launch (TEST_TRAINING
-      "gradbusview parameter=fc.weight framerate=100/1 ! fakesink name=video");
+  g_autoptr (GstElement) pipeline = test_launch ("idxsrc " TEST_DATA "! identity sleep-time=50000"
+      TEST_NETWORK ("") "gradadamsink gradbusview parameter=fc.weight framerate=100/1 ! fakesink name=video");
   g_autoptr (TestVideo) video = test_video (pipeline, "video");
   g_autoptr (TestResult) result = NULL;
   Gradients kept = { g_ptr_array_new_with_free_func (g_free) };

@@ -25,8 +25,8 @@ same_picture (GstBuffer * a, GstBuffer * b)
 static void
 test_ends (void)
 {
-  g_autoptr (GstElement) pipeline = test_launch (TEST_TRAINING
-      "gradplotsrc framerate=50/1 ! fakesink name=video");
+  g_autoptr (GstElement) pipeline = test_launch ("idxsrc " TEST_DATA "! identity sleep-time=50000"
+      TEST_NETWORK ("") "gradadamsink gradplotsrc framerate=50/1 ! fakesink name=video");
 
   for (guint i = 0; i < 2; i++) {
     g_autoptr (TestVideo) video = test_video (pipeline, "video");
