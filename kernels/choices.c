@@ -151,7 +151,6 @@ grad_choice_keep (const gchar * key, const gchar * known, const gchar * choice)
     choices = new_table ();
   g_hash_table_replace (choices, g_strdup (key), g_strdup (winner));
   note_used (key);
-  merge (in_file, choices);
   merge (choices, in_file);
   write_choices (in_file);
   if (fd >= 0)

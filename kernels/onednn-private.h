@@ -33,7 +33,7 @@ struct _GradOnednn
   gsize scratchpad_size, scratch_size;
   GradOnednnPart parts[GRAD_ONEDNN_N_SLOTS];
   guint8 *kept;                 /* reordered WEIGHTS; NULL: they are reordered each time */
-  gsize kept_capacity;
+  gsize kept_size;
   guint64 kept_version;         /* of the tensor that they were reordered from */
 };
 

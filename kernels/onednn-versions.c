@@ -40,8 +40,7 @@ grad_onednn_primitive_desc_new (dnnl_engine_t engine, const GradOnednnDesc * d,
 {
   GradOnednnMd src = md[GRAD_ONEDNN_SRC], weights = md[GRAD_ONEDNN_WEIGHTS];
   GradOnednnMd bias = md[GRAD_ONEDNN_BIAS], dst = md[GRAD_ONEDNN_DST];
-  dnnl_dims_t k = { d->kernel, d->kernel }, s = { d->stride, d->stride };
-  dnnl_dims_t p = { d->padding, d->padding };
+  dnnl_dims_t s = { d->stride, d->stride }, p = { d->padding, d->padding };
   gboolean data = d->direction == dnnl_backward_data;
   gboolean gradients = d->direction == dnnl_backward_weights;
   dnnl_alg_kind_t alg = d->algorithm;
@@ -56,12 +55,6 @@ grad_onednn_primitive_desc_new (dnnl_engine_t engine, const GradOnednnDesc * d,
   if (d->kind == dnnl_convolution)
     return dnnl_convolution_forward_primitive_desc_create (pd, engine, d->direction, alg, src,
         weights, bias, dst, s, dense, p, p, attr);
-  if (d->kind == dnnl_pooling && data)
-    return dnnl_pooling_backward_primitive_desc_create (pd, engine, alg, src, dst, s, k, dense, p,
-        p, forward, attr);
-  if (d->kind == dnnl_pooling)
-    return dnnl_pooling_forward_primitive_desc_create (pd, engine, d->direction, alg, src, dst, s,
-        k, dense, p, p, attr);
   if (data)
     return dnnl_inner_product_backward_data_primitive_desc_create (pd, engine, src, weights, dst,
         forward, attr);
@@ -107,15 +100,13 @@ grad_onednn_primitive_desc_new (dnnl_engine_t engine, const GradOnednnDesc * d,
 {
   GradOnednnMd src = md[GRAD_ONEDNN_SRC], weights = md[GRAD_ONEDNN_WEIGHTS];
   GradOnednnMd bias = md[GRAD_ONEDNN_BIAS], dst = md[GRAD_ONEDNN_DST];
-  dnnl_dims_t k = { d->kernel, d->kernel }, s = { d->stride, d->stride };
-  dnnl_dims_t p = { d->padding, d->padding };
+  dnnl_dims_t s = { d->stride, d->stride }, p = { d->padding, d->padding };
   gboolean data = d->direction == dnnl_backward_data;
   gboolean gradients = d->direction == dnnl_backward_weights;
   dnnl_alg_kind_t alg = d->algorithm;
   union
   {
     dnnl_convolution_desc_t convolution;
-    dnnl_pooling_desc_t pooling;
     dnnl_inner_product_desc_t inner_product;
   } op;
   dnnl_status_t status;
@@ -129,10 +120,6 @@ grad_onednn_primitive_desc_new (dnnl_engine_t engine, const GradOnednnDesc * d,
   else if (d->kind == dnnl_convolution)
     status = dnnl_convolution_forward_desc_init (&op.convolution, d->direction, alg, src, weights,
         bias, dst, s, p, p);
-  else if (d->kind == dnnl_pooling && data)
-    status = dnnl_pooling_backward_desc_init (&op.pooling, alg, src, dst, s, k, p, p);
-  else if (d->kind == dnnl_pooling)
-    status = dnnl_pooling_forward_desc_init (&op.pooling, d->direction, alg, src, dst, s, k, p, p);
   else if (data)
     status = dnnl_inner_product_backward_data_desc_init (&op.inner_product, src, weights, dst);
   else if (gradients)

@@ -261,11 +261,11 @@ static gboolean
 make (gpointer making, GError ** error)
 {
   static const gint forward_args[] =
-      { DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST, DNNL_ARG_WORKSPACE };
+      { DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST };
   static const gint data_args[] =
-      { DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, 0, DNNL_ARG_DIFF_DST, DNNL_ARG_WORKSPACE };
+      { DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, 0, DNNL_ARG_DIFF_DST };
   static const gint weights_args[] =
-      { DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_BIAS, DNNL_ARG_DIFF_DST, 0 };
+      { DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_BIAS, DNNL_ARG_DIFF_DST };
   GradDevice *device = ((Making *) making)->device;
   const GradOnednnDesc *desc = ((Making *) making)->desc;
   const GradOnednn *forward = ((Making *) making)->forward;
@@ -304,16 +304,17 @@ make (gpointer making, GError ** error)
       part->output = i == GRAD_ONEDNN_WEIGHTS || i == GRAD_ONEDNN_BIAS;
     part->input = !part->output || desc->add;
     ok = part_init (self, part, inside, &desc->tensors[i], reorder_attr, error);
-    if (desc->tensors[i].shape.rank > 0)
-      part->n_elements = grad_shape_n_elements (&desc->tensors[i].shape);
+    part->n_elements = grad_shape_n_elements (&desc->tensors[i].shape);
     if (gradients && part->output)
       part->sum_offset = scratch_add (self, part->n_elements * sizeof (gfloat));
     if (part->outside == NULL)
       continue;
     if (i != GRAD_ONEDNN_WEIGHTS || !desc->keep)
       part->inside_offset = scratch_add (self, size);
+    else if (ok && (self->kept = grad_device_storage_new (device, size, error)) != NULL)
+      self->kept_size = size;
     else
-      ok = ok && (self->kept = grad_device_pool_get (device, size, &self->kept_capacity, error));
+      ok = FALSE;
   }
   self->scratchpad_size = (self->scratchpad_size + ALIGN - 1) / ALIGN * ALIGN;
   ok = ok && grad_onednn_scratch (self, error) != NULL;
@@ -366,13 +367,6 @@ grad_onednn_free (GradOnednn * self)
   step_clear (&self->step);
   dnnl_primitive_desc_destroy (self->pd);
   if (self->kept != NULL)
-    grad_device_pool_put (self->device, self->kept, self->kept_capacity);
+    grad_device_storage_free (self->device, self->kept, self->kept_size);
   g_free (self);
-}
-
-gsize
-grad_onednn_workspace_size (const GradOnednn * self)
-{
-  return dnnl_memory_desc_get_size (dnnl_primitive_desc_query_md (self->pd,
-          dnnl_query_workspace_md, 0));
 }

@@ -15,7 +15,6 @@ typedef enum
   GRAD_ONEDNN_WEIGHTS,
   GRAD_ONEDNN_BIAS,
   GRAD_ONEDNN_DST,
-  GRAD_ONEDNN_WORKSPACE,
   GRAD_ONEDNN_N_SLOTS
 } GradOnednnSlot;
 
@@ -29,11 +28,11 @@ typedef struct
 
 typedef struct
 {
-  dnnl_primitive_kind_t kind;   /* dnnl_convolution, dnnl_pooling or dnnl_inner_product */
+  dnnl_primitive_kind_t kind;   /* dnnl_convolution or dnnl_inner_product */
   dnnl_prop_kind_t direction;   /* dnnl_forward_training, dnnl_backward_data, … */
   dnnl_alg_kind_t algorithm;    /* not for inner products */
-  GradOnednnTensor tensors[GRAD_ONEDNN_N_SLOTS];        /* WORKSPACE comes from oneDNN */
-  gint kernel, stride, padding;
+  GradOnednnTensor tensors[GRAD_ONEDNN_N_SLOTS];
+  gint stride, padding;
   gboolean add, relu;           /* forward: DST += result, then DST = max (DST, 0) */
   gboolean keep;                /* WEIGHTS, where they are reordered, are so only when they have changed */
 } GradOnednnDesc;
@@ -54,8 +53,6 @@ GradOnednn *grad_onednn_new (GradDevice * device, const GradOnednnDesc * desc,
     const GradOnednn * forward, GError ** error);
 void grad_onednn_free (GradOnednn * self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (GradOnednn, grad_onednn_free)
-
-gsize grad_onednn_workspace_size (const GradOnednn * self);
 
 /* Computes outputs = … from the storage of the tensors; with `accumulate`, gradients of WEIGHTS
  * and BIAS += …. */

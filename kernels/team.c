@@ -224,7 +224,7 @@ grad_team_get_n_threads (const GradTeam * self)
 }
 
 GradTeam *
-grad_team_new (guint n_threads)
+grad_team_new (guint n_threads, GError ** error)
 {
   GradTeam *self = g_aligned_alloc0 (1, sizeof (GradTeam), LINE);
 
@@ -235,7 +235,12 @@ grad_team_new (guint n_threads)
   self->members = g_new (Member, n_threads);
   for (guint i = 1; i < n_threads; i++) {
     self->members[i] = (Member) { self, i };
-    self->members[i].thread = g_thread_new ("grad-team", member_thread, &self->members[i]);
+    self->members[i].thread = g_thread_try_new ("grad-team", member_thread, &self->members[i], error);
+    if (self->members[i].thread == NULL) {
+      self->n_threads = i;      /* are to be joined */
+      grad_team_free (self);
+      return NULL;
+    }
   }
   return self;
 }

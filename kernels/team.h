@@ -11,8 +11,8 @@ typedef struct _GradTeam GradTeam;
 /* Computes items from, …, to - 1. worker: below the number of threads, different in each thread */
 typedef void (*GradTeamFunc) (gsize from, gsize to, guint worker, gpointer data);
 
-/* n_threads: the one that calls grad_team_run() among them */
-GradTeam *grad_team_new (guint n_threads);
+/* n_threads: the one that calls grad_team_run() among them. NULL: the system has no more threads */
+GradTeam *grad_team_new (guint n_threads, GError ** error);
 void grad_team_free (GradTeam * self);
 
 guint grad_team_get_n_threads (const GradTeam * self);

@@ -24,7 +24,7 @@ conv_free (GradPlan * base)
 {
   Plan *plan = (Plan *) base;
 
-  grad_conv_int8_free (plan->int8);
+  g_free (plan->int8);
   for (gint i = 0; i < GRAD_CONV_N_DIRECTIONS; i++)
     grad_conv_way_clear (&plan->ways[i]);
   g_free (plan);
@@ -105,7 +105,7 @@ run_backward (GradPlan * base, GradConvDirection direction, const GradTensor * x
 {
   GradConvWay *way = &((Plan *) base)->ways[direction];
 
-  return grad_conv_check_backward (grad_conv_way_is_set (way), error)
+  return grad_conv_check_backward (way->self != NULL, error)
       && grad_conv_way_run (way, direction, x, w, b, NULL, y, accumulate, error);
 }
 

@@ -120,28 +120,32 @@ weights (const GradConvInt8Call * call, gint block)
 {
   const GradConvInt8 *self = call->conv;
   gint kernel = self->desc.kernel, taps = kernel * kernel;
-  gint8 *to = self->weights + block * grad_conv_int8_block (self);
+  gint8 *to = call->weights + block * grad_conv_int8_block (self);
 
   memset (to, 0, grad_conv_int8_block (self));
   for (gint l = 0; l < LANES; l++) {
     gint o = block * LANES + l, sum = 0;
-    gfloat largest = 0, factor;
+    gfloat largest = 0, nothing = 0, factor;    /* nothing: what is not a number stays so */
 
     for (gint i = 0; i < self->desc.ic; i++)
-      for (gint tap = 0; tap < taps; tap++)
-        largest = MAX (largest, fabsf (call->w[weight_at (self, o, i, tap)]));
-    factor = largest > 0 ? 127 / largest : 0;
+      for (gint tap = 0; tap < taps; tap++) {
+        gfloat size = fabsf (call->w[weight_at (self, o, i, tap)]);
+
+        largest = MAX (largest, size);
+        nothing += 0 * size;
+      }
+    factor = largest > 0 && nothing == 0 ? 127 / largest : 0;
     for (gint i = 0; i < self->desc.ic; i++)
       for (gint tap = 0; tap < taps; tap++) {
         gint at = tap % kernel * self->pixel + i % self->pixel;
         gint row = i / self->pixel * kernel + tap / kernel;
-        gint value = lrintf (call->w[weight_at (self, o, i, tap)] * factor);
+        gint value = factor > 0 ? lrintf (call->w[weight_at (self, o, i, tap)] * factor) : 0;
 
         to[(((gsize) row * self->row + at) / 4 * LANES + l) * 4 + at % 4] = value;
         sum += value;
       }
-    grad_conv_int8_scales (self)[o] = largest / 127;
-    grad_conv_int8_sums (self)[o] = sum;
+    grad_conv_int8_scales (call)[o] = largest / 127 + nothing;
+    grad_conv_int8_sums (call)[o] = sum;
   }
 }
 
@@ -170,8 +174,8 @@ finish_group (const GradConvInt8Call * call, Place at, gint o, const Integers * 
   Vector scale, bias = { 0 };
   Integers sums;
 
-  memcpy (&scale, grad_conv_int8_scales (self) + o * LANES, sizeof scale);
-  memcpy (&sums, grad_conv_int8_sums (self) + o * LANES, sizeof sums);
+  memcpy (&scale, grad_conv_int8_scales (call) + o * LANES, sizeof scale);
+  memcpy (&sums, grad_conv_int8_sums (call) + o * LANES, sizeof sums);
   if (call->b)
     memcpy (&bias, call->b + o * LANES, sizeof bias);
   for (gint j = 0; j < MIN (GROUP, d->ow - at.x); j++) {
@@ -193,7 +197,7 @@ compute_groups (gint vectors, const GradConvInt8Call * call, gint first, gint co
   const GradConvInt8 *self = call->conv;
   const GradConvDesc *d = &self->desc;
   gint step = d->stride * self->pixel, width = d->iw + 2 * d->padding;
-  const gint8 *w = self->weights + o * grad_conv_int8_block (self);
+  const gint8 *w = call->weights + o * grad_conv_int8_block (self);
   gsize next = grad_conv_int8_block (self);
   const guint8 *x[GROUPS];
   Place at[GROUPS];

@@ -4,6 +4,7 @@
  * Sums of integers are exact, so that results do not depend on how work is shared. */
 #include "conv-int8.h"
 #include "kernels/cpu.h"
+#include "kernels/kept.h"
 #include "lib/device/gradcpudevice-private.h"
 
 #if defined (__x86_64__)
@@ -12,6 +13,7 @@
 
 #define SLACK 64                /* bytes behind a picture that groups beyond its edge read */
 #define JOB_GROUPS 128          /* at most, of all outputs */
+#define MAX_PRODUCTS (G_MAXINT32 / (255 * 127)) /* whose sum is exact, whatever they are */
 
 #if defined (__x86_64__)
 /* AVX-VNNI, which GCC 12 cannot ask for: function 7, leaf 1, EAX, bit 4 */
@@ -45,7 +47,8 @@ grad_conv_int8_available (void)
 gboolean
 grad_conv_int8_supports (GradDevice * device, const GradConvDesc * d)
 {
-  return grad_conv_int8_available () && !d->training && d->oc % (gint) grad_cpu_block () == 0;
+  return grad_conv_int8_available () && !d->training && d->oc % (gint) grad_cpu_block () == 0
+      && (gint64) d->ic * d->kernel * d->kernel <= MAX_PRODUCTS;
 }
 
 /* Scratch memory: quantised pictures, and how they were */
@@ -71,22 +74,9 @@ grad_conv_int8_new (GradDevice * device, const GradConvDesc * d, GError ** error
   self->plane = (gsize) height *width * self->pixel;
   self->picture = (self->blocks * self->plane
       + (GRAD_CONV_INT8_GROUP - 1) * d->stride * self->pixel + SLACK) & ~(gsize) 63;
-  self->weights = grad_device_pool_get (device,
-      d->oc / lanes * grad_conv_int8_block (self) + d->oc * (sizeof (gfloat) + sizeof (gint32)),
-      &self->capacity, error);
-  if (self->weights == NULL || scratch (self, error) == NULL)
-    g_clear_pointer (&self, grad_conv_int8_free);
+  if (scratch (self, error) == NULL)
+    g_clear_pointer (&self, g_free);
   return self;
-}
-
-void
-grad_conv_int8_free (GradConvInt8 * self)
-{
-  if (self == NULL)
-    return;
-  if (self->weights != NULL)
-    grad_device_pool_put (self->device, self->weights, self->capacity);
-  g_free (self);
 }
 
 typedef struct
@@ -151,15 +141,18 @@ grad_conv_int8_run (GradConvInt8 * self, const GradTensor * x, const GradTensor 
           .ranges = (GradConvInt8Range *) (quantised + self->desc.n * self->picture)
         }
   };
+  gboolean ready;
   gsize n;
 
   if (quantised == NULL)
     return FALSE;
-  if (self->version != w->version) {
+  jobs.call.weights = grad_kept_get (w, g_quark_from_static_string ("int8"),
+      self->desc.oc / self->lanes * grad_conv_int8_block (self) + self->desc.oc * (sizeof (gfloat)
+          + sizeof (gint32)), &ready, error);
+  if (jobs.call.weights == NULL)
+    return FALSE;
+  if (!ready)
     grad_parallel_for (self->desc.oc / self->lanes, weights_job, &jobs.call);
-    g_atomic_int_inc (&grad_cpu_reorders.parameters);
-    self->version = w->version;
-  }
   grad_parallel_for (self->desc.n, quantise_job, &jobs.call);
   n = split (self, &jobs);
   grad_parallel_work (n, run_job, &jobs);

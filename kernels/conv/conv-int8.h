@@ -32,19 +32,13 @@ typedef struct
    * bytes */
   gint blocks, pixel, row;      /* row: of the kernel, in bytes, a multiple of 4 */
   gsize plane, picture;         /* bytes */
-
-  /* kept from call to call: bytes (O/lanes, blocks, kernel, row/4, lanes, 4), behind them scales and sums of outputs */
-  gint8 *weights;
-  gsize capacity;
-  guint64 version;              /* of the weights that these were made from; 0: none yet */
 } GradConvInt8;
 
 /* whether this processor has the instructions (AVX-512 VNNI, AVX-VNNI) */
 gboolean grad_conv_int8_available (void);
 gboolean grad_conv_int8_supports (GradDevice * device, const GradConvDesc * desc);
-/* of what is supported; in the compute thread, like what follows */
+/* of what is supported; in the compute thread, like what follows. g_free() it */
 GradConvInt8 *grad_conv_int8_new (GradDevice * device, const GradConvDesc * desc, GError ** error);
-void grad_conv_int8_free (GradConvInt8 * self);
 /* b and residual nullable, residual may be y */
 gboolean grad_conv_int8_run (GradConvInt8 * self, const GradTensor * x, const GradTensor * w,
     const GradTensor * b, const GradTensor * residual, const GradTensor * y, GError ** error);
@@ -57,6 +51,7 @@ typedef struct
   const GradConvInt8 *conv;
   const gfloat *x, *w, *b, *residual;
   gfloat *y;
+  gint8 *weights;               /* (O/lanes, blocks, kernel, row/4, lanes, 4), behind them scales and sums of outputs */
   guint8 *quantised;            /* N pictures */
   GradConvInt8Range *ranges;    /* N of them */
 } GradConvInt8Call;
@@ -87,15 +82,15 @@ grad_conv_int8_block (const GradConvInt8 * self)
 }
 
 static inline gfloat *
-grad_conv_int8_scales (const GradConvInt8 * self)
+grad_conv_int8_scales (const GradConvInt8Call * call)
 {
-  return (gfloat *) (self->weights + self->desc.oc / self->lanes * grad_conv_int8_block (self));
+  return (gfloat *) (call->weights + call->conv->desc.oc / call->conv->lanes * grad_conv_int8_block (call->conv));
 }
 
 static inline gint32 *
-grad_conv_int8_sums (const GradConvInt8 * self)
+grad_conv_int8_sums (const GradConvInt8Call * call)
 {
-  return (gint32 *) (grad_conv_int8_scales (self) + self->desc.oc);
+  return (gint32 *) (grad_conv_int8_scales (call) + call->conv->desc.oc);
 }
 
 G_END_DECLS

@@ -20,18 +20,24 @@ GST_DEBUG_CATEGORY_STATIC (grad_conv_debug);
 
 #define N_RUNS 3                /* that are timed, after one that is not */
 
-static const gchar *const way_names[] = {
-  "onednn", "onednn-f32", "winograd", "direct", "direct-bf16", "im2col", "pixelwise"
+static const struct
+{
+  const gchar *name;
+  GDestroyNotify free;
+} kinds[GRAD_CONV_N_WAYS] = {
+  [GRAD_CONV_ONEDNN] = {"onednn", (GDestroyNotify) grad_onednn_free},
+  [GRAD_CONV_ONEDNN_F32] = {"onednn-f32", (GDestroyNotify) grad_onednn_free},
+  [GRAD_CONV_WINOGRAD] = {"winograd", g_free},
+  [GRAD_CONV_DIRECT] = {"direct", (GDestroyNotify) grad_direct_free},
+  [GRAD_CONV_DIRECT_BF16] = {"direct-bf16", (GDestroyNotify) grad_direct_free},
+  [GRAD_CONV_IM2COL] = {"im2col", g_free},
+  [GRAD_CONV_PIXELWISE] = {"pixelwise", (GDestroyNotify) grad_pixelwise_free},
 };
 
 void
 grad_conv_way_clear (GradConvWay * way)
 {
-  grad_onednn_free (way->onednn);
-  grad_winograd_free (way->winograd);
-  grad_direct_free (way->direct);
-  grad_im2col_free (way->im2col);
-  grad_pixelwise_free (way->pixelwise);
+  g_clear_pointer (&way->self, kinds[way->kind].free);
 }
 
 static GradShape
@@ -65,17 +71,17 @@ static GradOnednn *
 onednn_new (GradDevice * device, const GradConvDesc * d, GradConvDirection direction,
     gboolean native, const GradOnednn * forward, GError ** error)
 {
-  static const dnnl_prop_kind_t kinds[] = {
+  static const dnnl_prop_kind_t props[] = {
     dnnl_forward_training, dnnl_backward_data, dnnl_backward_weights
   };
   GradOnednnDesc desc = {
-    .kind = dnnl_convolution,.direction = kinds[direction],.algorithm = dnnl_convolution_direct,
+    .kind = dnnl_convolution,.direction = props[direction],.algorithm = dnnl_convolution_direct,
     .tensors = {
           [GRAD_ONEDNN_SRC] = grad_onednn_activation (device, x_shape (d)),
           [GRAD_ONEDNN_WEIGHTS] = grad_onednn_parameter (device, w_shape (d)),
           [GRAD_ONEDNN_DST] = grad_onednn_activation (device, y_shape (d)),
         },
-    .kernel = d->kernel,.stride = d->stride,.padding = d->padding,.add = d->add,.relu = d->relu,
+    .stride = d->stride,.padding = d->padding,.add = d->add,.relu = d->relu,
     .keep = !d->training
   };
 
@@ -118,28 +124,28 @@ grad_conv_way_run (GradConvWay * way, GradConvDirection direction, const GradTen
     const GradTensor * w, const GradTensor * b, const GradTensor * residual, const GradTensor * y,
     gboolean accumulate, GError ** error)
 {
-  const GradTensor *tensors[GRAD_ONEDNN_N_SLOTS] = { x, w, b, y };
+  gboolean to_weights = direction == GRAD_CONV_BACKWARD_WEIGHTS;
+  gboolean to_data = direction == GRAD_CONV_BACKWARD_DATA;
+  const GradTensor *from = to_data ? y : x, *to = to_data ? x : y;
 
-  if (way->onednn != NULL) {
-    if (residual != NULL && residual != y)      /* oneDNN adds to what is there */
-      copy (y, residual);
-    return grad_onednn_run (way->onednn, tensors, accumulate, error);
+  switch (way->kind) {
+    case GRAD_CONV_WINOGRAD:
+      return to_weights ? grad_winograd_gradient (way->self, x, y, w, accumulate, error)
+          : grad_winograd_convolve (way->self, from, w, b, residual, to, error);
+    case GRAD_CONV_PIXELWISE:
+      return to_weights ? grad_pixelwise_gradient (way->self, x, y, w, accumulate, error)
+          : grad_pixelwise_convolve (way->self, from, w, b, residual, to, error);
+    case GRAD_CONV_DIRECT:
+    case GRAD_CONV_DIRECT_BF16:
+      return grad_direct_convolve (way->self, x, w, b, residual, y, error);
+    case GRAD_CONV_IM2COL:
+      return grad_im2col_gradient (way->self, x, y, w, b, accumulate, error);
+    default:
+      if (residual != NULL && residual != y)    /* oneDNN adds to what is there */
+        copy (y, residual);
+      return grad_onednn_run (way->self, (const GradTensor *[GRAD_ONEDNN_N_SLOTS]) { x, w, b, y },
+          accumulate, error);
   }
-  if (way->direct != NULL)
-    return grad_direct_convolve (way->direct, x, w, b, residual, y, error);
-  if (way->im2col != NULL)
-    return grad_im2col_gradient (way->im2col, x, y, w, b, accumulate, error);
-  if (direction == GRAD_CONV_BACKWARD_WEIGHTS)
-    return way->winograd ? grad_winograd_gradient (way->winograd, x, y, w, accumulate, error)
-        : grad_pixelwise_gradient (way->pixelwise, x, y, w, accumulate, error);
-  if (direction == GRAD_CONV_BACKWARD_DATA) {
-    const GradTensor *dy = y;
-
-    y = x;
-    x = dy;
-  }
-  return way->winograd ? grad_winograd_convolve (way->winograd, x, w, b, residual, y, error)
-      : grad_pixelwise_convolve (way->pixelwise, x, w, b, residual, y, error);
 }
 
 /* what ways are timed with: residual is not y, as it is in a network */
@@ -193,7 +199,7 @@ find_fastest (GradDevice * device, const GradConvDesc * d, GradConvDirection dir
     gint k = i % GRAD_CONV_N_WAYS;
     gint64 start = g_get_monotonic_time (), time;
 
-    if (!grad_conv_way_is_set (&ways[k])
+    if (ways[k].self == NULL
         || (i >= GRAD_CONV_N_WAYS && first[k] > 4 * shortest + 10 * G_TIME_SPAN_MILLISECOND))
       continue;
     ok = grad_conv_way_run (&ways[k], direction, s.x, s.w, s.b, s.residual, s.y, FALSE, error);
@@ -207,7 +213,7 @@ find_fastest (GradDevice * device, const GradConvDesc * d, GradConvDirection dir
   scratch_clear (&s);
   for (gint i = 0; i < GRAD_CONV_N_WAYS; i++) {
     if (best[i] < G_MAXINT64)
-      GST_INFO ("%s takes %" G_GINT64_FORMAT " us", way_names[i], best[i]);
+      GST_INFO ("%s takes %" G_GINT64_FORMAT " us", kinds[i].name, best[i]);
     if (best[i] < best[fastest])
       fastest = i;
   }
@@ -312,19 +318,29 @@ static gboolean
 way_new (GradDevice * device, const GradConvDesc * d, GradConvDirection direction,
     GradConvWayKind kind, GradConvHints hints, GradConvWay * way, GError ** error)
 {
-  if (kind == GRAD_CONV_WINOGRAD)
-    return (way->winograd = grad_winograd_new (device, d, direction, error)) != NULL;
-  if (kind == GRAD_CONV_DIRECT || kind == GRAD_CONV_DIRECT_BF16)
-    return (way->direct = grad_direct_new (device, d, kind == GRAD_CONV_DIRECT_BF16, error)) != NULL;
-  if (kind == GRAD_CONV_IM2COL)
-    return (way->im2col = grad_im2col_new (device, d, error)) != NULL;
-  if (kind == GRAD_CONV_PIXELWISE)
-    return (way->pixelwise = grad_pixelwise_new (device, d, direction, error)) != NULL;
-  if (direction != GRAD_CONV_FORWARD && hints[kind] == NULL
-      && !(hints[kind] = onednn_new (device, d, GRAD_CONV_FORWARD, kind == GRAD_CONV_ONEDNN, NULL, error)))
-    return FALSE;
-  way->onednn = onednn_new (device, d, direction, kind == GRAD_CONV_ONEDNN, hints[kind], error);
-  return way->onednn != NULL;
+  gboolean native = kind == GRAD_CONV_ONEDNN;
+
+  *way = (GradConvWay) { kind, NULL };
+  switch (kind) {
+    case GRAD_CONV_WINOGRAD:
+      way->self = grad_winograd_new (device, d, direction, error);
+      break;
+    case GRAD_CONV_PIXELWISE:
+      way->self = grad_pixelwise_new (device, d, direction, error);
+      break;
+    case GRAD_CONV_DIRECT:
+    case GRAD_CONV_DIRECT_BF16:
+      way->self = grad_direct_new (device, d, kind == GRAD_CONV_DIRECT_BF16, error);
+      break;
+    case GRAD_CONV_IM2COL:
+      way->self = grad_im2col_new (device, d, error);
+      break;
+    default:
+      if (direction == GRAD_CONV_FORWARD || hints[kind] != NULL
+          || (hints[kind] = onednn_new (device, d, GRAD_CONV_FORWARD, native, NULL, error)) != NULL)
+        way->self = onednn_new (device, d, direction, native, hints[kind], error);
+  }
+  return way->self != NULL;
 }
 
 /* Makes all ways, keeps the fastest, and remembers it. */
@@ -332,7 +348,7 @@ static gboolean
 measure (GradDevice * device, const GradConvDesc * d, GradConvDirection direction,
     GradConvHints hints, const gchar * key, const gchar * known, GradConvWay * way, GError ** error)
 {
-  GradConvWay ways[GRAD_CONV_N_WAYS] = { {NULL} };
+  GradConvWay ways[GRAD_CONV_N_WAYS] = { {0} };
   gint fastest = -1;
   gboolean ok = TRUE;
 
@@ -342,13 +358,13 @@ measure (GradDevice * device, const GradConvDesc * d, GradConvDirection directio
   if (ok)
     fastest = find_fastest (device, d, direction, ways, error);
   if (fastest >= 0) {
-    g_autofree gchar *kept = grad_choice_keep (key, known, way_names[fastest]);
+    g_autofree gchar *kept = grad_choice_keep (key, known, kinds[fastest].name);
 
     for (gint i = 0; i < GRAD_CONV_N_WAYS; i++)
-      if (g_str_equal (kept, way_names[i]) && way_supported (device, d, direction, i))
+      if (g_str_equal (kept, kinds[i].name) && way_supported (device, d, direction, i))
         fastest = i;
     *way = ways[fastest];
-    ways[fastest] = (GradConvWay) { NULL };
+    ways[fastest].self = NULL;
   }
   for (gint i = 0; i < GRAD_CONV_N_WAYS; i++)
     grad_conv_way_clear (&ways[i]);
@@ -369,7 +385,7 @@ grad_conv_way_choose (GradDevice * device, const GradConvDesc * d, GradConvDirec
     g_autofree gchar *key = choice_key (device, d, direction), *choice = grad_choice_find (key);
 
     for (kind = 0; kind < GRAD_CONV_N_WAYS; kind++)
-      if (g_strcmp0 (choice, way_names[kind]) == 0 && way_supported (device, d, direction, kind))
+      if (g_strcmp0 (choice, kinds[kind].name) == 0 && way_supported (device, d, direction, kind))
         break;
     if (kind == GRAD_CONV_N_WAYS)
       return measure (device, d, direction, hints, key, choice, way, error);

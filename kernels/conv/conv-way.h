@@ -22,14 +22,11 @@ typedef enum
   GRAD_CONV_N_WAYS
 } GradConvWayKind;
 
-/* How one direction is computed: one of them, or none */
+/* How one direction is computed */
 typedef struct
 {
-  GradOnednn *onednn;
-  GradWinograd *winograd;
-  GradDirect *direct;
-  GradIm2col *im2col;
-  GradPixelwise *pixelwise;
+  GradConvWayKind kind;
+  gpointer self;                /* GradOnednn, GradWinograd, …; NULL: not at all */
 } GradConvWay;
 
 /* oneDNN's forward primitives, of which backward ones want to be told, by kind: empty at first, made when they are asked for */
@@ -40,12 +37,6 @@ gboolean grad_conv_way_choose (GradDevice * device, const GradConvDesc * desc,
     GradConvDirection direction, GradConvHints hints, GradConvWay * way, GError ** error);
 void grad_conv_hints_clear (GradConvHints hints);
 void grad_conv_way_clear (GradConvWay * way);
-static inline gboolean
-grad_conv_way_is_set (const GradConvWay * way)
-{
-  return way->onednn != NULL || way->winograd != NULL || way->direct != NULL || way->im2col != NULL
-      || way->pixelwise != NULL;
-}
 
 /* x, w, b, y or their gradients: what `direction` computes is written, the rest is read. residual: forward with `add`, may be y;
  * accumulate: backward weights */

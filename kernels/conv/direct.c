@@ -4,6 +4,7 @@
  * How work is split into jobs depends on the number of threads, results do not. */
 #include "direct.h"
 #include "kernels/cpu.h"
+#include "kernels/kept.h"
 #include "lib/device/gradcpudevice-private.h"
 
 #define MAX_BUFFER (768 << 10)  /* bytes of x that a job reads: they stay in a second-level cache */
@@ -114,7 +115,7 @@ buffer_size (const GradDirect * self)
 static gfloat *
 scratch (const GradDirect * self, GError ** error)
 {
-  return grad_cpu_scratch (self->device, (self->packed ? 0 : packed_size (self))
+  return grad_cpu_scratch (self->device, (self->form ? 0 : packed_size (self))
       + grad_parallel_n_workers () * buffer_size (self) * sizeof (gfloat), error);
 }
 
@@ -133,7 +134,6 @@ grad_direct_new (GradDevice * device, const GradConvDesc * d, gboolean pairs, GE
 {
   guint from = layout (device, d->n, d->ic, d->ih, d->iw), block = grad_cpu_layout_block (from);
   GradDirect *self = g_new (GradDirect, 1);
-  gboolean ok = TRUE;
 
   *self = (GradDirect) {
     .device = device,.loops = find_loops (pairs),.desc = *d,.pairs = pairs,
@@ -145,9 +145,8 @@ grad_direct_new (GradDevice * device, const GradConvDesc * d, gboolean pairs, GE
   set_jobs (self);
   set_offsets (self);
   if (packed_size (self) > 0 && !d->training)
-    ok = (self->packed = grad_device_pool_get (device, packed_size (self), &self->packed_capacity,
-            error)) != NULL;
-  if (!ok || scratch (self, error) == NULL)
+    self->form = g_quark_from_static_string (pairs ? "direct-bf16" : "direct");
+  if (scratch (self, error) == NULL)
     g_clear_pointer (&self, grad_direct_free);
   return self;
 }
@@ -157,8 +156,6 @@ grad_direct_free (GradDirect * self)
 {
   if (self == NULL)
     return;
-  if (self->packed != NULL)
-    grad_device_pool_put (self->device, self->packed, self->packed_capacity);
   g_free (self->offsets);
   g_free (self);
 }
@@ -195,6 +192,7 @@ gboolean
 grad_direct_convolve (GradDirect * self, const GradTensor * x, const GradTensor * w,
     const GradTensor * b, const GradTensor * residual, const GradTensor * y, GError ** error)
 {
+  gboolean ready = packed_size (self) == 0;
   Call call = {
     .self = self,.x = grad_tensor_data (x),.weights = grad_tensor_data (w),
     .b = b ? grad_tensor_data (b) : NULL,.residual = residual ? grad_tensor_data (residual) : NULL,
@@ -203,18 +201,17 @@ grad_direct_convolve (GradDirect * self, const GradTensor * x, const GradTensor 
 
   if (call.buffers == NULL)
     return FALSE;
-  if (packed_size (self) > 0) {
-    call.w = self->packed;
-    if (call.w == NULL) {
-      call.w = call.buffers;
-      call.buffers += packed_size (self) / sizeof (gfloat);
-    }
-    if (self->packed == NULL || self->packed_version != w->version) {
-      grad_parallel_for (self->desc.oc / grad_cpu_block (), pack_job, &call);
-      g_atomic_int_inc (&grad_cpu_reorders.parameters);
-      self->packed_version = w->version;
-    }
+  if (self->form != 0) {
+    call.w = grad_kept_get (w, self->form, packed_size (self), &ready, error);
+    if (call.w == NULL)
+      return FALSE;
+  } else if (!ready) {
+    call.w = call.buffers;
+    call.buffers += packed_size (self) / sizeof (gfloat);
+    g_atomic_int_inc (&grad_cpu_reorders.parameters);
   }
+  if (!ready)
+    grad_parallel_for (self->desc.oc / grad_cpu_block (), pack_job, &call);
   grad_parallel_work (self->n_pictures * self->n_rows * self->n_blocks, run_job, &call);
   return TRUE;
 }

@@ -31,11 +31,7 @@ typedef struct
   gint n_pictures, n_rows, n_blocks;    /* jobs along each of them */
   gint columns, phases, phase_rows, width;      /* of the buffer */
   gsize *offsets;               /* of each tap's first pixel in the buffer */
-
-  /* for inference, packed weights, of pairs and of a plain x, are kept from call to call; else NULL */
-  gfloat *packed;
-  gsize packed_capacity;
-  guint64 packed_version;       /* of the weights that they were made from */
+  GQuark form;                  /* under which packed weights, of pairs and of a plain x, are kept, for inference; else 0 */
 } GradDirect;
 
 gboolean grad_direct_supports (GradDevice * device, const GradConvDesc * desc, gboolean pairs);

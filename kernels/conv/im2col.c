@@ -60,14 +60,8 @@ grad_im2col_new (GradDevice * device, const GradConvDesc * d, GError ** error)
   self->n_parts = CLAMP (MAX_PARTS_SIZE / (part_size (self) * sizeof (gfloat)), 1, MAX_PARTS);
   self->n_parts = MIN ((gint64) self->n_parts, (gint64) d->n * self->n_chunks);
   if (scratch (self, error) == NULL)
-    g_clear_pointer (&self, grad_im2col_free);
+    g_clear_pointer (&self, g_free);
   return self;
-}
-
-void
-grad_im2col_free (GradIm2col * self)
-{
-  g_free (self);
 }
 
 /* what the workers of a call share */

@@ -30,9 +30,8 @@ struct _GradIm2col
 };
 
 gboolean grad_im2col_supports (GradDevice * device, const GradConvDesc * desc);
-/* of what is supported; to be called in a job of the device, as all that follows */
+/* of what is supported; to be called in a job of the device, as all that follows. g_free() it */
 GradIm2col *grad_im2col_new (GradDevice * device, const GradConvDesc * desc, GError ** error);
-void grad_im2col_free (GradIm2col * self);
 
 /* dw = or +=, db likewise, NULL without bias */
 gboolean grad_im2col_gradient (GradIm2col * self, const GradTensor * x, const GradTensor * dy,

@@ -48,7 +48,7 @@ load_tile (gconstpointer data, gboolean bf16, gint n_blocks, gint block, gint h,
     for (gint j = 0; j < first; j++)
       tile[i * size + j] = nothing;
     for (gint j = first; j < end; j++)
-      tile[i * size + j] = load_pixel (grad_at (plane, ((at.y + i) * w + at.x + j) * LANES, bf16),
+      tile[i * size + j] = load_pixel (grad_at (plane, ((gsize) (at.y + i) * w + at.x + j) * LANES, bf16),
           bf16);
     for (gint j = MAX (first, end); j < size; j++)
       tile[i * size + j] = nothing;

@@ -5,6 +5,7 @@
  * sums over a part of the tiles, and the parts are summed in their order. */
 #include "winograd.h"
 #include "kernels/cpu.h"
+#include "kernels/kept.h"
 #include "lib/device/gradcpudevice-private.h"
 
 /* Tiles of a chunk: a few times the rows of a register tile; transformed, they stay in the second-level cache beside a panel
@@ -90,7 +91,7 @@ grad_winograd_supports (GradDevice * device, const GradConvDesc * d, GradConvDir
 static gfloat *
 scratch (const GradWinograd * self, GError ** error)
 {
-  gsize n_u = self->u ? 0 : MAX (1, self->n_parts) * self->u_size;
+  gsize n_u = self->form ? 0 : MAX (1, self->n_parts) * self->u_size;
 
   return grad_cpu_scratch (self->device,
       (n_u + grad_parallel_n_workers () * buffer_size (self)) * sizeof (gfloat), error);
@@ -126,22 +127,14 @@ grad_winograd_new (GradDevice * device, const GradConvDesc * d, GradConvDirectio
     set_jobs (self, threads);
   else
     set_chunk (self, threads);
-  if (!d->training)
-    self->u = grad_device_pool_get (device, self->u_size * sizeof (gfloat), &self->u_capacity,
-        error);
-  if ((!d->training && self->u == NULL) || scratch (self, error) == NULL)
-    g_clear_pointer (&self, grad_winograd_free);
-  return self;
-}
+  if (!d->training) {
+    g_autofree gchar *form = g_strdup_printf ("winograd-%d-%d", self->scheme, self->m);
 
-void
-grad_winograd_free (GradWinograd * self)
-{
-  if (self == NULL)
-    return;
-  if (self->u != NULL)
-    grad_device_pool_put (self->device, self->u, self->u_capacity);
-  g_free (self);
+    self->form = g_quark_from_string (form);
+  }
+  if (scratch (self, error) == NULL)
+    g_clear_pointer (&self, g_free);
+  return self;
 }
 
 /* what the workers of a call share */
@@ -177,7 +170,7 @@ gboolean
 grad_winograd_convolve (GradWinograd * self, const GradTensor * x, const GradTensor * w,
     const GradTensor * b, const GradTensor * residual, const GradTensor * y, GError ** error)
 {
-  gboolean ready = self->u != NULL && self->u_version == w->version;
+  gboolean ready = FALSE;
   Call call = {
     .self = self,.x = grad_tensor_data (x),.w = grad_tensor_data (w),
     .b = b ? grad_tensor_data (b) : NULL,.residual = residual ? grad_tensor_data (residual) : NULL,
@@ -186,16 +179,17 @@ grad_winograd_convolve (GradWinograd * self, const GradTensor * x, const GradTen
 
   if (call.buffers == NULL)
     return FALSE;
-  call.u = self->u;
-  if (call.u == NULL) {
+  if (self->form != 0) {
+    call.u = grad_kept_get (w, self->form, self->u_size * sizeof (gfloat), &ready, error);
+    if (call.u == NULL)
+      return FALSE;
+  } else {
     call.u = call.buffers;
     call.buffers += self->u_size;
-  }
-  if (!ready) {
-    grad_parallel_work (self->oc / grad_cpu_block (), weights_job, &call);
     g_atomic_int_inc (&grad_cpu_reorders.parameters);
   }
-  self->u_version = w->version;
+  if (!ready)
+    grad_parallel_work (self->oc / grad_cpu_block (), weights_job, &call);
   grad_parallel_work (grad_ceil_div (self->n_tiles, self->chunk), chunk_job, &call);
   return TRUE;
 }

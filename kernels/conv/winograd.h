@@ -36,11 +36,7 @@ typedef struct
   gsize u_step, panel_step, u_size;     /* floats of u from matrix to matrix, from panel to panel, and all */
   gint chunk;                   /* tiles that a thread transforms at a time */
   gint n_parts, n_groups;       /* backward weights: of the tiles, of the outputs; a job is one of each */
-
-  /* for inference, transformed weights are kept from call to call; else NULL */
-  gfloat *u;
-  gsize u_capacity;
-  guint64 u_version;            /* of the weights that u was made from */
+  GQuark form;                  /* under which transformed weights are kept, for inference; else 0 */
 } GradWinograd;
 
 /* products per axis of a tile */
@@ -59,10 +55,9 @@ grad_winograd_outputs (GradWinogradScheme scheme, gint m)
 
 gboolean grad_winograd_supports (GradDevice * device, const GradConvDesc * desc,
     GradConvDirection direction);
-/* of what is supported; to be called in a job of the device, as all that follows */
+/* of what is supported; to be called in a job of the device, as all that follows. g_free() it */
 GradWinograd *grad_winograd_new (GradDevice * device, const GradConvDesc * desc,
     GradConvDirection direction, GError ** error);
-void grad_winograd_free (GradWinograd * self);
 
 /* y = conv (x, w) [+ b] [+ residual] [, ReLU], or dx of dy in the same places; b and residual nullable */
 gboolean grad_winograd_convolve (GradWinograd * self, const GradTensor * x, const GradTensor * w,

@@ -16,8 +16,7 @@ typedef struct
 {
   gboolean (*supports) (GradDevice * device, const GradPoolDesc * desc);
   GradPlan *(*plan) (GradDevice * device, const GradPoolDesc * desc, GError ** error);
-  /* bytes of workspace that forward writes and backward reads: allocate it as a plain uint8
-   * tensor of that many elements */
+  /* bytes of workspace that forward writes and backward reads, a plain uint8 tensor: as many for each picture */
   gsize (*workspace_size) (GradPlan * plan);
   /* workspace is NULL when backward is not wanted */
   gboolean (*forward) (GradPlan * plan, const GradTensor * x, GradTensor * y,

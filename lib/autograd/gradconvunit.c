@@ -214,8 +214,7 @@ conv_and_norm (GradConvUnit * self, GradDevice * device, const ConvUnitPlan * pl
     if (!kernels->norm->forward_train (plan->norm, z, residual, gamma, beta, mean, var, y, error))
       return FALSE;
   } else {
-    places = grad_tensor_new_plain (device, GRAD_DTYPE_UINT8,
-        &GRAD_SHAPE (grad_shape_n_elements (&y->shape)), error);
+    places = grad_tensor_new_plain (device, GRAD_DTYPE_UINT8, &y->shape, error);
     if (places == NULL || !kernels->norm->forward_pool (plan->norm, z, gamma, beta, mean, var, y,
             places, error))
       return FALSE;

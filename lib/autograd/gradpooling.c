@@ -40,8 +40,10 @@ grad_pooling_forward (GradPlan * plan, GradTensor * x, GradTensor * y, GradNode 
   g_autoptr (GradTensor) workspace = NULL;
 
   if (node != NULL) {
+    gint n = y->shape.dims[0];
+
     workspace = grad_tensor_new_plain (plan->device, GRAD_DTYPE_UINT8,
-        &GRAD_SHAPE (ops->workspace_size (plan)), error);
+        &GRAD_SHAPE (n, ops->workspace_size (plan) / n), error);
     if (workspace == NULL)
       return FALSE;
     grad_node_save (node, slot, workspace);

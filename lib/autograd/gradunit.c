@@ -15,7 +15,7 @@ typedef struct
   gint users;                   /* atomic: nodes, plus one for the list */
 } Entry;
 
-/* More shapes than these (videos of changing size, say) push out the oldest. */
+/* More shapes than these (videos of changing size, say) push out what has not been used for longest. */
 #define MAX_PLANS 16
 
 typedef struct
@@ -28,7 +28,7 @@ typedef struct
   gchar *owner_name;
   GPtrArray *parameters;        /* not owned: the store's; fixed after the first prepare */
   gint channels;                /* that the parameters were made for */
-  GQueue plans;                 /* Entry, newest first */
+  GQueue plans;                 /* Entry, last used first */
 } GradUnitPrivate;
 
 G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (GradUnit, grad_unit, G_TYPE_OBJECT);
@@ -193,7 +193,10 @@ grad_unit_prepare (GradUnit * unit, GradDevice * device, GradParameterStore * st
     return TRUE;
   if (priv->parameters->len == 0) {
     priv->channels = inputs[0].dims[1];
-    return klass->create_parameters (unit, inputs, error);
+    if (klass->create_parameters (unit, inputs, error))
+      return TRUE;
+    g_ptr_array_set_size (priv->parameters, 0);         /* some of them are none */
+    return FALSE;
   }
   if (priv->channels != inputs[0].dims[1]) {
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE,
@@ -259,8 +262,11 @@ get_plan (GradUnit * unit, const GradShape * inputs, guint n_inputs, GradUnitMod
     same = entry->mode == mode;
     for (guint i = 0; i < n_inputs; i++)
       same = same && grad_shape_equal (&entry->inputs[i], &inputs[i]);
-    if (same)
+    if (same) {
+      g_queue_unlink (&priv->plans, l);
+      g_queue_push_head_link (&priv->plans, l);
       return entry;
+    }
   }
 
   entry = g_new0 (Entry, 1);

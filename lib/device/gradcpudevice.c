@@ -108,6 +108,7 @@ grad_cpu_device_open (GradDevice * device, GError ** error)
 {
   GradCpuDevice *self = GRAD_CPU_DEVICE (device);
   GradPrecision precision = grad_device_settings (device)->precision;
+  g_autoptr (GError) why = NULL;
 
   if (precision == GRAD_PRECISION_TF32) {
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_UNSUPPORTED,
@@ -121,8 +122,12 @@ grad_cpu_device_open (GradDevice * device, GError ** error)
   }
   if (precision == GRAD_PRECISION_AUTO && grad_cpu_multiplies_bf16 ())
     grad_device_set_precision (device, GRAD_PRECISION_BF16);
-  self->team = grad_team_new (grad_device_get_threads (device));
-  self->crowd = g_thread_new ("grad-crowd", crowd_thread, device);
+  if ((self->team = grad_team_new (grad_device_get_threads (device), &why)) == NULL
+      || (self->crowd = g_thread_try_new ("grad-crowd", crowd_thread, device, &why)) == NULL) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_DEVICE, "cannot start %u threads (%s): set threads or "
+        "GRAD_THREADS lower", grad_device_get_threads (device), why->message);
+    return FALSE;
+  }
   return TRUE;
 }
 

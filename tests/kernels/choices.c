@@ -118,6 +118,8 @@ test_adopted (void)
   assert_choice ("other", "2");
   assert_described ("new\t4\nother\t2\nused\t3\n");
   assert_file ("other\t2\nused\t1\n");
+  keep ("more", NULL, "5", "5");
+  assert_file ("more\t5\nother\t2\nused\t1\n");
   grad_choice_forget ();
   assert_choice ("used", "1");
 }

@@ -253,6 +253,36 @@ test_odd_values (void)
   clear (&expected);
 }
 
+/* Of weights that are no numbers nothing can be made, but for the other outputs; and no sum is too large for 32 bits. */
+static void
+test_odd_weights (void)
+{
+  g_autoptr (GradDevice) int8 = open_int8 (0);
+  GradConvDesc d = describe (&(Case) { 1, 16, 4, 4, 16, 3, 1, 1 });
+  gsize n_w = 16 * 16 * 9, n_y = 16 * 4 * 4;
+  g_autofree gfloat *w = NULL, *y = NULL;
+  Tensors t;
+
+  if (int8 == NULL)
+    return;
+  t = fill (int8, &d);
+  w = test_download (t.w);
+  w[0] = 1000;
+  w[1] = NAN;
+  w[n_w - 1] = INFINITY;
+  g_assert_true (grad_tensor_upload (t.w, w, n_w * sizeof (gfloat), NULL));
+  convolve (int8, &d, &t, 1);
+  y = test_download (t.y);
+  for (gsize i = 0; i < n_y; i++)
+    g_assert_cmpint (isnan (y[i]), ==, i < 16 || i >= n_y - 16);
+  clear (&t);
+
+  d.ic = 7360;
+  g_assert_true (grad_conv_int8_supports (int8, &d));
+  d.ic = 7376;                  /* times 9 */
+  g_assert_false (grad_conv_int8_supports (int8, &d));
+}
+
 /* What was made of old weights must not be used again, nor a residual that y takes the place of be lost. */
 static void
 test_changed_weights (void)
@@ -318,6 +348,7 @@ main (int argc, char **argv)
   }
   g_test_add_func ("/kernels/conv-int8/independent", test_independent);
   g_test_add_func ("/kernels/conv-int8/odd-values", test_odd_values);
+  g_test_add_func ("/kernels/conv-int8/odd-weights", test_odd_weights);
   g_test_add_func ("/kernels/conv-int8/changed-weights", test_changed_weights);
   g_test_add_func ("/kernels/conv-int8/no-training", test_no_training);
   return g_test_run ();

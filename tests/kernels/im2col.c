@@ -42,7 +42,7 @@ compute (GradDevice * device, const GradConvDesc * d, const ConvTensors * t, gbo
 
   TEST_RUN (device, (im2col = grad_im2col_new (device, d, &error)) != NULL);
   TEST_RUN (device, grad_im2col_gradient (im2col, t->x, t->dy, t->dw, t->db, accumulate, &error));
-  grad_im2col_free (im2col);
+  g_free (im2col);
 }
 
 /* values from `low` to 1 */

@@ -44,7 +44,7 @@ static void
 test_items (void)
 {
   for (guint t = 0; t < G_N_ELEMENTS (thread_counts); t++) {
-    GradTeam *team = grad_team_new (thread_counts[t]);
+    GradTeam *team = grad_team_new (thread_counts[t], NULL);
 
     g_assert_cmpuint (grad_team_get_n_threads (team), ==, thread_counts[t]);
     for (guint i = 0; i < 200 * G_N_ELEMENTS (item_counts); i++) {
@@ -85,7 +85,7 @@ meet (gsize from, gsize to, guint worker, gpointer data)
 static void
 test_workers (void)
 {
-  GradTeam *team = grad_team_new (3);
+  GradTeam *team = grad_team_new (3, NULL);
   Meeting first = { {NULL} };
 
   grad_team_run (team, 3, 1, meet, &first);
@@ -200,7 +200,7 @@ cpu_time (void)
 static void
 test_idle (void)
 {
-  GradTeam *team = grad_team_new (MAX_THREADS);
+  GradTeam *team = grad_team_new (MAX_THREADS, NULL);
   Record r = {.n_workers = MAX_THREADS };
   gint64 before;
 
@@ -223,7 +223,7 @@ compare (gconstpointer a, gconstpointer b)
 static void
 test_latency (void)
 {
-  GradTeam *team = grad_team_new (2);
+  GradTeam *team = grad_team_new (2, NULL);
   gint64 times[2][301];
 
   for (guint pause = 0; pause < 2; pause++)

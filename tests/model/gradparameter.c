@@ -231,6 +231,26 @@ test_round_trip (Fixture * f, gconstpointer device)
   g_assert_cmpint (grad_parameter_store_get_parameter (f->store, 4)->count, ==, G_MAXINT64 - 1);
 }
 
+/* A unit that did not get all of its parameters has none, and asks for them again. */
+static void
+test_unit_refused (Fixture * f, gconstpointer device)
+{
+  g_autoptr (GradUnit) unit = grad_conv_unit_new ("conv1", "bn1", 4, 3, 1, 1, FALSE, FALSE,
+      TRUE);
+  gfloat weight[4 * 9] = { 0 };
+  const GradSafetensorsEntry entry = { "conv1.weight", "F32", 4, {4, 1, 3, 3}, weight, sizeof weight };
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (grad_safetensors_write (f->location, &entry, 1, NULL, NULL));
+  g_assert_true (grad_parameter_store_set_source (f->store, f->location, NULL));
+  for (gint n = 1; n <= 2; n++) {
+    GradShape in = GRAD_SHAPE (n, 1, 8, 8), out;
+
+    assert_refused (grad_unit_prepare (unit, f->device, f->store, &in, 1, &out, &error), &error,
+        GRAD_ERROR_FILE, "*has no tensor*");
+  }
+}
+
 static void
 test_source_refused (Fixture * f, gconstpointer device)
 {
@@ -338,7 +358,7 @@ main (int argc, char **argv)
     void (*func) (Fixture *, gconstpointer);
   } tests[] = {
     {"init", test_init}, {"list", test_list}, {"threads", test_threads},
-    {"round-trip", test_round_trip}, {"source-refused", test_source_refused},
+    {"round-trip", test_round_trip}, {"unit-refused", test_unit_refused}, {"source-refused", test_source_refused},
     {"load-refused", test_load_refused}, {"types", test_types},
   };
 

@@ -47,7 +47,7 @@ make (BenchPeer * self, const BenchCase * c, dnnl_prop_kind_t direction, dnnl_al
       ? dnnl_bf16 : dnnl_f32;
   GradOnednnMd md[GRAD_ONEDNN_N_SLOTS] = { NULL };
   GradOnednnDesc desc = {.kind = dnnl_convolution,.direction = direction,.algorithm = algorithm,
-    .kernel = c->kernel,.stride = c->stride,.padding = c->padding
+    .stride = c->stride,.padding = c->padding
   };
   gboolean ok = check (describe (&md[GRAD_ONEDNN_SRC], type, c->n, c->c, c->h, c->w), error)
       && check (describe (&md[GRAD_ONEDNN_WEIGHTS],

@@ -1,0 +1,44 @@
+/* GradStreamer kernels: weights as a kernel of the cpu device wants them
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "kernels/kept.h"
+#include "lib/device/gradcpudevice-private.h"
+
+typedef struct
+{
+  GradDevice *device;           /* not owned: the tensor's */
+  gpointer data;
+  gsize size;
+  guint64 version;              /* of the weights that data was made from */
+} Kept;
+
+static void
+kept_free (gpointer data)
+{
+  Kept *kept = data;
+
+  grad_device_storage_free (kept->device, kept->data, kept->size);
+  g_free (kept);
+}
+
+gpointer
+grad_kept_get (const GradTensor * weights, GQuark form, gsize size, gboolean * fresh, GError ** error)
+{
+  GstMiniObject *object = (GstMiniObject *) weights;
+  Kept *kept = gst_mini_object_get_qdata (object, form);
+
+  if (kept == NULL) {
+    gpointer data = grad_device_storage_new (weights->device, size, error);
+
+    if (data == NULL)
+      return NULL;
+    kept = g_new (Kept, 1);
+    *kept = (Kept) { weights->device, data, size, .version = ~weights->version };
+    gst_mini_object_set_qdata (object, form, kept, kept_free);
+  }
+  g_assert (kept->size == size);
+  *fresh = kept->version == weights->version;
+  kept->version = weights->version;
+  if (!*fresh)
+    g_atomic_int_inc (&grad_cpu_reorders.parameters);
+  return kept->data;
+}
