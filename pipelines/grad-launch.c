@@ -165,6 +165,13 @@ on_message (GstBus * bus, GstMessage * message, gpointer data)
   return G_SOURCE_CONTINUE;
 }
 
+static void
+unwatch_signals (Runner * self)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (self->signals); i++)
+    g_clear_handle_id (&self->signals[i], g_source_remove);
+}
+
 /* The first signal ends the loop; with the sources gone, GLib restores what signals do by default,
  * so that a second one ends the process. */
 static gboolean
@@ -172,8 +179,7 @@ on_signal (gpointer data)
 {
   Runner *self = data;
 
-  for (guint i = 0; i < G_N_ELEMENTS (self->signals); i++)
-    g_source_remove (self->signals[i]);
+  unwatch_signals (self);
   grad_progress_clear (self->progress);
   fputs ("grad-launch: interrupted: stopping; once more exits at once\n", stderr);
   self->status = EXIT_INTERRUPTED;
@@ -249,11 +255,13 @@ run (Runner * self)
   /* what is posted on the way down is to be seen */
   gst_pipeline_set_auto_flush_bus (GST_PIPELINE (self->pipeline), FALSE);
   gst_bus_add_watch (bus, on_message, self);
-  watch_signals (self);
   if (gst_element_set_state (self->pipeline, GST_STATE_PLAYING) == GST_STATE_CHANGE_FAILURE)
     self->status = EXIT_FAILURE;
-  else
+  else {
+    watch_signals (self);
     g_main_loop_run (self->loop);
+    unwatch_signals (self);
+  }
   gst_bus_remove_watch (bus);
   gst_element_set_state (self->pipeline, GST_STATE_NULL);
   while ((message = gst_bus_pop (bus)) != NULL) {
@@ -313,7 +321,7 @@ main (int argc, char **argv)
     {"run-folder", 'o', 0, G_OPTION_ARG_FILENAME, &folder,
         "New folder for model, log and pictures, whatever the launch string says", "DIR"},
     {"version", 0, 0, G_OPTION_ARG_NONE, &version, "Print the version and exit", NULL},
-    {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &arguments, NULL,
+    {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments, NULL,
         "FILE.launch|'LAUNCH STRING' [name=value ...]"},
     {NULL}
   };

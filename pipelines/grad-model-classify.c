@@ -56,10 +56,12 @@ static gboolean
 prepare (Classify * self, const gchar * model, const gchar * region, GError ** error)
 {
   g_autoptr (GstElement) from = NULL, network = NULL, end = NULL;
+  g_autoptr (GstElementFactory) deinterlace = gst_element_factory_find ("deinterlace");
+  g_autofree gchar *launch = NULL;
   g_autoptr (GstPad) pad = NULL;
 
-  self->pipeline = gst_parse_launch ("videoconvert name=convert "
-      "! gradfromvideo name=from batch-size=1 ! gradmodel name=network ! fakesink name=end", error);
+  launch = g_strconcat ("videoconvert name=convert ! ", deinterlace ? "deinterlace ! " : "", "gradfromvideo name=from batch-size=1 ! gradmodel name=network ! fakesink name=end", NULL);
+  self->pipeline = gst_parse_launch (launch, error);
   if (self->pipeline == NULL)
     return FALSE;
   gst_object_ref_sink (self->pipeline);
@@ -87,8 +89,8 @@ static gboolean
 classify (Classify * self, const gchar * picture, GError ** error)
 {
   GstElement *source = NULL;
-  g_autofree gchar *uri = gst_uri_is_valid (picture) ? g_strdup (picture)
-      : gst_filename_to_uri (picture, error);
+  g_autofree gchar *uri = gst_uri_is_valid (picture) && !g_file_test (picture, G_FILE_TEST_EXISTS)
+      ? g_strdup (picture) : gst_filename_to_uri (picture, error);
   g_autoptr (GError) cause = NULL;
 
   if (uri == NULL || !(source = gst_parse_launch ("uridecodebin expose-all-streams=false "

@@ -28,6 +28,7 @@ typedef struct
 struct _GradRunFolder
 {
   gchar *path;
+  gchar *launch, *environment;  /* until something has been computed, and they are written; or NULL */
   GPtrArray *networks;          /* of Network */
   guint64 seed;
 };
@@ -128,15 +129,23 @@ add_network (GradRunFolder * self, GstElement * sink)
 
 /* ---- the folder */
 
-/* Whether there is nothing in it */
+/* Whether there is nothing in it but empty files: the log of a training that could not start */
 static gboolean
 is_empty (const gchar * path, GError ** error)
 {
   g_autoptr (GDir) dir = g_dir_open (path, 0, error);
+  gboolean empty = TRUE;
+  const gchar *name;
 
   if (dir == NULL)
     return FALSE;
-  if (g_dir_read_name (dir) == NULL)
+  while (empty && (name = g_dir_read_name (dir)) != NULL) {
+    g_autofree gchar *file = g_build_filename (path, name, NULL);
+    GStatBuf info;
+
+    empty = g_stat (file, &info) == 0 && S_ISREG (info.st_mode) && info.st_size == 0;
+  }
+  if (empty)
     return TRUE;
   g_set_error (error, G_FILE_ERROR, G_FILE_ERROR_EXIST, "%s has an earlier run in it: name another "
       "folder, or remove that one", path);
@@ -149,9 +158,9 @@ grad_run_folder_new (const gchar * path, const gchar * launch, GstElement * pipe
 {
   g_autoptr (GradRunFolder) self = g_new0 (GradRunFolder, 1);
   g_autoptr (GPtrArray) optimizers = find_optimizers (pipeline);
-  g_autofree gchar *text = g_strconcat (launch, "\n", NULL);
 
   self->path = g_strdup (path);
+  self->launch = g_strconcat (launch, "\n", NULL);
   self->networks = g_ptr_array_new_with_free_func (network_free);
   if (optimizers->len == 0) {
     g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "nothing is trained that a run "
@@ -163,8 +172,7 @@ grad_run_folder_new (const gchar * path, const gchar * launch, GstElement * pipe
         "cannot make the folder %s: %s", path, g_strerror (errno));
     return NULL;
   }
-  if ((!resumes (optimizers) && !is_empty (path, error))
-      || !write_file (self, "launch.txt", text, error))
+  if (!resumes (optimizers) && !is_empty (path, error))
     return NULL;
   for (guint i = 0; i < optimizers->len; i++)
     add_network (self, optimizers->pdata[i]);
@@ -186,8 +194,8 @@ get_processor (void)
   return g_strstrip (end ? g_strndup (name + 1, end - name - 1) : g_strdup (name + 1));
 }
 
-static gboolean
-write_environment (GradRunFolder * self, const GstStructure * device, GError ** error)
+static gchar *
+describe_environment (GradRunFolder * self, const GstStructure * device)
 {
   g_autoptr (GString) json = g_string_new (NULL);
   g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
@@ -209,14 +217,25 @@ write_environment (GradRunFolder * self, const GstStructure * device, GError ** 
   grad_json_add_integer (json, "seed", self->seed);
   grad_json_close (json, '}');
   g_string_append_c (json, '\n');
-  return write_file (self, "environment.json", json->str, error);
+  return g_strdup (json->str);
 }
 
+/* A training that cannot start leaves nothing behind, nor does it say of an earlier one what was not so. */
 gboolean
 grad_run_folder_handle (GradRunFolder * folder, const GstStructure * message, GError ** error)
 {
-  return !gst_structure_has_name (message, "grad-device")
-      || write_environment (folder, message, error);
+  g_autofree gchar *launch = NULL;
+
+  if (gst_structure_has_name (message, "grad-device")) {
+    g_free (folder->environment);
+    folder->environment = describe_environment (folder, message);
+  }
+  if (folder->launch == NULL || folder->environment == NULL || !(gst_structure_has_name (message, "grad-step")
+          || gst_structure_has_name (message, "grad-epoch") || gst_structure_has_name (message, "grad-saved")))
+    return TRUE;
+  launch = g_steal_pointer (&folder->launch);
+  return write_file (folder, "launch.txt", launch, error)
+      && write_file (folder, "environment.json", folder->environment, error);
 }
 
 static gboolean
@@ -260,6 +279,8 @@ void
 grad_run_folder_free (GradRunFolder * folder)
 {
   g_free (folder->path);
+  g_free (folder->launch);
+  g_free (folder->environment);
   g_ptr_array_unref (folder->networks);
   g_free (folder);
 }

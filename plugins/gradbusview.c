@@ -48,6 +48,7 @@ struct _GradBusView
   GError *error;
   /* streaming thread */
   GradTensorView view;
+  gboolean warned;
 };
 
 static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE ("src", GST_PAD_SRC,
@@ -144,6 +145,7 @@ grad_bus_view_draw (GradTrainingView * base, const GstVideoInfo * info, gboolean
 {
   GradBusView *self = GRAD_BUS_VIEW (base);
   g_autofree gfloat *values = NULL;
+  g_autoptr (GError) cause = NULL;
   GError *failure;
   GradShape shape;
 
@@ -156,8 +158,12 @@ grad_bus_view_draw (GradTrainingView * base, const GstVideoInfo * info, gboolean
     g_propagate_error (error, failure);
     return FALSE;
   }
-  if (values != NULL && !plan (self, &shape, info, error))
-    return FALSE;
+  if (values != NULL && !plan (self, &shape, info, &cause)) {
+    if (!self->warned)          /* the training is worth more than its view */
+      GST_ELEMENT_WARNING (self, STREAM, FORMAT, ("%s: it is not shown", cause->message), (NULL));
+    self->warned = TRUE;
+    g_clear_pointer (&values, g_free);
+  }
   if (values != NULL || first)
     *frame = draw_frame (&self->view, values, info);
   return TRUE;

@@ -50,6 +50,7 @@ struct _GradClassify
   GradDevice *device;
   GMutex configuring;           /* guards that the next one is set and taken away */
   GradFrameClassifier *classifier;
+  gchar *warned;                /* thread of the classifier: what of, last */
   /* streaming thread */
   GstVideoInfo info;
   GstCaps *refused;             /* they come again with the next event, and one error is enough */
@@ -74,10 +75,14 @@ take_result (gpointer element, GradClassification * result, const GError * error
 {
   GradClassify *self = element;
 
-  if (result != NULL)
+  if (result != NULL) {
     grad_reporter_post (&self->reporter, result);
-  else
+    g_clear_pointer (&self->warned, g_free);
+  } else if (g_strcmp0 (error->message, self->warned) != 0) {   /* else the next frame has the same */
     GST_ELEMENT_WARNING (self, RESOURCE, READ, ("%s", error->message), (NULL));
+    g_free (self->warned);
+    self->warned = g_strdup (error->message);
+  }
 }
 
 /* What the properties say at this moment. */
@@ -123,6 +128,7 @@ start (GstElement * element, GError ** error)
   if (self->device == NULL)
     return FALSE;
   g_mutex_lock (&self->configuring);
+  g_clear_pointer (&self->warned, g_free);
   self->classifier = grad_frame_classifier_new (self->device, &settings, take_result, self, error);
   g_mutex_unlock (&self->configuring);
   return self->classifier != NULL;
@@ -181,19 +187,12 @@ grad_classify_set_caps (GstBaseTransform * trans, GstCaps * in, GstCaps * out)
   return TRUE;
 }
 
-/* Only the metadata change. */
-static GstFlowReturn
-grad_classify_prepare_output_buffer (GstBaseTransform * trans, GstBuffer * in, GstBuffer ** out)
-{
-  *out = gst_buffer_is_writable (in) ? in : gst_buffer_copy (in);
-  return GST_FLOW_OK;
-}
-
 static gboolean
 is_late (GradClassify * self, GstBuffer * frame)
 {
-  GstClockTime time = gst_segment_to_running_time (&GST_BASE_TRANSFORM (self)->segment,
-      GST_FORMAT_TIME, GST_BUFFER_PTS (frame));
+  const GstSegment *segment = &GST_BASE_TRANSFORM (self)->segment;
+  GstClockTime time = segment->format == GST_FORMAT_TIME ? gst_segment_to_running_time (segment, GST_FORMAT_TIME,
+      GST_BUFFER_PTS (frame)) : GST_CLOCK_TIME_NONE;
   gboolean late;
 
   GST_OBJECT_LOCK (self);
@@ -337,6 +336,7 @@ grad_classify_finalize (GObject * object)
   g_free (self->location);
   g_free (self->model_name);
   g_free (self->class_names);
+  g_free (self->warned);
   g_mutex_clear (&self->configuring);
   grad_attachment_clear (&self->attachment);
   G_OBJECT_CLASS (grad_classify_parent_class)->finalize (object);
@@ -411,7 +411,6 @@ grad_classify_class_init (GradClassifyClass * klass)
       "that is still learning", PACKAGE_AUTHOR);
   element_class->change_state = GST_DEBUG_FUNCPTR (grad_classify_change_state);
   trans_class->set_caps = GST_DEBUG_FUNCPTR (grad_classify_set_caps);
-  trans_class->prepare_output_buffer = GST_DEBUG_FUNCPTR (grad_classify_prepare_output_buffer);
   trans_class->transform_ip = GST_DEBUG_FUNCPTR (grad_classify_transform_ip);
   trans_class->sink_event = GST_DEBUG_FUNCPTR (grad_classify_sink_event);
   trans_class->src_event = GST_DEBUG_FUNCPTR (grad_classify_src_event);

@@ -21,7 +21,13 @@ struct _GradTextPad
 
 G_DEFINE_FINAL_TYPE (GradTextPad, grad_text_pad, GST_TYPE_PAD);
 
-/* Takes over the object. Text that nobody takes in time makes room for newer one. */
+static gboolean
+is_droppable (gpointer object)
+{
+  return GST_IS_BUFFER (object) || GST_EVENT_TYPE (object) == GST_EVENT_GAP;
+}
+
+/* Takes over the object. Text that nobody takes in time, and its gaps, make room for what is newer. */
 static void
 enqueue (GradTextPad * self, gpointer object)
 {
@@ -29,9 +35,9 @@ enqueue (GradTextPad * self, gpointer object)
   if (self->flushing) {
     gst_mini_object_unref (object);
   } else {
-    if (GST_IS_BUFFER (object) && self->queue.length >= MAX_QUEUED)
+    if (is_droppable (object) && self->queue.length >= MAX_QUEUED)
       for (GList * l = self->queue.head; l; l = l->next)
-        if (GST_IS_BUFFER (l->data)) {
+        if (is_droppable (l->data)) {
           gst_mini_object_unref (l->data);
           g_queue_delete_link (&self->queue, l);
           break;
@@ -97,13 +103,25 @@ push_next (gpointer pad)
     gst_pad_pause_task (pad);
 }
 
+/* What the stream is stays known in a flush. */
+static void
+drop (gpointer object, gpointer pad)
+{
+  if (GST_IS_EVENT (object) && GST_EVENT_IS_STICKY (object) && GST_EVENT_TYPE (object) != GST_EVENT_SEGMENT
+      && GST_EVENT_TYPE (object) != GST_EVENT_EOS)
+    gst_pad_store_sticky_event (pad, object);
+  gst_mini_object_unref (object);
+}
+
 static void
 set_flushing (GradTextPad * self, gboolean flushing)
 {
   g_mutex_lock (&self->lock);
   self->flushing = flushing;
-  if (flushing)
-    g_queue_clear_full (&self->queue, (GDestroyNotify) gst_mini_object_unref);
+  if (flushing) {
+    g_queue_foreach (&self->queue, drop, self);
+    g_queue_clear (&self->queue);
+  }
   g_cond_signal (&self->more);
   g_mutex_unlock (&self->lock);
 }

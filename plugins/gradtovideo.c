@@ -178,24 +178,28 @@ grad_to_video_set_caps (GstBaseTransform * trans, GstCaps * incaps, GstCaps * ou
   g_autoptr (GstCaps) made = NULL;
   GError *error = NULL;
   GradTensorView view;
+  GstVideoInfo info;
+  gboolean timed;
 
   if (self->refused != NULL && gst_caps_is_equal (incaps, self->refused))
     return FALSE;
   gst_caps_replace (&self->refused, incaps);
-  if (!plan (self, incaps, &view, &self->info, &self->timed, &error))
+  if (!plan (self, incaps, &view, &info, &timed, &error))
     return grad_element_fail (self, error);
-  made = gst_video_info_to_caps (&self->info);
+  made = gst_video_info_to_caps (&info);
   if (!gst_caps_can_intersect (made, outcaps)) {
     g_autofree gchar *asked = gst_caps_to_string (outcaps);
 
     g_set_error (&error, GRAD_ERROR, GRAD_ERROR_SHAPE, "makes %s of %dx%d at %d/%d, but the caps filter "
         "behind it asks for %s: put videoconvert, videoscale or videorate between them",
-        gst_video_format_to_string (GST_VIDEO_INFO_FORMAT (&self->info)), self->info.width,
-        self->info.height, self->info.fps_n, self->info.fps_d, asked);
+        gst_video_format_to_string (GST_VIDEO_INFO_FORMAT (&info)), info.width, info.height, info.fps_n, info.fps_d,
+        asked);
     return grad_element_fail (self, error);
   }
   gst_clear_caps (&self->refused);
   self->view = view;
+  self->info = info;
+  self->timed = timed;
   return TRUE;
 }
 

@@ -58,13 +58,16 @@ grad_norm_gradient (gdouble sum_dz, gdouble sum_dz_x, gdouble count, gdouble var
   *shift = (GRAD_REAL) (-s * sum_dz / count);
 }
 
-/* running_mean and running_var after a batch of `count` values; offset is added to its mean */
+/* running_mean and running_var after a batch of `count` values; offset is added to its mean. One value says nothing of a variance:
+ * PyTorch refuses it, here it leaves both as they are. */
 GRAD_BODY void
 grad_norm_running (GRAD_REAL mean, GRAD_REAL var, GRAD_REAL offset, gdouble count,
     GRAD_REAL momentum, GRAD_REAL * running_mean, GRAD_REAL * running_var)
 {
-  GRAD_REAL unbiased = (GRAD_REAL) (count > 1 ? count / (count - 1) : 1);
+  GRAD_REAL unbiased = (GRAD_REAL) (count / (count - 1));
 
+  if (count <= 1)
+    return;
   *running_mean += momentum * (mean + offset - *running_mean);
   *running_var += momentum * (var * unbiased - *running_var);
 }

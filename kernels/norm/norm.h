@@ -68,7 +68,7 @@ typedef struct
       const GradTensor * var, GradTensor * dx, GradTensor * dgamma, GradTensor * dbeta,
       gboolean accumulate, GError ** error);
   /* running_mean += momentum (mean + offset - running_mean)
-   * running_var  += momentum (var n/(n-1) - running_var), n = N H W; offset nullable
+   * running_var  += momentum (var n/(n-1) - running_var), n = N H W; offset nullable; with n = 1 nothing is changed
    * measured, nullable: of the step's gradient (optim.h); when its scale is not a number, nothing is changed */
   gboolean (*update_running) (GradPlan * plan, const GradTensor * mean, const GradTensor * var,
       const GradTensor * offset, gfloat momentum, const GradTensor * measured,

@@ -24,14 +24,14 @@ typedef struct
 } GradSgdStep;
 
 static inline GradAdamStep
-grad_adam_step (const GradAdamArgs * args, const GradOptimStep * step)
+grad_adam_step (const GradAdamArgs * args, const GradOptimStep * step, guint64 number)
 {
   GradAdamStep s;
 
   s.scale = 1;
-  s.step_size = step->learning_rate / (1 - pow (args->beta1, (gdouble) step->number));
+  s.step_size = step->learning_rate / (1 - pow (args->beta1, (gdouble) number));
   s.shrink = args->decoupled ? step->learning_rate * args->weight_decay : 0;
-  s.v_scale = 1 / sqrt (1 - pow (args->beta2, (gdouble) step->number));
+  s.v_scale = 1 / sqrt (1 - pow (args->beta2, (gdouble) number));
   s.one_minus_beta1 = 1 - args->beta1;
   s.beta2 = args->beta2;
   s.one_minus_beta2 = 1 - args->beta2;

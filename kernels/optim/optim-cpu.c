@@ -21,7 +21,8 @@ struct _Job
   SpanFunc span;
   gdouble scale;
   gfloat decay;
-  GradAdamStep adam;
+  const GradAdamArgs *adam;
+  const GradOptimStep *step;
   GradSgdStep sgd;
   gdouble *sums;                /* of each chunk, for measure */
 };
@@ -118,7 +119,7 @@ squares_loop (const gfloat * restrict grad, gsize n)
 static void
 adam_span (const Job * job, const GradOptimTensor * t, gsize from, gsize n)
 {
-  GradAdamStep step = job->adam;
+  GradAdamStep step = grad_adam_step (job->adam, job->step, t->number);
 
   grad_adam_rescale (&step, job->scale, t->rate_scale);
   adam_loop (data_from (t->value, from), data_from (t->m, from), data_from (t->v, from),
@@ -166,7 +167,7 @@ static gboolean
 adam (GradDevice * device, const GradOptimTensor * tensors, guint n_tensors,
     const GradAdamArgs * args, const GradOptimStep * step, GError ** error)
 {
-  Job job = {.span = adam_span,.adam = grad_adam_step (args, step) };
+  Job job = {.span = adam_span,.adam = args,.step = step };
 
   return update (&job, tensors, n_tensors, step);
 }

@@ -31,7 +31,7 @@ adam (GradDevice * device, const GradOptimTensor * tensors, guint n_tensors,
     gdouble *value = grad_tensor_data (tensors[t].value);
     gdouble *m = grad_tensor_data (tensors[t].m), *v = grad_tensor_data (tensors[t].v);
     const gdouble *grad = grad_tensor_data (tensors[t].grad);
-    GradAdamStep s = grad_adam_step (args, step);
+    GradAdamStep s = grad_adam_step (args, step, tensors[t].number);
 
     grad_adam_rescale (&s, scale, tensors[t].rate_scale);
     for (gsize i = 0; i < n; i++) {

@@ -211,14 +211,14 @@ result_kernel (const gdouble * sums, unsigned n, gdouble mean, gdouble max_norm,
     grad_measure_result (sum, bad, mean, max_norm, before, result);
 }
 
-/* As many tensors as one launch takes; returns how many blocks these are. */
+/* As many tensors as one launch takes, of which it is the same update; returns how many blocks these are. */
 static unsigned
 fill (Batch * batch, const GradOptimTensor * tensors, guint n_tensors)
 {
   unsigned n_blocks = 0;
 
-  batch->n_tensors = MIN (n_tensors, MAX_TENSORS);
-  for (guint i = 0; i < batch->n_tensors; i++) {
+  batch->n_tensors = 0;
+  for (guint i = 0; i < MIN (n_tensors, MAX_TENSORS) && tensors[i].number == tensors[0].number; i++) {
     const GradOptimTensor *t = &tensors[i];
     unsigned n = grad_shape_n_elements (&t->grad->shape);
 
@@ -228,23 +228,25 @@ fill (Batch * batch, const GradOptimTensor * tensors, guint n_tensors)
       grad_cuda_data < const float >(t->grad), n, n_blocks, (float) t->rate_scale
     };
     n_blocks += grad_cuda_blocks (n, CHUNK);
+    batch->n_tensors++;
   }
   return n_blocks;
 }
 
-template < class Rule > static gboolean
-update (GradDevice * device, const GradOptimTensor * tensors, guint n_tensors, const Rule & rule,
+/* rule_of (number): the rule of that update */
+template < class Rule, class RuleOf > static gboolean
+update (GradDevice * device, const GradOptimTensor * tensors, guint n_tensors, RuleOf rule_of,
     const GradOptimStep * step, GError ** error)
 {
   Batch batch;
 
   batch.decay = step->decay;
   batch.measured = grad_cuda_data < const gdouble > (step->measured);
-  for (guint first = 0; first < n_tensors; first += MAX_TENSORS) {
+  for (guint first = 0; first < n_tensors; first += batch.n_tensors) {
     unsigned n_blocks = fill (&batch, tensors + first, n_tensors - first);
 
     GRAD_CUDA_LAUNCH (device, "update", error, n_blocks, THREADS, (update_kernel < Rule >), batch,
-        rule);
+        rule_of (tensors[first].number));
   }
   return TRUE;
 }
@@ -253,14 +255,16 @@ static gboolean
 adam (GradDevice * device, const GradOptimTensor * tensors, guint n_tensors,
     const GradAdamArgs * args, const GradOptimStep * step, GError ** error)
 {
-  return update (device, tensors, n_tensors, Adam { grad_adam_step (args, step) }, step, error);
+  return update < Adam > (device, tensors, n_tensors,
+      [=] (guint64 number) { return Adam { grad_adam_step (args, step, number) }; }, step, error);
 }
 
 static gboolean
 sgd (GradDevice * device, const GradOptimTensor * tensors, guint n_tensors,
     const GradSgdArgs * args, const GradOptimStep * step, GError ** error)
 {
-  return update (device, tensors, n_tensors, Sgd { grad_sgd_step (args, step) }, step, error);
+  return update < Sgd > (device, tensors, n_tensors,
+      [=] (guint64) { return Sgd { grad_sgd_step (args, step) }; }, step, error);
 }
 
 /* sums: n_tensors, then one for each block of the largest launch */
@@ -271,7 +275,7 @@ run_measure (GradDevice * device, const GradOptimTensor * tensors, guint n_tenso
   gdouble *partial = sums + n_tensors;
   Batch batch;
 
-  for (guint first = 0; first < n_tensors; first += MAX_TENSORS) {
+  for (guint first = 0; first < n_tensors; first += batch.n_tensors) {
     unsigned n_blocks = fill (&batch, tensors + first, n_tensors - first);
 
     GRAD_CUDA_LAUNCH (device, "gradient norm", error, n_blocks, THREADS, squares_kernel, batch,

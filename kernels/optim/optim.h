@@ -11,6 +11,7 @@ typedef struct
   GradTensor *average;          /* updated; NULL for none */
   const GradTensor *grad;
   gdouble rate_scale;           /* of the learning rate */
+  guint64 number;               /* of its update, from 1; for Adam */
 } GradOptimTensor;
 
 /* What any update does, with grad = scale grad and the learning rate times the tensor's rate_scale:
@@ -18,7 +19,6 @@ typedef struct
  *   average = decay average + (1 - decay) value, after the update */
 typedef struct
 {
-  guint64 number;               /* of the update, from 1 */
   gdouble learning_rate, decay;
   const GradTensor *measured;   /* nullable: result of measure */
 } GradOptimStep;

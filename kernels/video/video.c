@@ -29,11 +29,17 @@ static const struct
 
 /* With Kr, Kb of the standard, Kg = 1 - Kr - Kb, and A = 255 / 219, C = 255 / 224 (full range: 1):
  * a = A, p = C 2 (1 - Kr), q = C 2 (1 - Kb) Kb / Kg, s = C 2 (1 - Kr) Kr / Kg, t = C 2 (1 - Kb), times 65536, rounded. */
-static const GradVideoColours colours[2][2] = {
+static const GradVideoColours colours[GRAD_VIDEO_N_MATRICES][2] = {
   [GRAD_VIDEO_BT601] = {{16, 76309, 104597, 25675, 53279, 132201},
       {0, 65536, 91881, 22553, 46802, 116130}},
   [GRAD_VIDEO_BT709] = {{16, 76309, 117489, 13975, 34925, 138438},
       {0, 65536, 103206, 12276, 30679, 121609}},
+  [GRAD_VIDEO_BT2020] = {{16, 76309, 110014, 12277, 42626, 140363},
+      {0, 65536, 96639, 10784, 37444, 123299}},
+  [GRAD_VIDEO_SMPTE240M] = {{16, 76309, 117579, 16907, 35559, 136230},
+      {0, 65536, 103285, 14852, 31236, 119669}},
+  [GRAD_VIDEO_FCC] = {{16, 76309, 104448, 24759, 53109, 132798},
+      {0, 65536, 91750, 21749, 46653, 116654}},
 };
 
 static gint

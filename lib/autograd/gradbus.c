@@ -216,6 +216,8 @@ grad_bus_add_settings (GradBus * bus, const GradDeviceSettings * settings, GErro
     ok = contradiction (error, "precision");
   else if (settings->threads && have->threads && settings->threads != have->threads)
     ok = contradiction (error, "number of threads");
+  else if (bus->device && settings->deterministic && !have->deterministic)
+    ok = contradiction (error, "value of deterministic");
   else {
     if (settings->name && !have->name)
       have->name = bus->device_name = g_strdup (settings->name);

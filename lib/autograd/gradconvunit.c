@@ -355,6 +355,7 @@ grad_conv_unit_commit (GradUnit * unit, GradNode * node, GError ** error)
   mean = grad_parameter_get_own (self->running_mean);
   var = grad_parameter_get_own (self->running_var);
   self->n_batches->count++;
+  self->n_batches->step = grad_step_get_number (node->step);
   grad_tensor_touch (mean);
   grad_tensor_touch (var);
   return kernels->norm->update_running (plan->norm, node->saved[SAVED_MEAN],

@@ -80,8 +80,8 @@ uncount (GradNetwork * network)
   for (guint i = 0; i < grad_parameter_store_get_n_parameters (network->store); i++) {
     GradParameter *p = grad_parameter_store_get_parameter (network->store, i);
 
-    if (p->kind == GRAD_PARAMETER_COUNTER)
-      p->count -= network->measured_batches;
+    if (p->step == network->measured->step)
+      p->count -= p->kind == GRAD_PARAMETER_COUNTER ? network->measured_batches : 1;
   }
 }
 
@@ -108,9 +108,9 @@ grad_network_settle (GradNetwork * network, GError ** error)
     return FALSE;
   if (isfinite (network->measured->scale))
     return TRUE;
-  m = g_steal_pointer (&network->measured);
-  if (network->n_updates == m->step)
+  if (network->n_updates == network->measured->step)
     uncount (network);
+  m = g_steal_pointer (&network->measured);
   return not_finite (network, m, error);
 }
 

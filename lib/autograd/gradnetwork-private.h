@@ -15,7 +15,6 @@ struct _GradStep
   guint ref_count;              /* guarded by the network's lock */
   GradNetwork *network;         /* owned */
   guint64 source, sequence;
-  gboolean applied;
 };
 
 struct _GradNetwork
@@ -31,7 +30,9 @@ struct _GradNetwork
   gpointer optimizer;           /* identity */
   GradStep *open;               /* not owned */
   GHashTable *applied;          /* source -> last sequence number applied */
+  GHashTable *evaluated;        /* the same of batches to evaluate that were let in */
   GHashTable *prefixes;         /* kind -> how many were given out */
+  GHashTable *taken;            /* set of those that layers brought along */
   GradModel *model;             /* owned; NULL until it has trained */
   GradPosition start;
 
@@ -70,6 +71,8 @@ gdouble grad_step_get_divisor (GradStep * step, guint n_samples);
 void grad_step_add_samples (GradStep * step, guint n_samples);
 /* What has been measured of the step's gradient, NULL without; not owned. */
 GradTensor *grad_step_get_measured (GradStep * step);
+/* of the last update */
+guint64 grad_step_get_number (GradStep * step);
 
 /* For elements, which join the bus of their pipeline at NULL to READY and leave it at READY to NULL. */
 GradBus *grad_bus_new_for_run (void);

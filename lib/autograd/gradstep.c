@@ -3,12 +3,26 @@
 #include "gradnetwork-private.h"
 
 /* Whether the batch may not compute yet. Of one source, only older steps are waited for: a later one is
- * open when this batch comes late through a side branch. */
+ * open when this batch comes late through a side branch. Of another source, a batch to evaluate that is let in stays so: it may be in
+ * a queue in front of the very batch whose step is open. */
 static gboolean
 must_wait (GradNetwork * self, guint64 source, guint64 sequence)
 {
-  return self->open != NULL
-      && (self->open->source != source || self->open->sequence < sequence);
+  guint64 *let_in = g_hash_table_lookup (self->evaluated, &source);
+
+  return self->open != NULL && (self->open->source == source ? self->open->sequence < sequence
+      : let_in == NULL || *let_in < sequence);
+}
+
+/* source -> sequence */
+static void
+remember (GHashTable * table, guint64 source, guint64 sequence)
+{
+  guint64 *pair = g_new (guint64, 2);
+
+  pair[0] = source;
+  pair[1] = sequence;
+  g_hash_table_replace (table, &pair[0], &pair[1]);
 }
 
 /**
@@ -22,7 +36,8 @@ must_wait (GradNetwork * self, guint64 source, guint64 sequence)
  *
  * Waits until no older step is open, and opens the batch's step when it is for training and an optimizer is
  * there. Infer never waits. So every layer sees the weights that all earlier batches have made, with
- * queues between the layers or without.
+ * queues between the layers or without; but an evaluate batch that waited once, at its first layer, does not wait for
+ * another source's step that began since.
  *
  * Returns: %FALSE when @flushing became %TRUE
  */
@@ -40,6 +55,8 @@ grad_network_enter (GradNetwork * network, GradPhase phase, guint64 source, guin
   while (!*flushing && must_wait (network, source, sequence))
     g_cond_wait (&network->turn, &network->lock);
   ok = !*flushing;
+  if (ok && phase == GRAD_PHASE_EVALUATE)
+    remember (network->evaluated, source, sequence);
   if (ok && phase == GRAD_PHASE_TRAIN && network->optimizer != NULL) {
     guint64 *applied = g_hash_table_lookup (network->applied, &source);
 
@@ -130,6 +147,12 @@ grad_step_add_samples (GradStep * step, guint n_samples)
   network->n_samples += n_samples;
 }
 
+guint64
+grad_step_get_number (GradStep * step)
+{
+  return step->network->n_updates;
+}
+
 GradTensor *
 grad_step_get_measured (GradStep * step)
 {
@@ -148,12 +171,9 @@ grad_network_end_batch (GradNetwork * network)
 {
   GPtrArray *tape = network->tape;
   GradStep *step = ((GradNode *) tape->pdata[tape->len - 1])->step;
-  guint64 *applied = g_new (guint64, 2);
 
   g_mutex_lock (&network->lock);
-  applied[0] = step->source;
-  applied[1] = step->sequence;
-  g_hash_table_replace (network->applied, &applied[0], &applied[1]);
+  remember (network->applied, step->source, step->sequence);
   if (network->open == step)
     network->open = NULL;
   g_cond_broadcast (&network->turn);

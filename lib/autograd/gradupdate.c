@@ -79,7 +79,7 @@ prepare (Update * u, GradParameter * p, GradOptimTensor * t, GError ** error)
     return FALSE;
   *t = (GradOptimTensor) {
     .value = grad_parameter_get_own (p),.m = p->m,.v = p->v,.average = p->average,
-    .grad = p->grad,.rate_scale = p->rate_scale
+    .grad = p->grad,.rate_scale = p->rate_scale,.number = p->count + 1
   };
   return TRUE;
 }
@@ -125,7 +125,7 @@ update (GradNetwork * network, Update * u, gdouble learning_rate, GError ** erro
   u->list = list;
   u->tensors = tensors;
   u->step = (GradOptimStep) {
-    .number = network->n_updates + 1,.learning_rate = learning_rate,
+    .learning_rate = learning_rate,
     .measured = network->measured ? network->measured->result : NULL
   };
   if (list->len > 0)
@@ -136,6 +136,12 @@ update (GradNetwork * network, Update * u, gdouble learning_rate, GError ** erro
   if (ok) {
     network->n_updates++;
     network->n_samples = 0;
+    for (guint i = 0; i < list->len; i++) {
+      GradParameter *p = list->pdata[i];
+
+      p->count++;
+      p->step = network->n_updates;
+    }
   }
   g_mutex_unlock (&network->values);
   return ok;
@@ -205,12 +211,19 @@ average_job (gpointer data, GError ** error)
       error);
 }
 
-/* Running statistics of layers that are not frozen, where they have averages or shall have them */
+/* What is to be averaged but was not updated: running statistics of layers that are not frozen, where they have averages or shall
+ * have them, and what was frozen after it got one */
 static GPtrArray *
-list_committed (GradNetwork * network)
+list_averaged (GradNetwork * network)
 {
   GPtrArray *list = g_ptr_array_new ();
 
+  for (guint i = 0; i < grad_parameter_store_get_n_parameters (network->store); i++) {
+    GradParameter *p = grad_parameter_store_get_parameter (network->store, i);
+
+    if (p->average != NULL && !g_hash_table_contains (network->graded, p))
+      g_ptr_array_add (list, p);
+  }
   for (guint i = 0; i < network->tape->len; i++) {
     GradNode *node = network->tape->pdata[i];
     guint n = node->frozen ? 0 : grad_unit_get_n_parameters (node->unit);
@@ -218,8 +231,7 @@ list_committed (GradNetwork * network)
     for (guint k = 0; k < n; k++) {
       GradParameter *p = grad_unit_get_parameter (node->unit, k);
 
-      if (p->kind == GRAD_PARAMETER_STATISTIC && (network->decay > 0 || p->average != NULL)
-          && !g_ptr_array_find (list, p, NULL))
+      if (p->kind == GRAD_PARAMETER_STATISTIC && network->decay > 0 && !g_ptr_array_find (list, p, NULL))
         g_ptr_array_add (list, p);
     }
   }
@@ -231,11 +243,11 @@ list_committed (GradNetwork * network)
 gboolean
 grad_network_average_statistics (GradNetwork * network, GError ** error)
 {
-  g_autoptr (GPtrArray) list = list_committed (network);
+  g_autoptr (GPtrArray) list = list_averaged (network);
   g_autofree GradOptimTensor *tensors = g_new (GradOptimTensor, list->len);
   const GradSgdArgs args = { 0 };
   Update u = {.network = network,.list = list,.tensors = tensors,.sgd = &args,
-    .step = {.number = network->n_updates,.decay = network->decay,
+    .step = {.decay = network->decay,
           .measured = network->measured ? network->measured->result : NULL}
   };
 

@@ -116,12 +116,14 @@ grad_saver_start (GradSaver * self, GError ** error)
 
   if (!options.resume)
     *c = (GradCheckpoint) GRAD_CHECKPOINT_START;
+  self->finished &= self->resumed;
   c->step = self->resumed ? MAX (c->step, grad_network_get_n_updates (self->network))
       : grad_network_get_n_updates (self->network);
   grad_network_set_start (self->network, &c->position, c->step);
   self->last = g_get_monotonic_time ();
   self->n_batches = 0;
   self->trained = FALSE;
+  self->resumed |= options.resume && c->step > 0;       /* from READY */
   /* better now than after hours of training */
   return location == NULL || grad_model_check_location (location, error);
 }
@@ -217,6 +219,7 @@ save (GradSaver * self, const gchar * location, GError ** error)
 {
   g_autoptr (GHashTable) metadata = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, g_free);
   g_autoptr (GradDevice) device = grad_bus_get_device (self->bus, NULL);
+  g_autofree gchar *shown = g_filename_display_name (location);
 
   grad_checkpoint_describe (&self->checkpoint, metadata);
   g_hash_table_insert (metadata, (gpointer) "optimizer", g_strdup (self->optimizer));
@@ -234,7 +237,7 @@ save (GradSaver * self, const gchar * location, GError ** error)
   GST_INFO_OBJECT (self->element, "saved %s after %" G_GUINT64_FORMAT " steps", location,
       self->checkpoint.step);
   gst_element_post_message (self->element, gst_message_new_element (GST_OBJECT (self->element),
-          gst_structure_new ("grad-saved", "location", G_TYPE_STRING, location, "step",
+          gst_structure_new ("grad-saved", "location", G_TYPE_STRING, shown, "step",
               G_TYPE_UINT64, self->checkpoint.step, NULL)));
   return TRUE;
 }
@@ -318,6 +321,7 @@ grad_saver_batch (GradSaver * self, const GradSampleMeta * sample, GstPad * sink
   g_autofree gchar *location = options.location;
   gboolean testing = sample->phase == GRAD_PHASE_EVALUATE;
   gboolean ended = sample->last && (testing || self->checkpoint.test_samples == 0);
+  gdouble best = self->checkpoint.best_accuracy;
   g_autoptr (GError) failure = NULL;
 
   if (self->device != NULL)
@@ -333,6 +337,7 @@ grad_saver_batch (GradSaver * self, const GradSampleMeta * sample, GstPad * sink
     return FALSE;
   if (save_now (self, &options, ended ? sample->epoch : 0, &failure))
     return TRUE;
+  self->checkpoint.best_accuracy = best;        /* that state is lost */
   GST_ELEMENT_WARNING (self->element, RESOURCE, WRITE, ("%s. Training goes on, and tries again later.",
           failure->message), (NULL));
   return TRUE;

@@ -60,7 +60,7 @@ open_data (GradSource * self, GError ** error)
   phase = priv->phase;
   priv->options = (GradSamplerOptions) {
     .batch_size = priv->batch_size,.epochs = priv->epochs,.shuffle = priv->shuffle,
-    .drop_last = priv->drop_last,.seed = priv->seed
+    .drop_last = priv->drop_last,.seed = grad_bus_get_seed (priv->bus)
   };
   GST_OBJECT_UNLOCK (self);
 
@@ -92,7 +92,12 @@ grad_source_stop (GstBaseSrc * src)
   GradSource *self = GRAD_SOURCE (src);
   GradSourcePrivate *priv = PRIV (self);
 
-  g_clear_pointer (&priv->sampler, grad_sampler_free);
+  GradSampler *sampler;
+
+  GST_OBJECT_LOCK (self);       /* which queries take */
+  sampler = g_steal_pointer (&priv->sampler);
+  GST_OBJECT_UNLOCK (self);
+  g_clear_pointer (&sampler, grad_sampler_free);
   g_clear_object (&priv->device);
   return TRUE;
 }
@@ -224,12 +229,16 @@ grad_source_query (GstBaseSrc * src, GstQuery * query)
 
   if (grad_element_query_context (GST_ELEMENT (self), query, priv->bus))
     return TRUE;
-  if (GST_QUERY_TYPE (query) == GST_QUERY_DURATION && priv->sampler != NULL) {
+  if (GST_QUERY_TYPE (query) == GST_QUERY_DURATION) {
+    guint64 size = 0;
+
+    GST_OBJECT_LOCK (self);
+    if (priv->sampler != NULL)
+      size = grad_sampler_get_pass_size (priv->sampler, FALSE) + grad_sampler_get_pass_size (priv->sampler, TRUE);
+    GST_OBJECT_UNLOCK (self);
     gst_query_parse_duration (query, &format, NULL);
-    if (format == GST_FORMAT_TIME) {
-      gst_query_set_duration (query, format, (guint64) priv->options.epochs
-          * (grad_sampler_get_pass_size (priv->sampler, FALSE)
-              + grad_sampler_get_pass_size (priv->sampler, TRUE)) * GST_MSECOND);
+    if (size > 0 && format == GST_FORMAT_TIME) {
+      gst_query_set_duration (query, format, priv->options.epochs * size * GST_MSECOND);
       return TRUE;
     }
   }

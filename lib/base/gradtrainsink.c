@@ -24,6 +24,7 @@ typedef struct
   GradBus *bus;
   GradNetwork *network;
   /* streaming thread */
+  gboolean failed;
   GradMetrics metrics;
   GradTrainStep step;
   GradSaver saver;
@@ -42,8 +43,10 @@ fail (GradTrainSink * self, GError * error)
 
   if (aborted)
     g_error_free (error);
-  else
+  else {
     grad_element_fail (self, error);
+    PRIV (self)->failed = TRUE;
+  }
   return aborted ? GST_FLOW_FLUSHING : GST_FLOW_ERROR;
 }
 
@@ -52,7 +55,7 @@ static gboolean
 interrupted (gpointer sink)
 {
   return g_atomic_int_get (&PRIV (sink)->unlocked)
-      && gst_base_sink_wait_preroll (sink) != GST_FLOW_OK;
+      && gst_base_sink_wait_preroll (sink) == GST_FLOW_FLUSHING;
 }
 
 static gboolean
@@ -115,7 +118,7 @@ grad_train_sink_event (GstBaseSink * sink, GstEvent * event)
   } else if (GST_EVENT_TYPE (event) == GST_EVENT_EOS) {
     ok = grad_train_step_finish (&priv->step, &error)
         && grad_saver_finish (&priv->saver, &error);
-    grad_metrics_stop (&priv->metrics, TRUE);
+    grad_metrics_stop (&priv->metrics, !priv->failed);  /* a source says the end after an error, too */
   }
   if (!ok) {
     fail (self, error);
@@ -193,6 +196,7 @@ start (GradTrainSink * self, GError ** error)
   log = g_strdup (priv->log_location);
   interval = priv->log_interval;
   GST_OBJECT_UNLOCK (self);
+  priv->failed = FALSE;
   grad_metrics_start (&priv->metrics, GST_ELEMENT (self), interval, TRUE);
   if (!grad_saver_start (&priv->saver, error))
     return FALSE;

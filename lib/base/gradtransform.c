@@ -125,13 +125,13 @@ grad_transform_set_caps (GstBaseTransform * trans, GstCaps * incaps, GstCaps * o
   GradTransformPrivate *priv = PRIV (self);
   g_autoptr (GstCaps) inferred = NULL;
   GError *error = NULL;
-  GradShape expected, asked;
-  GradDType dtype;
+  GradShape input, expected, asked;
+  GradDType got, dtype;
 
   if (priv->refused != NULL && gst_caps_is_equal (incaps, priv->refused))
     return FALSE;
   gst_caps_replace (&priv->refused, incaps);
-  if (!output_caps (self, incaps, &priv->dtype, &priv->input, &inferred, &error))
+  if (!output_caps (self, incaps, &got, &input, &inferred, &error))
     return grad_element_fail (self, error);
   if (grad_caps_parse (inferred, GRAD_MAX_RANK, &dtype, &expected, NULL)
       && (!grad_caps_parse (outcaps, GRAD_MAX_RANK, &dtype, &asked, NULL)
@@ -142,8 +142,10 @@ grad_transform_set_caps (GstBaseTransform * trans, GstCaps * incaps, GstCaps * o
             "dimensions"));
     return grad_element_fail (self, error);
   }
-  if (KLASS (self)->prepare && !KLASS (self)->prepare (self, &priv->input, &error))
+  if (KLASS (self)->prepare && !KLASS (self)->prepare (self, &input, &error))
     return grad_element_fail (self, error);
+  priv->dtype = got;            /* what is refused changes nothing */
+  priv->input = input;
   gst_clear_caps (&priv->refused);
   return TRUE;
 }

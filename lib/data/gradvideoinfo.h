@@ -36,25 +36,51 @@ grad_video_format_from_gst (GstVideoFormat gst, GradVideoFormat * format)
   return FALSE;
 }
 
+static inline gboolean
+grad_video_matrix_from_gst (GstVideoColorMatrix gst, GradVideoMatrix * matrix)
+{
+  switch (gst) {
+    case GST_VIDEO_COLOR_MATRIX_UNKNOWN:
+    case GST_VIDEO_COLOR_MATRIX_BT601:
+      *matrix = GRAD_VIDEO_BT601;
+      return TRUE;
+    case GST_VIDEO_COLOR_MATRIX_BT709:
+      *matrix = GRAD_VIDEO_BT709;
+      return TRUE;
+    case GST_VIDEO_COLOR_MATRIX_BT2020:
+      *matrix = GRAD_VIDEO_BT2020;
+      return TRUE;
+    case GST_VIDEO_COLOR_MATRIX_SMPTE240M:
+      *matrix = GRAD_VIDEO_SMPTE240M;
+      return TRUE;
+    case GST_VIDEO_COLOR_MATRIX_FCC:
+      *matrix = GRAD_VIDEO_FCC;
+      return TRUE;
+    default:
+      return FALSE;
+  }
+}
+
 /* A whole frame, without its planes. FALSE with GRAD_ERROR_UNSUPPORTED when kernels/video does not know its format or colours;
  * grayscale and RGB have no colour matrix that matters. */
 static inline gboolean
 grad_video_frame_describe (GradVideoFrame * frame, const GstVideoInfo * info, GError ** error)
 {
   gint width = GST_VIDEO_INFO_WIDTH (info), height = GST_VIDEO_INFO_HEIGHT (info);
-  GstVideoColorMatrix matrix = info->colorimetry.matrix;
+  GradVideoMatrix matrix = GRAD_VIDEO_BT601;
   GradVideoFormat format;
 
   if (!grad_video_format_from_gst (GST_VIDEO_INFO_FORMAT (info), &format)
-      || (GST_VIDEO_INFO_IS_YUV (info) && matrix != GST_VIDEO_COLOR_MATRIX_UNKNOWN
-          && matrix != GST_VIDEO_COLOR_MATRIX_BT601 && matrix != GST_VIDEO_COLOR_MATRIX_BT709)) {
+      || (GST_VIDEO_INFO_IS_YUV (info)
+          && !grad_video_matrix_from_gst (info->colorimetry.matrix, &matrix))) {
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_UNSUPPORTED, "cannot read video of format %s with the colour "
-        "matrix number %d: put videoconvert in front", GST_VIDEO_INFO_NAME (info), matrix);
+        "matrix number %d: put videoconvert ! video/x-raw,format=RGB in front", GST_VIDEO_INFO_NAME (info),
+        info->colorimetry.matrix);
     return FALSE;
   }
   *frame = (GradVideoFrame) {
     .format = format,
-    .matrix = matrix == GST_VIDEO_COLOR_MATRIX_BT709 ? GRAD_VIDEO_BT709 : GRAD_VIDEO_BT601,
+    .matrix = matrix,
     .full_range = info->colorimetry.range == GST_VIDEO_COLOR_RANGE_0_255,
     .width = width,
     .height = height,

@@ -148,8 +148,9 @@ grad_cpu_scratch (GradDevice * device, gsize size, GError ** error)
   if (self->scratch_capacity < size) {
     if (self->scratch != NULL)
       grad_device_pool_put (device, self->scratch, self->scratch_capacity);
-    self->scratch_capacity = 0;
     self->scratch = grad_device_pool_get (device, size, &self->scratch_capacity, error);
+    if (self->scratch == NULL)
+      self->scratch_capacity = 0;
   }
   return self->scratch;
 }

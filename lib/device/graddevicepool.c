@@ -24,8 +24,12 @@ gpointer
 grad_device_storage_new (GradDevice * device, gsize size, GError ** error)
 {
   GradDevicePool *self = grad_device_peek_pool (device);
-  gpointer data = GRAD_DEVICE_GET_CLASS (device)->alloc (device, size, error);
+  gpointer data = GRAD_DEVICE_GET_CLASS (device)->alloc (device, size, NULL);
 
+  if (data == NULL) {           /* what lies in the pool may be too small for anything that is still to come */
+    grad_device_pool_clear (device);
+    data = GRAD_DEVICE_GET_CLASS (device)->alloc (device, size, error);
+  }
   if (data != NULL) {
     g_mutex_lock (&self->lock);
     self->n_allocations++;
@@ -93,9 +97,11 @@ static gboolean
 free_storage (gpointer key, gpointer value, gpointer data)
 {
   GPtrArray *list = value;
+  gsize size = *(gsize *) key;
 
   for (guint i = 0; i < list->len; i++)
-    GRAD_DEVICE_GET_CLASS (data)->free (data, list->pdata[i], *(gsize *) key);
+    GRAD_DEVICE_GET_CLASS (data)->free (data, list->pdata[i], size);
+  grad_device_peek_pool (data)->bytes_allocated -= list->len * size;
   g_ptr_array_unref (list);
   return FALSE;
 }
@@ -105,8 +111,10 @@ grad_device_pool_clear (GradDevice * device)
 {
   GradDevicePool *self = grad_device_peek_pool (device);
 
+  g_mutex_lock (&self->lock);
   g_tree_foreach (self->free, free_storage, device);
   g_tree_remove_all (self->free);
+  g_mutex_unlock (&self->lock);
 }
 
 GradDevicePool *

@@ -104,6 +104,11 @@ build (GradClassifier * self, GError ** error)
     return FALSE;
   }
   self->prepared = GRAD_SHAPE (1, in->channels, in->height, in->width);
+  if (grad_shape_n_elements (&self->prepared) > MAX_ELEMENTS) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_FILE, "the model wants pictures of %d channels and %dx%d pixels: "
+        "more than %d values are not taken", in->channels, in->width, in->height, MAX_ELEMENTS);
+    return FALSE;
+  }
   if (!prepare (self, &self->prepared, &output, error))
     return FALSE;
   if (output.rank != 2) {
@@ -229,6 +234,18 @@ grad_classifier_new_live (GradNetwork * network, GradDevice * device, GError ** 
   if (self != NULL)
     self->training = g_object_ref (network);
   return self;
+}
+
+/**
+ * grad_classifier_get_network:
+ * @classifier: a classifier
+ *
+ * Returns: (transfer none) (nullable): the network in training whose parameters it copies; %NULL for a file's
+ */
+GradNetwork *
+grad_classifier_get_network (GradClassifier * classifier)
+{
+  return classifier->training;
 }
 
 /**

@@ -15,6 +15,7 @@ GRAD_API GradClassifier *grad_classifier_get (GradModel * model, GradDevice * de
     GError ** error);
 GRAD_API GradClassifier *grad_classifier_new_live (GradNetwork * network, GradDevice * device,
     GError ** error);
+GRAD_API GradNetwork *grad_classifier_get_network (GradClassifier * classifier);
 GRAD_API gboolean grad_classifier_refresh (GradClassifier * classifier, GError ** error);
 GRAD_API GradModel *grad_classifier_get_model (GradClassifier * classifier);
 GRAD_API guint grad_classifier_get_n_classes (GradClassifier * classifier);

@@ -269,6 +269,7 @@ check_same (const GradParameter * parameter, GradParameterKind kind, const GradS
  * else initialised. Without a device the file is only asked whether it has it. May be called from any thread.
  *
  * Returns: (transfer none) (nullable): the parameter, which lives as long as the store; %NULL with
+ *   %GRAD_ERROR_SETTINGS when its name is one of an optimizer's, with
  *   %GRAD_ERROR_SHAPE when there is one of that name of another kind or shape, with
  *   %GRAD_ERROR_FILE when the file does not have it or has another shape, or with the device's
  *   error
@@ -281,6 +282,11 @@ grad_parameter_store_add (GradParameterStore * store, GradDevice * device, const
   g_autoptr (GradParameter) made = NULL;
 
   g_return_val_if_fail (init != GRAD_INIT_UNIFORM_FAN_IN || fan_in > 0, NULL);
+  if (g_str_has_prefix (name, GRAD_PARAMETER_STATE)) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS, "%s: names that begin with \"" GRAD_PARAMETER_STATE
+        "\" are those of an optimizer: use another param-prefix", name);
+    return NULL;
+  }
   if (parameter == NULL) {
     made = create (store, device, name, kind, shape, init, fan_in, error);
     if (made == NULL)

@@ -43,7 +43,8 @@ typedef enum
  * @value: (nullable): the values; %NULL for a counter
  * @grad: (nullable): gradient of the loss; %NULL before the first backward
  * @dead: its gradient is zero by construction (bias in front of a batch norm)
- * @count: value of a counter
+ * @count: value of a counter; else how many updates it has had, which @m and @v are of
+ * @step: number of the step that has raised @count last
  * @m: (nullable): first moment or momentum, owned by the optimizer's bookkeeping
  * @v: (nullable): second moment
  * @own: (nullable): with an average, the values in training; @value is these or @average
@@ -62,6 +63,7 @@ struct _GradParameter
   GradTensor *grad;
   gboolean dead;
   gint64 count;
+  guint64 step;
   GradTensor *m, *v;
   GradTensor *own, *average;
   gdouble rate_scale;

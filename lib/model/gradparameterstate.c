@@ -2,6 +2,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gradparameter-private.h"
 
+#include <string.h>
+
 /* named as PyTorch's Adam names them */
 static const struct
 {
@@ -43,6 +45,32 @@ read_one (GradParameter * parameter, guint i, GradSafetensors * file, const gcha
   return *state != NULL && grad_parameter_read_tensor (*state, entry, values, error);
 }
 
+/* How many updates its moments are of, as PyTorch's Adam names it */
+static gchar *
+count_name (const GradParameter * parameter)
+{
+  return g_strdup_printf (GRAD_PARAMETER_STATE "%s.step", parameter->name);
+}
+
+static gboolean
+read_count (GradParameter * parameter, GradSafetensors * file, const gchar * location, GError ** error)
+{
+  g_autofree gchar *name = count_name (parameter);
+  const GradParameter wanted = {.name = name,.kind = GRAD_PARAMETER_COUNTER };
+  const GradSafetensorsEntry *entry;
+
+  if (parameter->m == NULL)
+    return TRUE;
+  if (!grad_parameter_find_entry (file, location, &wanted, &entry, error))
+    return FALSE;
+  if (entry == NULL) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_FILE, "%s has no tensor %s", location, name);
+    return FALSE;
+  }
+  memcpy (&parameter->count, entry->data, sizeof parameter->count);
+  return TRUE;
+}
+
 gboolean
 grad_parameter_read_state (GradParameter * parameter, GradSafetensors * file,
     const gchar * location, gfloat * values, GError ** error)
@@ -54,7 +82,7 @@ grad_parameter_read_state (GradParameter * parameter, GradSafetensors * file,
         || read_one (parameter, i, file, location, values, error);
   if (parameter->own != NULL)   /* then what the file has by its name is the average */
     parameter->average = grad_tensor_ref (parameter->value);
-  return ok;
+  return ok && read_count (parameter, file, location, error);
 }
 
 gboolean
@@ -71,6 +99,14 @@ grad_parameter_describe_state (GradParameter * parameter, GArray * entries, GPtr
     g_ptr_array_add (owned, name);
     if (!grad_parameter_describe_tensor (name, state, entries, owned, error))
       return FALSE;
+  }
+  if (parameter->m != NULL) {
+    GradSafetensorsEntry count = {.name = count_name (parameter),.dtype = "I64",.data = &parameter->count,
+      .size = sizeof parameter->count
+    };
+
+    g_ptr_array_add (owned, (gpointer) count.name);
+    g_array_append_val (entries, count);
   }
   return TRUE;
 }

@@ -11,6 +11,7 @@
 
 /* How often it is looked whether the model file was replaced */
 #define POLL_INTERVAL (500 * G_TIME_SPAN_MILLISECOND)
+#define RETRY_INTERVAL G_TIME_SPAN_SECOND
 
 struct _GradFrameClassifier
 {
@@ -36,7 +37,7 @@ struct _GradFrameClassifier
   gfloat *probabilities, *smoothed;     /* (K) */
   guint smoothed_flushes;
   gboolean has_smoothed;
-  gint64 refreshed;
+  gint64 refreshed, retry;      /* monotonic times: of the last look at a network, when it is worth the next try */
 
   GStatBuf file;                /* of the model that was read last; of the thread */
 };
@@ -81,10 +82,12 @@ warm_up (GradClassifier * classifier, GradDevice * device, GError ** error)
       grad_model_get_input (grad_classifier_get_model (classifier));
   GradShape shape = GRAD_SHAPE (1, input->channels, input->height, input->width);
   gsize size = grad_shape_n_elements (&shape) * sizeof (gfloat);
-  g_autoptr (GradTensor) picture = grad_tensor_new (device, GRAD_DTYPE_FLOAT32, &shape, error);
-  g_autofree gfloat *black = g_malloc0 (size);
+  g_autofree gfloat *black = g_try_malloc0 (size);
+  g_autoptr (GradTensor) picture = black ? grad_tensor_new (device, GRAD_DTYPE_FLOAT32, &shape, error) : NULL;
   g_autofree gfloat *probabilities = g_new (gfloat, grad_classifier_get_n_classes (classifier));
 
+  if (black == NULL)
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_NO_MEMORY, "no memory for a picture of %dx%d", input->width, input->height);
   return picture != NULL && grad_tensor_upload (picture, black, size, error)
       && grad_classifier_run (classifier, picture, probabilities, error);
 }
@@ -127,15 +130,18 @@ look_at_network (GradFrameClassifier * self, GradNetwork * network, GstClockTime
 {
   gint64 now = g_get_monotonic_time ();
 
-  if (self->classifier == NULL) {
+  if (self->classifier == NULL || grad_classifier_get_network (self->classifier) != network) {
     g_autoptr (GradModel) model = grad_network_get_model (network);
     g_autoptr (GradClassifier) classifier = NULL;
 
-    if (model == NULL)          /* nothing has been trained yet */
+    g_clear_object (&self->classifier);
+    if (model == NULL || now < self->retry)     /* nothing has been trained yet, or it cannot be used */
       return TRUE;
+    self->retry = now + RETRY_INTERVAL;
     classifier = grad_classifier_new_live (network, self->device, error);
-    if (classifier == NULL)
+    if (classifier == NULL || !warm_up (classifier, self->device, error))
       return FALSE;
+    self->retry = 0;
     use (self, classifier);
   } else if ((guint64) (now - self->refreshed) * GST_USECOND < refresh)
     return TRUE;
@@ -182,6 +188,7 @@ classify (GradFrameClassifier * self, GstBuffer * frame, const GstVideoInfo * in
 {
   g_autoptr (GMutexLocker) running = g_mutex_locker_new (&self->running);
   g_auto (GradFrameClassifierSettings) settings = { NULL };
+  GradClassifier *before = self->classifier;
   GradModel *model;
 
   *result = NULL;
@@ -192,6 +199,8 @@ classify (GradFrameClassifier * self, GstBuffer * frame, const GstVideoInfo * in
   if (settings.network != NULL
       && !look_at_network (self, settings.network, settings.refresh, error))
     return FALSE;
+  if (self->classifier != before)       /* its making is not the frame's latency */
+    from = g_get_monotonic_time ();
   if (self->classifier == NULL
       || (settings.network && grad_classifier_get_version (self->classifier) == 0))
     return TRUE;                /* nothing has been learnt yet */

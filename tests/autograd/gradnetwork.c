@@ -214,6 +214,7 @@ test_sources (void)
   g_assert_null (enter (network, GRAD_PHASE_TRAIN, 2, 5));      /* applied */
   step = enter (network, GRAD_PHASE_TRAIN, 2, 6);
   g_assert_nonnull (step);
+  g_assert_null (enter (network, GRAD_PHASE_EVALUATE, 3, 1));   /* the second layer, in front of that step's batch */
   grad_step_unref (step);
 }
 

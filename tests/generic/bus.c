@@ -146,6 +146,21 @@ test_two_sources (void)
   test_assert_files ("model.safetensors", NULL);
 }
 
+/* A batch to evaluate, in a queue in front of the batch of another source whose step is open, does not wait for that. */
+static void
+test_evaluation_beside (void)
+{
+  g_autoptr (TestResult) result = test_train ("idxsrc epochs=100 " TEST_DATA "! gradresize ! queue ! funnel name=both "
+      "idxsrc phase=evaluate epochs=100 " TEST_DATA "! gradresize ! queue ! both. both. ! queue " TEST_BODY (" ! queue")
+      " ! gradloss ! gradadamsink location=model.safetensors");
+  guint64 step;
+
+  g_assert_true (gst_structure_get_uint64 (result->saved->pdata[result->saved->len - 1], "step",
+          &step));
+  g_assert_cmpuint (step, ==, 100 * TEST_STEPS);
+  test_assert_files ("model.safetensors", NULL);
+}
+
 static const struct
 {
   const gchar *launch, *element, *text1, *text2;
@@ -246,6 +261,7 @@ main (int argc, char **argv)
   g_test_add_func ("/bus/two-pipelines", test_two_pipelines);
   g_test_add_func ("/bus/application", test_application);
   g_test_add_func ("/bus/two-sources", test_two_sources);
+  g_test_add_func ("/bus/evaluation-beside", test_evaluation_beside);
   for (guint i = 0; i < G_N_ELEMENTS (refused); i++) {
     g_autofree gchar *path = g_strdup_printf ("/bus/refused/%u", i);
 

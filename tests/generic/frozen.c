@@ -130,6 +130,15 @@ test_scale (void)
   test_assert_files ("before", "plain", "scaled", NULL);
 }
 
+static gint64
+read_count (GradSafetensors * file, const gchar * name)
+{
+  gint64 count;
+
+  memcpy (&count, grad_safetensors_find (file, name)->data, sizeof count);
+  return count;
+}
+
 /* A sample is a millisecond: after two batches the stem is frozen, and the learning rate is another one. */
 static void
 test_controlled (void)
@@ -141,23 +150,41 @@ test_controlled (void)
   g_autoptr (TestResult) result = NULL;
   g_autofree gchar *log = NULL;
   g_auto (GStrv) lines = NULL;
-  gint64 count;
 
   control (stem, "frozen", 2 * TEST_BATCH * GST_MSECOND, FALSE, TRUE);
   control (sink, "learning-rate", 2 * TEST_BATCH * GST_MSECOND, 0.25, 0.125);
   result = test_play (pipeline);
   g_assert_cmpuint (result->errors->len, ==, 0);
   file = grad_safetensors_open ("after", NULL);
-  memcpy (&count, grad_safetensors_find (file, "bn1.num_batches_tracked")->data, sizeof count);
-  g_assert_cmpint (count, ==, 2);
-  memcpy (&count, grad_safetensors_find (file, "layer1.0.bn1.num_batches_tracked")->data,
-      sizeof count);
-  g_assert_cmpint (count, ==, TEST_STEPS);
+  g_assert_cmpint (read_count (file, "bn1.num_batches_tracked"), ==, 2);
+  g_assert_cmpint (read_count (file, "layer1.0.bn1.num_batches_tracked"), ==, TEST_STEPS);
   g_assert_true (g_file_get_contents ("log", &log, NULL, NULL));
   lines = g_strsplit (log, "\n", -1);
   for (guint i = 0; i < TEST_STEPS; i++)
     g_assert_nonnull (strstr (lines[i], i < 2 ? "\"learning_rate\":0.25," : "\"learning_rate\":0.125,"));
   test_assert_files ("after", "log", NULL);
+}
+
+/* What trains later has as many updates, which Adam's moments are corrected for; also when the training was resumed. */
+static void
+test_thawed (void)
+{
+  for (guint resumed = 0; resumed < 2; resumed++) {
+    g_autoptr (GstElement) pipeline = test_launch ("idxsrc epochs=4 num-buffers=%u " TEST_DATA TEST_NETWORK ("")
+        "gradadamsink location=after resume=true", resumed ? 1 : 4);
+    g_autoptr (GstElement) stem = test_get (pipeline, "stem");
+    g_autoptr (GradSafetensors) file = NULL;
+    g_autoptr (TestResult) result = NULL;
+
+    if (!resumed)
+      control (stem, "frozen", 3 * TEST_BATCH * GST_MSECOND, TRUE, FALSE);
+    result = test_play (pipeline);
+    g_assert_cmpuint (result->errors->len, ==, 0);
+    file = grad_safetensors_open ("after", NULL);
+    g_assert_cmpint (read_count (file, "optimizer.conv1.weight.step"), ==, 1 + resumed);
+    g_assert_cmpint (read_count (file, "optimizer.fc.weight.step"), ==, 4 + resumed);
+  }
+  test_assert_files ("after", NULL);
 }
 
 /* Turned on and off between batches, by another thread */
@@ -190,6 +217,7 @@ main (int argc, char **argv)
   g_test_add_func ("/frozen/layers", test_layers);
   g_test_add_func ("/frozen/scale", test_scale);
   g_test_add_func ("/frozen/controlled", test_controlled);
+  g_test_add_func ("/frozen/thawed", test_thawed);
   g_test_add_func ("/frozen/toggled", test_toggled);
   return test_run_all ();
 }

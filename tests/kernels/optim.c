@@ -27,13 +27,14 @@ static const struct
 #define N_RULES G_N_ELEMENTS (rules)
 
 static void
-update (GradDevice * device, const GradOptimTensor * tensors, guint n_tensors, guint rule,
+update (GradDevice * device, GradOptimTensor * tensors, guint n_tensors, guint rule,
     guint64 number, const GradTensor * measured)
 {
   const GradOptimOps *ops = grad_device_kernels (device)->optim;
-  GradOptimStep step = {.number = number,.learning_rate = 0.01,.decay = number > 1 ? 0.75 : 0,
-    .measured = measured
-  };
+  GradOptimStep step = {.learning_rate = 0.01,.decay = number > 1 ? 0.75 : 0,.measured = measured };
+
+  for (guint t = 0; t < n_tensors; t++)  /* some joined ten updates later, or in the first one that there is */
+    tensors[t].number = t % 3 == 2 ? MAX (number, 11) - 10 : number;
 
   TEST_RUN (device, rules[rule].is_sgd
       ? ops->sgd (device, tensors, n_tensors, &rules[rule].sgd, &step, &error)

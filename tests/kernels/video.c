@@ -119,8 +119,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (Picture, picture_free)
 static void
 exact (const GradVideoFrame * f, gint channels, const guint8 in[3], gdouble out[3])
 {
-  gdouble kr = f->matrix == GRAD_VIDEO_BT709 ? 0.2126 : 0.299;
-  gdouble kb = f->matrix == GRAD_VIDEO_BT709 ? 0.0722 : 0.114, kg = 1 - kr - kb;
+  static const gdouble of_red[] = { 0.299, 0.2126, 0.2627, 0.212, 0.3 };
+  static const gdouble of_blue[] = { 0.114, 0.0722, 0.0593, 0.087, 0.11 };
+  gdouble kr = of_red[f->matrix], kb = of_blue[f->matrix], kg = 1 - kr - kb;
   gboolean limited = is_yuv (f->format) && !f->full_range;
   gdouble y = limited ? (in[0] - 16) * 255. / 219 : in[0];
   gdouble u = (in[1] - 128) * (limited ? 255. / 224 : 1), v = (in[2] - 128) * (limited ? 255. / 224 : 1);
@@ -269,16 +270,16 @@ test_all_values (void)
 {
   static const gint others[] = { 0, 128, 255 };
 
-  for (gint i = 0; i < 4 * (gint) G_N_ELEMENTS (others); i++) {
+  for (gint i = 0; i < 2 * GRAD_VIDEO_N_MATRICES * (gint) G_N_ELEMENTS (others); i++) {
     g_autoptr (Picture) p = picture_new (GRAD_VIDEO_YUY2, 512, 256, 1);
 
-    p->frame.matrix = i % 2 ? GRAD_VIDEO_BT709 : GRAD_VIDEO_BT601;
-    p->frame.full_range = i / 2 % 2;
+    p->frame.matrix = i / 2 % GRAD_VIDEO_N_MATRICES;
+    p->frame.full_range = i % 2;
     for (gint y = 0; y < 256; y++)
       for (gint x = 0; x < 512; x++) {
         p->components[0][y * 512 + x] = y;
         p->components[1][y * 512 + x] = x / 2;
-        p->components[2][y * 512 + x] = y & 1 ? others[i / 4] : 255 - x / 2;
+        p->components[2][y * 512 + x] = y & 1 ? others[i / 2 / GRAD_VIDEO_N_MATRICES] : 255 - x / 2;
       }
     lay_out (p, 0, FALSE);
     assert_converts (p, 3, 0, 1);
@@ -298,7 +299,7 @@ test_layouts (gconstpointer data)
     gint samples = 1 + RANDOM (3);
     GradVideoFrame *f = &p->frame;
 
-    f->matrix = RANDOM (2) ? GRAD_VIDEO_BT709 : GRAD_VIDEO_BT601;
+    f->matrix = RANDOM (GRAD_VIDEO_N_MATRICES);
     f->full_range = RANDOM (2);
     if (i % 3 == 2) {
       f->crop_width = 1 + RANDOM (60);

@@ -43,8 +43,8 @@ read_model (Model * m, GradSafetensors * file, const gchar * location)
 
     p->m = read_plain (m, find (file, "m/", p->name, "F32"), &p->shape);
     p->v = read_plain (m, find (file, "v/", p->name, "F32"), &p->shape);
+    memcpy (&p->count, find (file, "", "updates", "I64")->data, sizeof p->count);
   }
-  memcpy (&m->network->n_updates, find (file, "", "updates", "I64")->data, sizeof (gint64));
 }
 
 /* Mean loss before the update */

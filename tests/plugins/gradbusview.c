@@ -141,8 +141,6 @@ static const struct
 } refused[] = {
   {"parameter=stem", "\"stem\"", "conv1.weight"},
   {"minimum=2 maximum=1", "minimum=2", "swap"},
-  {"width=6 height=6 parameter=conv1", "6x6", "max-tiles"},
-  {"scale=200 parameter=conv1", "640x360", "scale"},
   {"model-name=other", "\"other\"", "model-name"},
 };
 
@@ -156,6 +154,22 @@ test_refused (gconstpointer data)
   test_assert_error (launch, "view", refused[i].text1, refused[i].text2, NULL);
 }
 
+/* What does not fit into the frame is not shown, and the training goes on. */
+static void
+test_too_large (gconstpointer properties)
+{
+  g_autoptr (GstElement) pipeline = test_launch (TEST_TRAINING "gradbusview name=view parameter=conv1 %s "
+      "! fakesink name=video", (const gchar *) properties);
+  g_autoptr (TestVideo) video = test_video (pipeline, "video");
+  g_autoptr (TestResult) result = test_play (pipeline);
+
+  g_assert_true (result->eos);
+  g_assert_cmpuint (result->errors->len, ==, 0);
+  g_assert_cmpuint (result->warnings->len, ==, 1);
+  g_assert_nonnull (strstr (result->warnings->pdata[0], "max-tiles"));
+  g_assert_nonnull (strstr (result->warnings->pdata[0], "it is not shown"));
+}
+
 int
 main (int argc, char **argv)
 {
@@ -163,6 +177,8 @@ main (int argc, char **argv)
   g_test_add_func ("/gradbusview/values", test_values);
   g_test_add_func ("/gradbusview/same-weights", test_same_weights);
   g_test_add_func ("/gradbusview/stopped", test_stopped);
+  g_test_add_data_func ("/gradbusview/too-large/frame", "width=6 height=6", test_too_large);
+  g_test_add_data_func ("/gradbusview/too-large/scale", "scale=200", test_too_large);
   for (guint i = 0; i < G_N_ELEMENTS (refused); i++) {
     g_autofree gchar *path = g_strdup_printf ("/gradbusview/refused/%u", i);
 

@@ -402,6 +402,45 @@ test_shared_bus (void)
   test_assert_files (NULL, NULL);
 }
 
+/* From a file's weights to those of a network on the bus, and back, while the video plays */
+static void
+test_other_source (void)
+{
+  for (guint sync = 0; sync < 2; sync++) {
+    g_autoptr (GradBus) bus = grad_bus_new ();
+    g_autoptr (GstContext) context = grad_bus_to_context (bus);
+    g_autoptr (GstElement) training = NULL, video = NULL, classify = NULL;
+    g_autoptr (Frames) frames = NULL;
+    g_autoptr (TestResult) result = NULL, played = test_result_new ();
+
+    train ("model.safetensors", "night,day");
+    write_shades ();
+    training = test_launch (TRAIN, "dark,bright");
+    video = test_launch ("videotestsrc is-live=true pattern=black ! video/x-raw,framerate=100/1 ! " CLASSIFY
+        "model-name=main refresh-interval=0 sync=%u ! fakesink name=out", sync);
+    classify = test_get (video, "classify");
+    gst_element_set_context (training, context);
+    gst_element_set_context (video, context);
+    frames = watch_frames (video);
+    test_watchdog (60);
+    gst_element_set_state (video, GST_STATE_PLAYING);
+    result = test_play (training);
+    g_assert_true (result->eos);
+    wait_for_label (frames, "night");
+    g_object_set (classify, "location", NULL, NULL);
+    wait_for_label (frames, "dark");
+    g_object_set (classify, "location", "model.safetensors", NULL);
+    wait_for_label (frames, "night");
+    test_collect (played, video, 0, 0);
+    gst_element_set_state (video, GST_STATE_NULL);
+    test_watchdog (0);
+    g_assert_cmpuint (played->errors->len + played->warnings->len, ==, 0);
+    g_remove ("shades");
+    g_remove ("shade-labels");
+  }
+  test_assert_files ("model.safetensors", NULL);
+}
+
 /* A seek, other caps, and the whole once more */
 static void
 test_flush (void)
@@ -501,6 +540,7 @@ main (int argc, char **argv)
   g_test_add_func ("/gradclassify/reload", test_reload);
   g_test_add_func ("/gradclassify/learning", test_learning);
   g_test_add_func ("/gradclassify/shared-bus", test_shared_bus);
+  g_test_add_func ("/gradclassify/other-source", test_other_source);
   g_test_add_func ("/gradclassify/flush", test_flush);
   g_test_add_func ("/gradclassify/messages", test_messages);
   return test_run_all ();

@@ -438,7 +438,6 @@ test_bad_video (void)
     const gchar *text;
   } cases[] = {
     {"video/x-raw,format=GRAY8,width=4,height=4,framerate=25/1,interlace-mode=interleaved", 16, "put deinterlace in front"},
-    {"video/x-raw,format=I420,width=4,height=4,framerate=25/1,colorimetry=bt2020", 24, "put videoconvert in front"},
     {SQUARE, 15, "15 bytes"},
   };
 

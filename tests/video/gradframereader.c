@@ -218,8 +218,8 @@ test_check (void)
     {"video/x-raw,format=I420,width=8,height=8,framerate=25/1", NULL},
     {"video/x-raw,format=I420,width=8,height=8,framerate=25/1,interlace-mode=interleaved", "put deinterlace in front"},
     {"video/x-raw,format=I420,width=8,height=8,framerate=25/1,interlace-mode=mixed", "put deinterlace in front"},
-    {"video/x-raw,format=Y444,width=8,height=8,framerate=25/1", "put videoconvert in front"},
-    {"video/x-raw,format=NV12,width=8,height=8,framerate=25/1,colorimetry=bt2020", "put videoconvert in front"},
+    {"video/x-raw,format=Y444,width=8,height=8,framerate=25/1", "put videoconvert ! video/x-raw,format=RGB in front"},
+    {"video/x-raw,format=NV12,width=8,height=8,framerate=25/1,colorimetry=bt2020", NULL},
   };
   GstVideoInfo square = video_info (GST_VIDEO_FORMAT_RGB, 8, 8, 0, 1);
   g_autoptr (GError) error = NULL;

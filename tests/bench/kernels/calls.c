@@ -432,7 +432,7 @@ adam_open (BenchCall * s, const BenchCall * like, GError ** error)
 
   s->adam = g_array_new (FALSE, FALSE, sizeof (GradOptimTensor));
   for (gint i = 0; i < s->c.n; i++) {
-    GradOptimTensor t = {.grad = parameter (s, like, shape),.rate_scale = 1 };
+    GradOptimTensor t = {.grad = parameter (s, like, shape),.rate_scale = 1,.number = 1 };
 
     t.value = remember (s, s->outputs, test_random_parameter (s->device, shape, 1, -1, 1), 2);
     t.m = remember (s, s->outputs, test_random_parameter (s->device, shape, 2, -1, 1), 2);
@@ -446,7 +446,7 @@ static gboolean
 adam_run (BenchCall * s, GError ** error)
 {
   GradAdamArgs args = {.beta1 = 0.9,.beta2 = 0.999,.epsilon = 1e-8 };
-  GradOptimStep step = {.number = 1,.learning_rate = 0.001 };
+  GradOptimStep step = {.learning_rate = 0.001 };
 
   return grad_device_kernels (s->device)->optim->adam (s->device,
       (const GradOptimTensor *) s->adam->data, s->adam->len, &args, &step, error);
