@@ -21,14 +21,16 @@ typedef struct _GradPlan GradPlan;
 struct _GradPlan
 {
   GradDevice *device;           /* not owned: whoever keeps the plan keeps the device */
-  void (*free) (GradPlan * plan);
+  void (*free) (GradPlan * plan);       /* NULL: g_free() */
 };
 
 static inline void
 grad_plan_free (GradPlan * plan)
 {
-  if (plan != NULL)
+  if (plan != NULL && plan->free != NULL)
     plan->free (plan);
+  else
+    g_free (plan);
 }
 
 #include "conv/conv.h"

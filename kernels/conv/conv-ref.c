@@ -46,12 +46,6 @@ grad_conv_plan_supports (GradDevice * device, const GradConvDesc * d)
   return grad_conv_desc_check (d, NULL);
 }
 
-static void
-plan_free (GradPlan * plan)
-{
-  g_free (plan);
-}
-
 GradPlan *
 grad_conv_plan_new (GradDevice * device, const GradConvDesc * d, GError ** error)
 {
@@ -60,7 +54,7 @@ grad_conv_plan_new (GradDevice * device, const GradConvDesc * d, GError ** error
   if (!grad_conv_desc_check (d, error))
     return NULL;
   plan = g_new (GradConvPlan, 1);
-  *plan = (GradConvPlan) { {.device = device,.free = plan_free}, *d};
+  *plan = (GradConvPlan) { {.device = device}, *d};
   return &plan->base;
 }
 

@@ -25,12 +25,6 @@ grad_linear_plan_supports (GradDevice * device, const GradLinearDesc * d)
   return grad_linear_desc_check (d, NULL);
 }
 
-static void
-plan_free (GradPlan * plan)
-{
-  g_free (plan);
-}
-
 GradPlan *
 grad_linear_plan_new (GradDevice * device, const GradLinearDesc * d, GError ** error)
 {
@@ -39,7 +33,7 @@ grad_linear_plan_new (GradDevice * device, const GradLinearDesc * d, GError ** e
   if (!grad_linear_desc_check (d, error))
     return NULL;
   plan = g_new (GradLinearPlan, 1);
-  *plan = (GradLinearPlan) { {.device = device,.free = plan_free}, *d};
+  *plan = (GradLinearPlan) { {.device = device}, *d};
   return &plan->base;
 }
 

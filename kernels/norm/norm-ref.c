@@ -15,12 +15,6 @@ typedef struct
   GradNormDesc desc;
 } RefPlan;
 
-static void
-ref_free (GradPlan * plan)
-{
-  g_free (plan);
-}
-
 static gboolean
 supports (GradDevice * device, const GradNormDesc * desc)
 {
@@ -32,7 +26,7 @@ plan_new (GradDevice * device, const GradNormDesc * desc, GError ** error)
 {
   RefPlan *self = g_new (RefPlan, 1);
 
-  self->plan = (GradPlan) {.device = device,.free = ref_free };
+  self->plan = (GradPlan) {.device = device };
   self->desc = *desc;
   return &self->plan;
 }

@@ -302,18 +302,12 @@ supports (GradDevice * device, const GradNormDesc * desc)
   return desc->pool.kernel == 0;
 }
 
-static void
-cuda_free (GradPlan * plan)
-{
-  g_free (plan);
-}
-
 static GradPlan *
 plan_new (GradDevice * device, const GradNormDesc * desc, GError ** error)
 {
   CudaPlan *self = g_new (CudaPlan, 1);
 
-  self->plan = (GradPlan) {.device = device,.free = cuda_free };
+  self->plan = (GradPlan) {.device = device };
   self->desc = *desc;
   return &self->plan;
 }

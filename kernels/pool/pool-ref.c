@@ -33,12 +33,6 @@ grad_pool_plan_supports (GradDevice * device, const GradPoolDesc * d)
   return grad_pool_desc_check (d, NULL);
 }
 
-static void
-plan_free (GradPlan * plan)
-{
-  g_free (plan);
-}
-
 GradPlan *
 grad_pool_plan_new (GradDevice * device, const GradPoolDesc * d, GError ** error)
 {
@@ -47,7 +41,7 @@ grad_pool_plan_new (GradDevice * device, const GradPoolDesc * d, GError ** error
   if (!grad_pool_desc_check (d, error))
     return NULL;
   plan = g_new (GradPoolPlan, 1);
-  *plan = (GradPoolPlan) { {.device = device,.free = plan_free}, *d};
+  *plan = (GradPoolPlan) { {.device = device}, *d};
   return &plan->base;
 }
 

@@ -2,18 +2,6 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gradnetwork-private.h"
 
-/* Whether the batch may not compute yet. Of one source, only older steps are waited for: a later one is
- * open when this batch comes late through a side branch. Of another source, a batch to evaluate that is let in stays so: it may be in
- * a queue in front of the very batch whose step is open. */
-static gboolean
-must_wait (GradNetwork * self, guint64 source, guint64 sequence)
-{
-  guint64 *let_in = g_hash_table_lookup (self->evaluated, &source);
-
-  return self->open != NULL && (self->open->source == source ? self->open->sequence < sequence
-      : let_in == NULL || *let_in < sequence);
-}
-
 /* source -> sequence */
 static void
 remember (GHashTable * table, guint64 source, guint64 sequence)
@@ -23,6 +11,25 @@ remember (GHashTable * table, guint64 source, guint64 sequence)
   pair[0] = source;
   pair[1] = sequence;
   g_hash_table_replace (table, &pair[0], &pair[1]);
+}
+
+/* This number of the source's, or a later one */
+static gboolean
+is_remembered (GHashTable * table, guint64 source, guint64 sequence)
+{
+  guint64 *last = g_hash_table_lookup (table, &source);
+
+  return last != NULL && *last >= sequence;
+}
+
+/* Whether the batch may not compute yet. Of one source, only older steps are waited for: a later one is
+ * open when this batch comes late through a side branch. Of another source, a batch to evaluate that is let in stays so: it may be in
+ * a queue in front of the very batch whose step is open. */
+static gboolean
+must_wait (GradNetwork * self, guint64 source, guint64 sequence)
+{
+  return self->open != NULL && (self->open->source == source ? self->open->sequence < sequence
+      : !is_remembered (self->evaluated, source, sequence));
 }
 
 /**
@@ -55,15 +62,13 @@ grad_network_enter (GradNetwork * network, GradPhase phase, guint64 source, guin
   while (!*flushing && must_wait (network, source, sequence))
     g_cond_wait (&network->turn, &network->lock);
   ok = !*flushing;
-  if (ok && phase == GRAD_PHASE_EVALUATE)
+  if (ok && phase == GRAD_PHASE_EVALUATE && !is_remembered (network->evaluated, source, sequence))
     remember (network->evaluated, source, sequence);
   if (ok && phase == GRAD_PHASE_TRAIN && network->optimizer != NULL) {
-    guint64 *applied = g_hash_table_lookup (network->applied, &source);
-
     if (network->open != NULL && network->open->sequence == sequence) {
       *step = network->open;
       (*step)->ref_count++;
-    } else if (network->open == NULL && (applied == NULL || sequence > *applied)) {
+    } else if (network->open == NULL && !is_remembered (network->applied, source, sequence)) {
       *step = network->open = g_new0 (GradStep, 1);
       (*step)->ref_count = 1;
       (*step)->network = g_object_ref (network);
