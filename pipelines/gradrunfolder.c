@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define TEXT_WIDTH 100
+#define LAUNCH "launch.txt"     /* from the start on: this folder is taken */
 
 /* A network that is trained */
 typedef struct
@@ -28,7 +29,9 @@ typedef struct
 struct _GradRunFolder
 {
   gchar *path;
-  gchar *launch, *environment;  /* until something has been computed, and they are written; or NULL */
+  gchar *before;                /* launch.txt of the run that is resumed, or NULL */
+  gchar *environment;           /* until something has been computed, and it is written */
+  gboolean pending;             /* launch.txt is written, and nothing has been computed yet */
   GPtrArray *networks;          /* of Network */
   guint64 seed;
 };
@@ -158,9 +161,9 @@ grad_run_folder_new (const gchar * path, const gchar * launch, GstElement * pipe
 {
   g_autoptr (GradRunFolder) self = g_new0 (GradRunFolder, 1);
   g_autoptr (GPtrArray) optimizers = find_optimizers (pipeline);
+  g_autofree gchar *text = g_strconcat (launch, "\n", NULL), *file = g_build_filename (path, LAUNCH, NULL);
 
   self->path = g_strdup (path);
-  self->launch = g_strconcat (launch, "\n", NULL);
   self->networks = g_ptr_array_new_with_free_func (network_free);
   if (optimizers->len == 0) {
     g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "nothing is trained that a run "
@@ -174,6 +177,10 @@ grad_run_folder_new (const gchar * path, const gchar * launch, GstElement * pipe
   }
   if (!resumes (optimizers) && !is_empty (path, error))
     return NULL;
+  g_file_get_contents (file, &self->before, NULL, NULL);
+  if (!write_file (self, LAUNCH, text, error))
+    return NULL;
+  self->pending = TRUE;
   for (guint i = 0; i < optimizers->len; i++)
     add_network (self, optimizers->pdata[i]);
   return g_steal_pointer (&self);
@@ -220,22 +227,30 @@ describe_environment (GradRunFolder * self, const GstStructure * device)
   return g_strdup (json->str);
 }
 
-/* A training that cannot start leaves nothing behind, nor does it say of an earlier one what was not so. */
 gboolean
 grad_run_folder_handle (GradRunFolder * folder, const GstStructure * message, GError ** error)
 {
-  g_autofree gchar *launch = NULL;
-
   if (gst_structure_has_name (message, "grad-device")) {
     g_free (folder->environment);
     folder->environment = describe_environment (folder, message);
   }
-  if (folder->launch == NULL || folder->environment == NULL || !(gst_structure_has_name (message, "grad-step")
+  if (!folder->pending || folder->environment == NULL || !(gst_structure_has_name (message, "grad-step")
           || gst_structure_has_name (message, "grad-epoch") || gst_structure_has_name (message, "grad-saved")))
     return TRUE;
-  launch = g_steal_pointer (&folder->launch);
-  return write_file (folder, "launch.txt", launch, error)
-      && write_file (folder, "environment.json", folder->environment, error);
+  folder->pending = FALSE;
+  return write_file (folder, "environment.json", folder->environment, error);
+}
+
+/* A training that could not start leaves nothing behind, nor does it say of an earlier one what was not so. */
+static void
+take_back (GradRunFolder * self)
+{
+  g_autofree gchar *path = g_build_filename (self->path, LAUNCH, NULL);
+
+  if (self->before != NULL)
+    write_file (self, LAUNCH, self->before, NULL);
+  else
+    g_unlink (path);
 }
 
 static gboolean
@@ -278,8 +293,10 @@ grad_run_folder_draw (GradRunFolder * folder, GPtrArray * files, GError ** error
 void
 grad_run_folder_free (GradRunFolder * folder)
 {
+  if (folder->pending)
+    take_back (folder);
   g_free (folder->path);
-  g_free (folder->launch);
+  g_free (folder->before);
   g_free (folder->environment);
   g_ptr_array_unref (folder->networks);
   g_free (folder);

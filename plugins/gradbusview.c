@@ -46,9 +46,9 @@ struct _GradBusView
   GradShape shape;
   gfloat *values;               /* a gradient that was not yet drawn */
   GError *error;
+  gboolean too_large;           /* for the frame: nothing more is taken */
   /* streaming thread */
   GradTensorView view;
-  gboolean warned;
 };
 
 static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE ("src", GST_PAD_SRC,
@@ -84,7 +84,7 @@ take_gradient (GradBus * bus, const gchar * model, const gchar * name, GradTenso
   gboolean found = self->shape.rank > 0;
   gsize size;
 
-  if (g_strcmp0 (model, self->model) != 0 || self->values != NULL || self->error != NULL
+  if (g_strcmp0 (model, self->model) != 0 || self->values != NULL || self->error != NULL || self->too_large
       || (found && !g_str_equal (name, self->wanted)))
     return;
   if (!g_str_has_prefix (name, self->wanted)) {
@@ -159,9 +159,12 @@ grad_bus_view_draw (GradTrainingView * base, const GstVideoInfo * info, gboolean
     return FALSE;
   }
   if (values != NULL && !plan (self, &shape, info, &cause)) {
-    if (!self->warned)          /* the training is worth more than its view */
-      GST_ELEMENT_WARNING (self, STREAM, FORMAT, ("%s: it is not shown", cause->message), (NULL));
-    self->warned = TRUE;
+    /* the training is worth more than its view */
+    GST_ELEMENT_WARNING (self, STREAM, FORMAT, ("%s: it is not shown", cause->message), (NULL));
+    g_mutex_lock (&self->lock);
+    self->too_large = TRUE;
+    g_clear_pointer (&self->values, g_free);
+    g_mutex_unlock (&self->lock);
     g_clear_pointer (&values, g_free);
   }
   if (values != NULL || first)
@@ -186,6 +189,7 @@ grad_bus_view_begin (GradTrainingView * base, GError ** error)
     return FALSE;
   }
   self->others = g_ptr_array_new_with_free_func (g_free);
+  self->too_large = FALSE;
   self->model = grad_network_get_name (grad_training_view_get_network (base));
   self->handler = g_signal_connect_data (grad_training_view_get_bus (base), "parameter-gradient",
       G_CALLBACK (take_gradient), g_object_ref (self), (GClosureNotify) (void (*) (void))

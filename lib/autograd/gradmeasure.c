@@ -80,8 +80,10 @@ uncount (GradNetwork * network)
   for (guint i = 0; i < grad_parameter_store_get_n_parameters (network->store); i++) {
     GradParameter *p = grad_parameter_store_get_parameter (network->store, i);
 
-    if (p->step == network->measured->step)
-      p->count -= p->kind == GRAD_PARAMETER_COUNTER ? network->measured_batches : 1;
+    if (p->step != network->measured->step)
+      continue;
+    p->count -= p->kind == GRAD_PARAMETER_COUNTER ? network->measured_batches : 1;
+    p->step = 0;
   }
 }
 

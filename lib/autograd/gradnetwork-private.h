@@ -32,7 +32,6 @@ struct _GradNetwork
   GHashTable *applied;          /* source -> last sequence number applied */
   GHashTable *evaluated;        /* the same of batches to evaluate that were let in */
   GHashTable *prefixes;         /* kind -> how many were given out */
-  GHashTable *taken;            /* set of those that layers brought along */
   GradModel *model;             /* owned; NULL until it has trained */
   GradPosition start;
 

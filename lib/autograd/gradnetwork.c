@@ -53,40 +53,20 @@ grad_network_get_store (GradNetwork * network)
  * Gives out names for layers that have none: "layer1", "layer2" …; the first of another kind is
  * @kind itself, later ones "fc2" ….
  *
- * Returns: (transfer full): a prefix that was not given out before, nor taken by a layer with a param-prefix
+ * Returns: (transfer full): a prefix that was not given out before; a layer with the same param-prefix shares its parameters
  */
 gchar *
 grad_network_next_prefix (GradNetwork * network, const gchar * kind)
 {
-  gchar *prefix = NULL;
   guint n;
 
   g_mutex_lock (&network->lock);
-  n = GPOINTER_TO_UINT (g_hash_table_lookup (network->prefixes, kind));
-  do {
-    g_free (prefix);
-    n++;
-    prefix = n == 1 && !g_str_equal (kind, "layer") ? g_strdup (kind)
-        : g_strdup_printf ("%s%u", *kind ? kind : "stem", n);
-  } while (g_hash_table_contains (network->taken, prefix));
+  n = GPOINTER_TO_UINT (g_hash_table_lookup (network->prefixes, kind)) + 1;
   g_hash_table_insert (network->prefixes, g_strdup (kind), GUINT_TO_POINTER (n));
   g_mutex_unlock (&network->lock);
-  return prefix;
-}
-
-/**
- * grad_network_take_prefix: (skip)
- * @network: a network
- * @prefix: the param-prefix of a layer
- *
- * Keeps it from being given out to another layer.
- */
-void
-grad_network_take_prefix (GradNetwork * network, const gchar * prefix)
-{
-  g_mutex_lock (&network->lock);
-  g_hash_table_add (network->taken, g_strdup (prefix));
-  g_mutex_unlock (&network->lock);
+  if (n == 1 && !g_str_equal (kind, "layer"))
+    return g_strdup (kind);
+  return g_strdup_printf ("%s%u", *kind ? kind : "stem", n);
 }
 
 /**
@@ -320,7 +300,6 @@ grad_network_finalize (GObject * object)
   g_hash_table_unref (self->applied);
   g_hash_table_unref (self->evaluated);
   g_hash_table_unref (self->prefixes);
-  g_hash_table_unref (self->taken);
   g_clear_object (&self->model);
   g_mutex_clear (&self->values);
   g_mutex_clear (&self->lock);
@@ -351,5 +330,4 @@ grad_network_init (GradNetwork * self)
   self->applied = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
   self->evaluated = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
   self->prefixes = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-  self->taken = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
 }

@@ -13,7 +13,6 @@ GRAD_API GradNetwork *grad_network_new (const gchar * name);
 GRAD_API const gchar *grad_network_get_name (GradNetwork * network);
 GRAD_API GradParameterStore *grad_network_get_store (GradNetwork * network);
 GRAD_API gchar *grad_network_next_prefix (GradNetwork * network, const gchar * kind);
-void grad_network_take_prefix (GradNetwork * network, const gchar * prefix);
 
 /* Exactly one optimizer per network; owner is only compared. */
 GRAD_API gboolean grad_network_register_optimizer (GradNetwork * network, gpointer owner,

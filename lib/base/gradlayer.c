@@ -89,9 +89,7 @@ grad_layer_new_graph (GradLayer * layer, GradNetwork * network, gchar ** prefix)
     GST_OBJECT_LOCK (layer);
     *prefix = g_strdup (priv->param_prefix);
     GST_OBJECT_UNLOCK (layer);
-    if (*prefix != NULL && network != NULL)
-      grad_network_take_prefix (network, *prefix);
-    else if (*prefix == NULL)
+    if (*prefix == NULL)
       *prefix = grad_network_next_prefix (network, KLASS (layer)->prefix_kind);
   }
   KLASS (layer)->build (layer, graph, *prefix);

@@ -118,7 +118,7 @@ grad_train_sink_event (GstBaseSink * sink, GstEvent * event)
   } else if (GST_EVENT_TYPE (event) == GST_EVENT_EOS) {
     ok = grad_train_step_finish (&priv->step, &error)
         && grad_saver_finish (&priv->saver, &error);
-    grad_metrics_stop (&priv->metrics, !priv->failed);  /* a source says the end after an error, too */
+    grad_metrics_stop (&priv->metrics, ok && !priv->failed);  /* a source says the end after an error, too */
   }
   if (!ok) {
     fail (self, error);

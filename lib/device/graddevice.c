@@ -237,6 +237,7 @@ open_backend (const GradDeviceSettings * settings, GError ** error)
 {
   GType type = grad_backend_find (settings->name, error);
   g_autoptr (GradDevice) device = NULL;
+  g_autoptr (GError) why = NULL;
   GradDevicePrivate *priv;
 
   if (type == G_TYPE_INVALID)
@@ -251,7 +252,11 @@ open_backend (const GradDeviceSettings * settings, GError ** error)
     return NULL;
   if (priv->settings.precision <= GRAD_PRECISION_AUTO)
     priv->settings.precision = GRAD_PRECISION_F32;
-  priv->thread = g_thread_new ("grad-compute", compute_thread, device);
+  priv->thread = g_thread_try_new ("grad-compute", compute_thread, device, &why);
+  if (priv->thread == NULL) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_DEVICE, "cannot start a thread: %s", why->message);
+    return NULL;
+  }
   GST_INFO ("opened device %s, %u threads", priv->name, priv->settings.threads);
   return g_steal_pointer (&device);
 }

@@ -180,9 +180,7 @@ set_prefix (Reader * r)
   g_autofree gchar *prefix = NULL;
 
   g_object_get (r->layer, "param-prefix", &prefix, NULL);
-  if (prefix != NULL)
-    grad_network_take_prefix (r->network, prefix);
-  else if (kind != NULL) {
+  if (prefix == NULL && kind != NULL) {
     prefix = grad_network_next_prefix (r->network, kind);
     g_object_set (r->layer, "param-prefix", prefix, NULL);
   }

@@ -57,18 +57,22 @@ read_count (GradParameter * parameter, GradSafetensors * file, const gchar * loc
 {
   g_autofree gchar *name = count_name (parameter);
   const GradParameter wanted = {.name = name,.kind = GRAD_PARAMETER_COUNTER };
+  const gchar *steps = grad_safetensors_get_metadata (file, "steps");
   const GradSafetensorsEntry *entry;
 
   if (parameter->m == NULL)
     return TRUE;
   if (!grad_parameter_find_entry (file, location, &wanted, &entry, error))
     return FALSE;
-  if (entry == NULL) {
-    g_set_error (error, GRAD_ERROR, GRAD_ERROR_FILE, "%s has no tensor %s", location, name);
-    return FALSE;
-  }
-  memcpy (&parameter->count, entry->data, sizeof parameter->count);
-  return TRUE;
+  if (entry != NULL)
+    memcpy (&parameter->count, entry->data, sizeof parameter->count);
+  else                          /* once it was not kept apart */
+    parameter->count = steps ? g_ascii_strtoll (steps, NULL, 10) : 0;
+  if (parameter->count > 0)
+    return TRUE;
+  g_set_error (error, GRAD_ERROR, GRAD_ERROR_FILE, "%s: %s is %" G_GINT64_FORMAT ", expected 1 or more", location,
+      name, parameter->count);
+  return FALSE;
 }
 
 gboolean

@@ -134,7 +134,12 @@ look_at_network (GradFrameClassifier * self, GradNetwork * network, GstClockTime
     g_autoptr (GradModel) model = grad_network_get_model (network);
     g_autoptr (GradClassifier) classifier = NULL;
 
-    g_clear_object (&self->classifier);
+    if (self->classifier != NULL) {     /* what another network saw holds no longer */
+      g_clear_object (&self->classifier);
+      g_mutex_lock (&self->lock);
+      g_clear_pointer (&self->latest, grad_classification_unref);
+      g_mutex_unlock (&self->lock);
+    }
     if (model == NULL || now < self->retry)     /* nothing has been trained yet, or it cannot be used */
       return TRUE;
     self->retry = now + RETRY_INTERVAL;

@@ -215,6 +215,12 @@ test_sources (void)
   step = enter (network, GRAD_PHASE_TRAIN, 2, 6);
   g_assert_nonnull (step);
   g_assert_null (enter (network, GRAD_PHASE_EVALUATE, 3, 1));   /* the second layer, in front of that step's batch */
+  apply_step (network, step);
+  g_assert_null (enter (network, GRAD_PHASE_EVALUATE, 3, 3));
+  g_assert_null (enter (network, GRAD_PHASE_EVALUATE, 3, 2));   /* still on its way */
+  step = enter (network, GRAD_PHASE_TRAIN, 2, 7);
+  g_assert_nonnull (step);
+  g_assert_null (enter (network, GRAD_PHASE_EVALUATE, 3, 3));
   grad_step_unref (step);
 }
 

@@ -236,17 +236,23 @@ static void
 test_late_settings (void)
 {
   g_autoptr (GstElement) pipeline = test_launch (TEST_TRAINING);
-  GstElement *late = gst_element_factory_make ("gradglobalpool", "late");
   g_autoptr (TestResult) result = test_result_new ();
 
   gst_element_set_state (pipeline, GST_STATE_PAUSED);
   gst_element_get_state (pipeline, NULL, NULL, GST_CLOCK_TIME_NONE);
-  g_object_set (late, "threads", 7, NULL);
-  gst_bin_add (GST_BIN (pipeline), late);
-  g_assert_false (gst_element_sync_state_with_parent (late));
-  test_collect (result, pipeline, 0, 0);
-  g_assert_cmpuint (result->errors->len, ==, 1);
-  g_assert_nonnull (strstr (result->errors->pdata[0], "threads"));
+  for (guint i = 0; i < 2; i++) {
+    GstElement *late = gst_element_factory_make ("gradglobalpool", NULL);
+
+    if (i == 0)
+      g_object_set (late, "threads", 7, NULL);
+    else
+      g_object_set (late, "deterministic", TRUE, NULL);
+    gst_bin_add (GST_BIN (pipeline), late);
+    g_assert_false (gst_element_sync_state_with_parent (late));
+    test_collect (result, pipeline, 0, 0);
+    g_assert_cmpuint (result->errors->len, ==, i + 1);
+    g_assert_nonnull (strstr (result->errors->pdata[i], i == 0 ? "threads" : "deterministic"));
+  }
   gst_element_set_state (pipeline, GST_STATE_NULL);
 }
 

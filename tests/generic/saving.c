@@ -32,6 +32,29 @@ test_eos (void)
   test_assert_files ("model.safetensors", NULL);
 }
 
+/* From READY, which keeps weights, a training that was complete begins once more. */
+static void
+test_again (void)
+{
+  g_autoptr (GstElement) pipeline = test_launch (SAVE);
+  g_autoptr (TestResult) result = test_result_new ();
+  guint64 step;
+
+  test_watchdog (60);
+  for (guint i = 1; i <= 2; i++) {
+    gst_element_set_state (pipeline, GST_STATE_PLAYING);
+    test_collect (result, pipeline, GST_MESSAGE_EOS | GST_MESSAGE_ERROR, 30 * GST_SECOND);
+    g_assert_cmpuint (result->errors->len, ==, 0);
+    g_assert_cmpuint (result->saved->len, ==, i);
+    g_assert_true (gst_structure_get_uint64 (result->saved->pdata[i - 1], "step", &step));
+    g_assert_cmpuint (step, ==, i * TEST_STEPS);
+    gst_element_set_state (pipeline, GST_STATE_READY);
+  }
+  gst_element_set_state (pipeline, GST_STATE_NULL);
+  test_watchdog (0);
+  test_assert_files ("model.safetensors", NULL);
+}
+
 /* Losses of the steps of log.jsonl, as they are written there */
 static GPtrArray *
 read_losses (void)
@@ -349,6 +372,7 @@ main (int argc, char **argv)
 {
   test_init (&argc, &argv);
   g_test_add_func ("/saving/eos", test_eos);
+  g_test_add_func ("/saving/again", test_again);
   g_test_add_func ("/saving/init-location", test_init_location);
   g_test_add_func ("/saving/init-location-statistics", test_init_location_statistics);
   g_test_add_func ("/saving/eos-after", test_eos_after);

@@ -270,6 +270,9 @@ test_source_refused (Fixture * f, gconstpointer device)
   assert_refused (grad_parameter_store_add (f->store, f->device, "fc.bias",
           GRAD_PARAMETER_TRAINABLE, &wrong, GRAD_INIT_ZEROS, 0, &error) != NULL, &error,
       GRAD_ERROR_FILE, "*x.safetensors has no tensor fc.bias");
+  assert_refused (grad_parameter_store_add (f->store, f->device, "optimizer.fc.bias",
+          GRAD_PARAMETER_TRAINABLE, &wrong, GRAD_INIT_ZEROS, 0, &error) != NULL, &error,
+      GRAD_ERROR_SETTINGS, "*another param-prefix");
   assert_refused (grad_parameter_store_add (f->store, f->device, "conv1.bias",
           GRAD_PARAMETER_TRAINABLE, &wrong, GRAD_INIT_ZEROS, 0, &error) != NULL, &error,
       GRAD_ERROR_FILE, "*tensor conv1.bias is F32 4, expected F32, F64, F16 or BF16 2x2");
