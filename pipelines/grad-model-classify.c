@@ -60,7 +60,8 @@ prepare (Classify * self, const gchar * model, const gchar * region, GError ** e
   g_autofree gchar *launch = NULL;
   g_autoptr (GstPad) pad = NULL;
 
-  launch = g_strconcat ("videoconvert name=convert ! ", deinterlace ? "deinterlace ! " : "", "gradfromvideo name=from batch-size=1 ! gradmodel name=network ! fakesink name=end", NULL);
+  launch = g_strconcat ("videoconvert name=convert ! ", deinterlace ? "deinterlace ! " : "",
+      "gradfromvideo name=from batch-size=1 ! gradmodel name=network ! fakesink name=end", NULL);
   self->pipeline = gst_parse_launch (launch, error);
   if (self->pipeline == NULL)
     return FALSE;

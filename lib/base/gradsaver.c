@@ -116,7 +116,7 @@ grad_saver_start (GradSaver * self, GError ** error)
 
   if (!options.resume)
     *c = (GradCheckpoint) GRAD_CHECKPOINT_START;
-  self->finished &= self->resumed;
+  self->finished &= self->resumed;      /* that was the run before, from READY */
   c->step = self->resumed ? MAX (c->step, grad_network_get_n_updates (self->network))
       : grad_network_get_n_updates (self->network);
   grad_network_set_start (self->network, &c->position, c->step);

@@ -97,9 +97,9 @@ choose_grid (GradTensorView * view, GError ** error)
   height = view->rows * (h + GAP) - GAP;
   if (width > max_width || height > max_height) {
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE, "%u tiles of %ux%u would make a frame of %"
-        G_GUINT64_FORMAT "x%" G_GUINT64_FORMAT ", %ux%u are possible: lower max-tiles or scale, or show it larger",
+        G_GUINT64_FORMAT "x%" G_GUINT64_FORMAT ", %ux%u are possible: lower max-tiles or scale%s",
         view->n_tiles, view->shape.dims[3], view->shape.dims[2], width, height, max_width,
-        max_height);
+        max_height, view->max_width ? ", or raise width and height" : "");
     return FALSE;
   }
   view->tile_width = w;

@@ -167,6 +167,7 @@ test_too_large (gconstpointer properties)
   g_assert_cmpuint (result->errors->len, ==, 0);
   g_assert_cmpuint (result->warnings->len, ==, 1);
   g_assert_nonnull (strstr (result->warnings->pdata[0], "max-tiles"));
+  g_assert_nonnull (strstr (result->warnings->pdata[0], "raise width and height"));
   g_assert_nonnull (strstr (result->warnings->pdata[0], "it is not shown"));
 }
 
