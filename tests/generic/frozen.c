@@ -187,6 +187,45 @@ test_thawed (void)
   test_assert_files ("after", NULL);
 }
 
+/* The largest difference between a parameter's average and its values in training */
+static gfloat
+lag (GradSafetensors * file, const gchar * name)
+{
+  g_autofree gchar *own = g_strconcat ("optimizer.", name, ".value", NULL);
+  const GradSafetensorsEntry *average = grad_safetensors_find (file, name), *value = grad_safetensors_find (file, own);
+  gfloat largest = 0;
+
+  g_assert_cmpuint (average->size, ==, value->size);
+  for (gsize i = 0; i < average->size / sizeof (gfloat); i++) {
+    gfloat a, b;
+
+    memcpy (&a, (const guint8 *) average->data + i * sizeof a, sizeof a);
+    memcpy (&b, (const guint8 *) value->data + i * sizeof b, sizeof b);
+    largest = MAX (largest, ABS (a - b));
+  }
+  return largest;
+}
+
+/* An average comes to what it is of while the layer is frozen, statistics as well. */
+static void
+test_average (void)
+{
+  g_autoptr (GstElement) pipeline = test_launch ("idxsrc epochs=100 num-buffers=100 " TEST_DATA TEST_NETWORK ("")
+      "gradadamsink location=after learning-rate=0.01 ema=0.8");
+  g_autoptr (GstElement) stem = test_get (pipeline, "stem");
+  g_autoptr (GradSafetensors) file = NULL;
+  g_autoptr (TestResult) result = NULL;
+
+  control (stem, "frozen", 5 * TEST_BATCH * GST_MSECOND, FALSE, TRUE);
+  result = test_play (pipeline);
+  g_assert_cmpuint (result->errors->len, ==, 0);
+  file = grad_safetensors_open ("after", NULL);
+  g_assert_cmpfloat (lag (file, "conv1.weight"), <, 1e-6);
+  g_assert_cmpfloat (lag (file, "bn1.running_mean"), <, 1e-6);
+  g_assert_cmpfloat (lag (file, "fc.weight"), >, 1e-4);
+  test_assert_files ("after", NULL);
+}
+
 /* Turned on and off between batches, by another thread */
 static void
 test_toggled (void)
@@ -218,6 +257,7 @@ main (int argc, char **argv)
   g_test_add_func ("/frozen/scale", test_scale);
   g_test_add_func ("/frozen/controlled", test_controlled);
   g_test_add_func ("/frozen/thawed", test_thawed);
+  g_test_add_func ("/frozen/average", test_average);
   g_test_add_func ("/frozen/toggled", test_toggled);
   return test_run_all ();
 }
