@@ -32,6 +32,7 @@ struct _GradOnednn
   GradOnednnStep step;
   gsize scratchpad_size, scratch_size;
   GradOnednnPart parts[GRAD_ONEDNN_N_SLOTS];
+  gboolean reorders;            /* SRC or DST, and that not for their type */
   guint8 *kept;                 /* reordered WEIGHTS; NULL: they are reordered each time */
   gsize kept_size;
   guint64 kept_version;         /* of the tensor that they were reordered from */

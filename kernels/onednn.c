@@ -309,6 +309,8 @@ make (gpointer making, GError ** error)
       part->sum_offset = scratch_add (self, part->n_elements * sizeof (gfloat));
     if (part->outside == NULL)
       continue;
+    if (i == GRAD_ONEDNN_SRC || i == GRAD_ONEDNN_DST)
+      self->reorders |= is_bf16 (&desc->tensors[i], FALSE) == is_bf16 (&desc->tensors[i], TRUE);
     if (i != GRAD_ONEDNN_WEIGHTS || !desc->keep)
       part->inside_offset = scratch_add (self, size);
     else if (ok && (self->kept = grad_device_storage_new (device, size, error)) != NULL)
@@ -349,6 +351,12 @@ step_clear (GradOnednnStep * step)
 {
   dnnl_memory_destroy (step->scratchpad);
   dnnl_primitive_destroy (step->primitive);
+}
+
+gboolean
+grad_onednn_reorders (const GradOnednn * self)
+{
+  return self->reorders;
 }
 
 void

@@ -51,6 +51,8 @@ GradOnednnTensor grad_onednn_parameter (GradDevice * device, GradShape shape);
 /* `forward` is the forward primitive of a backward one. */
 GradOnednn *grad_onednn_new (GradDevice * device, const GradOnednnDesc * desc,
     const GradOnednn * forward, GError ** error);
+/* whether it must bring activations into another layout, and not only into another type */
+gboolean grad_onednn_reorders (const GradOnednn * self);
 void grad_onednn_free (GradOnednn * self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (GradOnednn, grad_onednn_free)
 

@@ -2,9 +2,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * With precision bf16 oneDNN multiplies bfloat16, as far as it can on this processor, or floats
- * between reorders, and our own loops floats, but for the direct ones of bfloat16. (Where oneDNN
- * has no fast code for the device's layout, as from 24 channels to 32, it also reorders
- * activations.) */
+ * between reorders, and our own loops floats, but for the direct ones of bfloat16. Where oneDNN
+ * has no fast code for the device's layout, as from 24 channels to 32, it would reorder
+ * activations, and is used if nobody else can do it. */
 #include "conv-way.h"
 #include "kernels/choices.h"
 #include "kernels/cpu.h"
@@ -255,7 +255,7 @@ choice_key (GradDevice * device, const GradConvDesc * d, GradConvDirection direc
   static const gchar *const names[] = { "forward", "data", "weights" };
   const dnnl_version_t *v = dnnl_version ();
 
-  return g_strdup_printf ("cpu 6 %s, blocks of %u, oneDNN %d.%d.%d, %u threads|%s%s%s%s%s%s %d %d %dx%d "
+  return g_strdup_printf ("cpu 7 %s, blocks of %u, oneDNN %d.%d.%d, %u threads|%s%s%s%s%s%s %d %d %dx%d "
       "%d %dx%d k%d s%d p%d", processor_name (), grad_cpu_block (), v->major, v->minor, v->patch,
       grad_device_get_threads (device), names[direction],
       grad_device_get_precision (device) == GRAD_PRECISION_BF16 ? " bf16" : "",
@@ -343,6 +343,20 @@ way_new (GradDevice * device, const GradConvDesc * d, GradConvDirection directio
   return way->self != NULL;
 }
 
+/* By reordering activations oneDNN wins or loses little against others, and in a network that costs caches, too: the others
+ * then have it to themselves. */
+static void
+leave_reorders (GradConvWay * ways)
+{
+  GradConvWay *onednn = &ways[GRAD_CONV_ONEDNN];
+  gint n_others = 0;
+
+  for (gint i = 0; i < GRAD_CONV_N_WAYS; i++)
+    n_others += i != GRAD_CONV_ONEDNN && ways[i].self != NULL;
+  if (n_others > 0 && onednn->self != NULL && grad_onednn_reorders (onednn->self))
+    grad_conv_way_clear (onednn);
+}
+
 /* Makes all ways, keeps the fastest, and remembers it. */
 static gboolean
 measure (GradDevice * device, const GradConvDesc * d, GradConvDirection direction,
@@ -355,6 +369,7 @@ measure (GradDevice * device, const GradConvDesc * d, GradConvDirection directio
   for (gint i = 0; i < GRAD_CONV_N_WAYS && ok; i++)
     if (way_supported (device, d, direction, i))
       ok = way_new (device, d, direction, i, hints, &ways[i], error);
+  leave_reorders (ways);
   if (ok)
     fastest = find_fastest (device, d, direction, ways, error);
   if (fastest >= 0) {

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "kernels/conv/conv-way.h"
 #include "convutil.h"
+#include "lib/device/gradcpudevice-private.h"
 
 #define N_RANDOM 30
 
@@ -268,6 +269,37 @@ test_rule (void)
   }
 }
 
+/* Whatever the times are, activations stay in their layout where that can be: oneDNN's reordering ones are not taken. */
+static void
+test_reorders (void)
+{
+  static const ConvCase odd[] = {
+    {4, 1, 24, 24, 64, 7, 2, 3}, {4, 12, 16, 16, 32, 3, 1, 1}, {4, 24, 16, 16, 32, 3, 1, 1}
+  };
+  static const GradConvDirection directions[] = { GRAD_CONV_FORWARD, GRAD_CONV_BACKWARD_WEIGHTS };
+  g_autoptr (GradDevice) cpu = test_device ("cpu");
+
+  for (guint i = 0; i < G_N_ELEMENTS (odd); i++) {
+    GradConvDesc d = describe (&odd[i], TRUE);
+    ConvTensors t = conv_fill (cpu, &d, -1);
+
+    for (guint k = 0; k < G_N_ELEMENTS (directions); k++) {
+      gboolean forward = directions[k] == GRAD_CONV_FORWARD;
+      gint before = grad_cpu_reorders.activations;
+      GradConvHints hints = { NULL };
+      GradConvWay way;
+
+      TEST_RUN (cpu, grad_conv_way_choose (cpu, &d, directions[k], hints, &way, &error));
+      TEST_RUN (cpu, grad_conv_way_run (&way, directions[k], t.x, forward ? t.w : t.dw, NULL, NULL,
+              forward ? t.y : t.dy, FALSE, &error));
+      g_assert_cmpint (grad_cpu_reorders.activations, ==, before);
+      grad_conv_way_clear (&way);
+      grad_conv_hints_clear (hints);
+    }
+    conv_clear (&t);
+  }
+}
+
 static const GradConvDesc no_winograd[] = {
   {.n = 1,.ic = 16,.ih = 8,.iw = 8,.oc = 16,.oh = 3,.ow = 3,.kernel = 3,.stride = 3,.padding = 1},
   {.n = 1,.ic = 16,.ih = 1,.iw = 5,.oc = 16,.oh = 1,.ow = 5,.kernel = 3,.stride = 1,.padding = 1},
@@ -313,6 +345,7 @@ main (int argc, char **argv)
   }
   g_test_add_func ("/kernels/conv-ways/random-shapes", test_random_shapes);
   g_test_add_func ("/kernels/conv-ways/rule", test_rule);
+  g_test_add_func ("/kernels/conv-ways/reorders", test_reorders);
   g_test_add_func ("/kernels/conv-ways/refused", test_refused);
   return g_test_run ();
 }
