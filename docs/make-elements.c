@@ -60,6 +60,18 @@ describe_range (GParamSpec * pspec)
   return g_string_free (s, FALSE);
 }
 
+/* of an enumeration: ". `nick`: What it means; …" */
+static void
+print_values (GParamSpec * pspec)
+{
+  GEnumClass *klass = G_IS_PARAM_SPEC_ENUM (pspec) ? G_PARAM_SPEC_ENUM (pspec)->enum_class : NULL;
+
+  for (guint i = 0; klass != NULL && i < klass->n_values; i++) {
+    printf ("%s`%s`: ", i > 0 ? "; " : ". ", klass->values[i].value_nick);
+    print_cell (klass->values[i].value_name);
+  }
+}
+
 static const gchar *
 describe_type (GParamSpec * pspec)
 {
@@ -134,6 +146,7 @@ print_properties (GObjectClass * klass, GType owner)
     }
     printf (" | ");
     print_cell (g_param_spec_get_blurb (pspecs[i]) ? g_param_spec_get_blurb (pspecs[i]) : "");
+    print_values (pspecs[i]);
     printf (" |\n");
   }
   if (printed > 0)

@@ -43,8 +43,8 @@ GRAD_API GQuark grad_error_quark (void);
  * @GRAD_ERROR_FILE: a file has the wrong contents
  * @GRAD_ERROR_IO: a file cannot be opened, read or written
  * @GRAD_ERROR_UNSUPPORTED: this device, precision or build cannot do it
- * @GRAD_ERROR_SETTINGS: two settings contradict each other
- * @GRAD_ERROR_LABEL: a label is out of the range of the classes
+ * @GRAD_ERROR_SETTINGS: a setting is missing, cannot be used, or contradicts another
+ * @GRAD_ERROR_LABEL: a label is out of the range of the classes, or there are none
  * @GRAD_ERROR_NOT_FINITE: a loss or gradient is infinite or not a number
  * @GRAD_ERROR_ABORTED: interrupted by a flush or a state change; nothing was changed
  */

@@ -34,7 +34,7 @@ static const gchar description[] =
     "variables ${name:-default}, which name=value sets.\n\n"
     "A run folder gets all that is to be known of a training later: launch.txt, environment.json,\n"
     "log.jsonl, model.safetensors, evaluation.txt, and pictures: curves.png, confusion.png, sheet.png.\n"
-    "It has to be new or empty. Without one, files are written where the launch string says.\n\n"
+    "It has to be new or empty, unless resume=true goes on with the run in it. Without one, files are written where the launch string says.\n\n"
     "With --json each line of standard output is an object whose \"type\" is \"device\", \"step\" (at\n"
     "most 20 a second; log-location has all), \"epoch\", \"saved\", \"info\", \"warning\", \"error\",\n"
     "\"pictures\", \"end\", or what else an element says.\n\n"
@@ -319,7 +319,7 @@ main (int argc, char **argv)
     {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &dry_run,
         "Print the network as a table and exit: layers, shapes, parameters, FLOPs", NULL},
     {"run-folder", 'o', 0, G_OPTION_ARG_FILENAME, &folder,
-        "New folder for model, log and pictures, whatever the launch string says", "DIR"},
+        "Folder for model, log and pictures, whatever the launch string says", "DIR"},
     {"version", 0, 0, G_OPTION_ARG_NONE, &version, "Print the version and exit", NULL},
     {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments, NULL,
         "FILE.launch|'LAUNCH STRING' [name=value ...]"},

@@ -94,7 +94,7 @@ take (GradEvaluation * self, GstPad * pad, GstBuffer * buffer, GError ** error)
   if (caps == NULL || !grad_caps_parse (caps, 2, &dtype, &shape, error))
     return FALSE;
   if (dtype != GRAD_DTYPE_FLOAT32 || !gst_buffer_map (buffer, &map, GST_MAP_READ)) {
-    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE, "what arrives here is not float32");
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE, "what arrives here is not float32: end the network with gradfc");
     return FALSE;
   }
   ok = add_batch (self, meta, shape.dims[0], shape.dims[1], (const gfloat *) map.data, error);

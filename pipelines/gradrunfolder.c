@@ -150,8 +150,8 @@ is_empty (const gchar * path, GError ** error)
   }
   if (empty)
     return TRUE;
-  g_set_error (error, G_FILE_ERROR, G_FILE_ERROR_EXIST, "%s has an earlier run in it: name another "
-      "folder, or remove that one", path);
+  g_set_error (error, G_FILE_ERROR, G_FILE_ERROR_EXIST, "%s is not empty: name a new folder, or set "
+      "resume=true to go on with the run that is in it", path);
   return FALSE;
 }
 
@@ -167,7 +167,7 @@ grad_run_folder_new (const gchar * path, const gchar * launch, GstElement * pipe
   self->networks = g_ptr_array_new_with_free_func (network_free);
   if (optimizers->len == 0) {
     g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "nothing is trained that a run "
-        "folder could be of: the pipeline has no gradadamsink");
+        "folder could be of: the pipeline has no optimizer, such as gradadamsink");
     return NULL;
   }
   if (g_mkdir_with_parents (path, 0777) != 0) {

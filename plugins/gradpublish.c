@@ -223,8 +223,8 @@ grad_publish_transform_ip (GstBaseTransform * trans, GstBuffer * frame)
   if (line == NULL || self->file == NULL || (fputs (line, self->file) >= 0
           && fflush (self->file) == 0))
     return GST_FLOW_OK;
-  GST_ELEMENT_ERROR (self, RESOURCE, WRITE, ("Cannot write results to %s: %s.", self->location,
-          g_strerror (errno)), (NULL));
+  GST_ELEMENT_ERROR (self, RESOURCE, WRITE, ("Cannot write results to %s: %s; name another file, or "
+              "make room.", self->location, g_strerror (errno)), (NULL));
   return GST_FLOW_ERROR;
 }
 

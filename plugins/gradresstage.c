@@ -57,7 +57,8 @@ grad_res_stage_check (GradLayer * layer, const GradShape * input, GError ** erro
         input->dims[1], self->channels);
   else if (self->first_block && self->stride > 1)
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS,
-        "first-block=true adds the input itself: stride=%d would change its size", self->stride);
+        "first-block=true adds the input itself: stride=%d would change its size; leave one of them out",
+        self->stride);
   else if (self->block == GRAD_BLOCK_BOTTLENECK && self->channels % 4 != 0)
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS,
         "block=bottleneck needs channels that are a multiple of 4, got channels=%d",

@@ -7,7 +7,7 @@
  *
  * Reads pictures (rank 3, uint8) and labels (rank 1, uint8), plain or gzip, and makes batches (N, 1, H, W) uint8.
  * For training, every epoch is one pass over the shuffled training set and one over the test set; without an
- * optimizer in the pipeline, one pass over `location` in the order of the file.
+ * optimizer in the pipeline, `epochs` passes, 1 by default, over `location` in the order of the file.
  *
  * The last batch of a pass is smaller when the set is no multiple of `batch-size`. Timestamps count samples, 1 ms each.
  *

@@ -251,7 +251,7 @@ walk_shapes (GradGraph * self, GradDevice * device, GradParameterStore * store,
  *
  * Says what shape comes out, without preparing anything.
  *
- * Returns: %FALSE when a shape does not fit
+ * Returns: %FALSE when a shape does not fit, with the error of grad_unit_infer_shape()
  */
 gboolean
 grad_graph_infer_shape (GradGraph * graph, const GradShape * input, GradShape * output,
@@ -271,7 +271,7 @@ grad_graph_infer_shape (GradGraph * graph, const GradShape * input, GradShape * 
  *
  * Prepares all units, as grad_unit_prepare().
  *
- * Returns: %FALSE when a shape does not fit or a parameter cannot be had
+ * Returns: %FALSE when a shape does not fit or a parameter cannot be had, with the error of grad_unit_prepare()
  */
 gboolean
 grad_graph_prepare (GradGraph * graph, GradDevice * device, GradParameterStore * store,

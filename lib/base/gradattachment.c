@@ -14,9 +14,8 @@ grad_attachment_install_properties (GObjectClass * klass, guint offset)
       g_param_spec_string ("device", "Device", "Where to compute: auto, cpu, cuda, cuda:1 …, or ref (slow, in "
           "double precision); one for the whole pipeline", "auto", GRAD_PARAM_STATIC));
   g_object_class_install_property (klass, offset + G_STRUCT_OFFSET (GradAttachment, precision),
-      g_param_spec_enum ("precision", "Precision", "Number format to compute in: f32 (a CPU's default), bf16 "
-          "(a GPU's; parameters and sums stay f32), auto (bf16 where the processor multiplies it, else f32), tf32 (GPUs alone) or int8 "
-          "(CPUs, for inference alone); one for the whole pipeline", GRAD_TYPE_PRECISION, GRAD_PRECISION_DEFAULT, GRAD_PARAM_STATIC));
+      g_param_spec_enum ("precision", "Precision", "Number format to compute in; one for the whole "
+          "pipeline", GRAD_TYPE_PRECISION, GRAD_PRECISION_DEFAULT, GRAD_PARAM_STATIC));
   g_object_class_install_property (klass, offset + G_STRUCT_OFFSET (GradAttachment, threads),
       g_param_spec_uint ("threads", "Threads", "Number of compute threads, 0 for one per "
           "processor; one for the whole pipeline", 0, 1024, 0, GRAD_PARAM_STATIC));

@@ -286,7 +286,7 @@ grad_element_fail (gpointer element, GError * error)
 /**
  * grad_query_add_latency: (skip)
  * @query: an answered latency query
- * @latency: what an element adds to it
+ * @latency: what an element adds to it, in ns
  */
 void
 grad_query_add_latency (GstQuery * query, GstClockTime latency)

@@ -71,6 +71,7 @@ resume (GradSaver * self, const gchar * location, GError ** error)
     grad_choices_adopt (choices);
   self->device = g_strdup (grad_safetensors_get_metadata (file, "device"));
   self->precision = g_strdup (grad_safetensors_get_metadata (file, "precision"));
+  self->threads = g_strdup (grad_safetensors_get_metadata (file, "threads"));
   self->saved = self->checkpoint.step;
   self->resumed = TRUE;
   self->finished = grad_safetensors_get_metadata (file, FINISHED) != NULL;
@@ -103,6 +104,7 @@ grad_saver_detach (GradSaver * self)
 {
   g_clear_pointer (&self->device, g_free);
   g_clear_pointer (&self->precision, g_free);
+  g_clear_pointer (&self->threads, g_free);
   self->resumed = self->finished = FALSE;
   self->saved = 0;
 }
@@ -152,23 +154,33 @@ grad_saver_set_dataset (GradSaver * self, const GstStructure * dataset, GError *
   return TRUE;
 }
 
-/* Other devices and precisions round otherwise: no error, but not the same bits, either. */
+/* "f32 on cpu, 2 threads" */
+static gchar *
+describe_device (const gchar * device, const gchar * precision, const gchar * threads)
+{
+  gboolean on_cpu = g_str_equal (device, "cpu");
+
+  return g_strdup_printf (on_cpu ? "%s on %s, %s threads" : "%s on %s", precision, device, threads);
+}
+
+/* Others round otherwise, and add up in another order: no error, but not the same bits, either. */
 static void
 compare_device (GradSaver * self)
 {
   g_autoptr (GradDevice) device = grad_bus_get_device (self->bus, NULL);
-  g_autofree gchar *before = g_steal_pointer (&self->device);
+  g_autofree gchar *name = g_steal_pointer (&self->device);
   g_autofree gchar *precision = g_steal_pointer (&self->precision);
+  g_autofree gchar *n = g_steal_pointer (&self->threads), *threads = NULL, *before = NULL, *now = NULL;
 
-  if (device == NULL || before == NULL || precision == NULL
-      || (g_str_equal (before, grad_device_get_name (device))
-          && g_str_equal (precision, grad_precision_to_string (grad_device_get_precision
-                  (device)))))
+  if (device == NULL || name == NULL || precision == NULL || n == NULL)
     return;
-  GST_ELEMENT_WARNING (self->element, LIBRARY, SETTINGS, ("Goes on with %s on %s what began with %s on "
-          "%s: results are not those that it would have had there.",
-          grad_precision_to_string (grad_device_get_precision (device)),
-          grad_device_get_name (device), precision, before), (NULL));
+  threads = g_strdup_printf ("%u", grad_device_get_threads (device));
+  before = describe_device (name, precision, n);
+  now = describe_device (grad_device_get_name (device),
+      grad_precision_to_string (grad_device_get_precision (device)), threads);
+  if (!g_str_equal (before, now))
+    GST_ELEMENT_WARNING (self->element, LIBRARY, SETTINGS, ("Goes on with %s what began with %s: results are "
+            "not those that it would have had there.", now, before), (NULL));
 }
 
 /* ---- saving */

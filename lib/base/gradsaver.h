@@ -48,7 +48,7 @@ typedef struct
   GradCheckpoint checkpoint;    /* of this moment */
   gboolean resumed;             /* it began with one from a file … */
   gboolean finished;            /* … of a training that had come to its end */
-  gchar *device, *precision;    /* of the file, until they have been compared */
+  gchar *device, *precision, *threads;  /* of the file, until they have been compared */
   GstStructure *dataset;
   gchar *fragment;
   guint64 saved;                /* updates in the file */

@@ -73,7 +73,7 @@ open_data (GradSource * self, GError ** error)
   if (test != NULL && (grad_dataset_get_width (test) != priv->width
           || grad_dataset_get_height (test) != priv->height)) {
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE, "the pictures of location are %dx%d, those of "
-        "test-location %dx%d", priv->width, priv->height, grad_dataset_get_width (test),
+        "test-location %dx%d: name two sets of one size", priv->width, priv->height, grad_dataset_get_width (test),
         grad_dataset_get_height (test));
     return FALSE;
   }

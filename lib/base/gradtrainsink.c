@@ -308,10 +308,10 @@ grad_train_sink_class_init (GradTrainSinkClass * klass)
           GRAD_TYPE_SAVE, GRAD_SAVE_LAST, GRAD_PARAM_STATIC));
   g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradTrainSink, saving.interval),
       g_param_spec_uint ("save-interval", "Save interval", "Seconds of training after which it is saved "
-          "within an epoch, too, 0 for never", 0, G_MAXUINT, 600, GRAD_PARAM_STATIC));
+          "within an epoch, too, 0 for never; not with save=best and a test set", 0, G_MAXUINT, 600, GRAD_PARAM_STATIC));
   g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradTrainSink, saving.steps),
       g_param_spec_uint ("save-steps", "Save steps", "Steps after which it is saved within an epoch, too, "
-          "0 for none", 0, G_MAXUINT, 0, GRAD_PARAM_STATIC));
+          "0 for none; not with save=best and a test set", 0, G_MAXUINT, 0, GRAD_PARAM_STATIC));
   g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradTrainSink, saving.resume),
       g_param_spec_boolean ("resume", "Resume", "Whether to go on with the training that location has, "
           "if there is such a file, as if it had never stopped", FALSE, GRAD_PARAM_STATIC));
@@ -321,7 +321,7 @@ grad_train_sink_class_init (GradTrainSinkClass * klass)
       "File for one line of JSON per step and per pass over the data", NULL);
   grad_train_options_install (object_class, G_PRIVATE_OFFSET (GradTrainSink, training));
   g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradTrainSink, log_interval),
-      g_param_spec_uint ("log-interval", "Log interval", "Steps from one look at the loss to the "
+      g_param_spec_uint ("log-interval", "Log interval", "Batches from one look at the loss to the "
           "next, 0 for ten looks a second; the log has a line for every step all the same", 0, G_MAXUINT, 0,
           GRAD_PARAM_STATIC));
 

@@ -137,7 +137,7 @@ grad_transform_set_caps (GstBaseTransform * trans, GstCaps * incaps, GstCaps * o
       && (!grad_caps_parse (outcaps, GRAD_MAX_RANK, &dtype, &asked, NULL)
           || !grad_shape_equal (&asked, &expected))) {
     g_set_error (&error, GRAD_ERROR, GRAD_ERROR_SHAPE, "makes dimensions=%s, but the caps filter "
-        "behind it asks for %s", gst_structure_get_string (gst_caps_get_structure (inferred, 0),
+        "behind it asks for %s: leave it out, or alter one of them", gst_structure_get_string (gst_caps_get_structure (inferred, 0),
             "dimensions"), gst_structure_get_string (gst_caps_get_structure (outcaps, 0),
             "dimensions"));
     return grad_element_fail (self, error);

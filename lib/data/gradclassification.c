@@ -220,7 +220,7 @@ grad_classification_get_version (const GradClassification * classification)
  * grad_classification_to_structure:
  * @classification: a classification
  *
- * Returns: (transfer full): "grad-classification" with pts, latency, version (guint64); of the most probable class, if there is
+ * Returns: (transfer full): "grad-classification" with pts and latency (ns) and version (all guint64); of the most probable class, if there is
  *   one, label (string), class (uint), probability (double); and of all, the most probable one first, labels, classes and
  *   probabilities (arrays of these); what element messages carry
  */

@@ -51,7 +51,8 @@ grad_dataset_open_idx (const gchar * images, const gchar * labels, GError ** err
     if (self->labels == NULL)
       return NULL;
     if (n_labels != self->dims[0]) {
-      g_set_error (error, GRAD_ERROR, GRAD_ERROR_FILE, "%s has %u images, but %s has %u labels",
+      g_set_error (error, GRAD_ERROR, GRAD_ERROR_FILE, "%s has %u images, but %s has %u labels: name the "
+          "labels of these images",
           images, self->dims[0], labels, n_labels);
       return NULL;
     }

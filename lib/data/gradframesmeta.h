@@ -12,8 +12,8 @@ GRAD_API GType grad_frames_meta_api_get_type (void);
 /**
  * GradFrame:
  * @pad: name of the sink pad on which it came, interned
- * @pts: when it is to be shown, as its stream says
- * @duration: for how long
+ * @pts: when it is to be shown, as its stream says, in ns, or %GST_CLOCK_TIME_NONE
+ * @duration: for how long, likewise
  *
  * Where a sample comes from.
  */

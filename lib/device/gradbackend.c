@@ -1,8 +1,10 @@
 /* GradStreamer: which devices there are: built in, or in a module that is loaded when it is asked for
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#define _GNU_SOURCE             /* dladdr() */
 #include "config.h"
 #include "graddevice-private.h"
 
+#include <dlfcn.h>
 #include <gmodule.h>
 #include <string.h>
 
@@ -10,12 +12,30 @@
 static GMutex lock;
 static GType cuda_type = G_TYPE_INVALID;
 
+/* Where GRAD_BACKEND_PATH says, else as this library was built, beside it, or where it is installed */
+static gchar *
+find_cuda (void)
+{
+  static const gchar name[] = "libgradcuda." G_MODULE_SUFFIX;
+  const gchar *dir = g_getenv ("GRAD_BACKEND_PATH");
+  g_autofree gchar *here = NULL, *built = NULL;
+  Dl_info self;
+
+  if (dir != NULL)
+    return g_build_filename (dir, name, NULL);
+  if (dladdr (&lock, &self) != 0 && self.dli_fname != NULL) {
+    here = g_path_get_dirname (self.dli_fname);
+    built = g_build_filename (here, "device", name, NULL);
+    if (g_file_test (built, G_FILE_TEST_EXISTS))
+      return g_steal_pointer (&built);
+  }
+  return g_build_filename (BACKEND_DIR, name, NULL);
+}
+
 static GType
 load_cuda (GError ** error)
 {
-  const gchar *dir = g_getenv ("GRAD_BACKEND_PATH");
-  g_autofree gchar *path = g_build_filename (dir ? dir : BACKEND_DIR,
-      "libgradcuda." G_MODULE_SUFFIX, NULL);
+  g_autofree gchar *path = find_cuda ();
   GType (*get_type) (void);
   GModule *module;
 

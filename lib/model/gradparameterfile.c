@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#define OTHER_NETWORK ": it is of another network, which \"grad-model info\" shows"
+
 gsize
 grad_parameter_bytes (const GradParameter * parameter)
 {
@@ -63,7 +65,7 @@ grad_parameter_find_entry (GradSafetensors * file, const gchar * location,
   if (*entry == NULL) {
     if (parameter->kind == GRAD_PARAMETER_COUNTER)
       return TRUE;
-    g_set_error (error, GRAD_ERROR, GRAD_ERROR_FILE, "%s has no tensor %s", location,
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_FILE, "%s has no tensor %s" OTHER_NETWORK, location,
         parameter->name);
     return FALSE;
   }
@@ -71,7 +73,7 @@ grad_parameter_find_entry (GradSafetensors * file, const gchar * location,
     return TRUE;
   expected = grad_shape_to_string (&parameter->shape);
   got = entry_to_string (*entry);
-  g_set_error (error, GRAD_ERROR, GRAD_ERROR_FILE, "%s: tensor %s is %s, expected %s %s", location,
+  g_set_error (error, GRAD_ERROR, GRAD_ERROR_FILE, "%s: tensor %s is %s, expected %s %s" OTHER_NETWORK, location,
       parameter->name, got, *expected ? "F32, F64, F16 or BF16" : "I64", *expected ? expected
       : "without dimensions");
   return FALSE;

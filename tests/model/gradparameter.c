@@ -269,22 +269,22 @@ test_source_refused (Fixture * f, gconstpointer device)
       GRAD_ERROR_SETTINGS, "*x.safetensors already*/y*");
   assert_refused (grad_parameter_store_add (f->store, f->device, "fc.bias",
           GRAD_PARAMETER_TRAINABLE, &wrong, GRAD_INIT_ZEROS, 0, &error) != NULL, &error,
-      GRAD_ERROR_FILE, "*x.safetensors has no tensor fc.bias");
+      GRAD_ERROR_FILE, "*x.safetensors has no tensor fc.bias:*");
   assert_refused (grad_parameter_store_add (f->store, f->device, "optimizer.fc.bias",
           GRAD_PARAMETER_TRAINABLE, &wrong, GRAD_INIT_ZEROS, 0, &error) != NULL, &error,
       GRAD_ERROR_SETTINGS, "*another param-prefix");
   assert_refused (grad_parameter_store_add (f->store, f->device, "conv1.bias",
           GRAD_PARAMETER_TRAINABLE, &wrong, GRAD_INIT_ZEROS, 0, &error) != NULL, &error,
-      GRAD_ERROR_FILE, "*tensor conv1.bias is F32 4, expected F32, F64, F16 or BF16 2x2");
+      GRAD_ERROR_FILE, "*tensor conv1.bias is F32 4, expected F32, F64, F16 or BF16 2x2*");
   assert_refused (grad_parameter_store_add (f->store, f->device, "conv1.bias",
           GRAD_PARAMETER_TRAINABLE, &huge, GRAD_INIT_ZEROS, 0, &error) != NULL, &error,
-      GRAD_ERROR_FILE, "*conv1.bias is F32 4, expected*2147483647x2147483647x63x63");
+      GRAD_ERROR_FILE, "*conv1.bias is F32 4, expected*2147483647x2147483647x63x63*");
   assert_refused (grad_parameter_store_add (f->store, f->device, "conv1.bias",
           GRAD_PARAMETER_COUNTER, NULL, GRAD_INIT_ZEROS, 0, &error) != NULL, &error,
-      GRAD_ERROR_FILE, "*is F32 4, expected I64 without dimensions");
+      GRAD_ERROR_FILE, "*is F32 4, expected I64 without dimensions*");
   assert_refused (grad_parameter_store_add (f->store, f->device, "bn1.num_batches_tracked",
           GRAD_PARAMETER_STATISTIC, &wrong, GRAD_INIT_ZEROS, 0, &error) != NULL, &error,
-      GRAD_ERROR_FILE, "*is I64, expected F32, F64, F16 or BF16 2x2");
+      GRAD_ERROR_FILE, "*is I64, expected F32, F64, F16 or BF16 2x2*");
   g_assert_cmpint (add_counter (f, "bn2.num_batches_tracked")->count, ==, 0);
   g_assert_cmpuint (grad_parameter_store_get_n_parameters (f->store), ==, 1);
 }
@@ -305,7 +305,7 @@ test_load_refused (Fixture * f, gconstpointer device)
   add (f, "b", GRAD_SHAPE (2), GRAD_INIT_ZEROS, 0);
   before = test_download (a->value);
   assert_refused (grad_parameter_store_load (f->store, f->location, &error), &error,
-      GRAD_ERROR_FILE, "*x.safetensors has no tensor b");
+      GRAD_ERROR_FILE, "*x.safetensors has no tensor b:*");
   after = test_download (a->value);
   g_assert_cmpmem (before, 2 * sizeof (gfloat), after, 2 * sizeof (gfloat));
   g_assert_cmpint (counter->count, ==, 5);
