@@ -4,6 +4,7 @@
  * Lines that cannot be read are passed over, and gone with the next write. */
 #include "kernels/choices.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
@@ -11,7 +12,8 @@
 
 static GMutex lock;
 static GHashTable *choices;     /* key -> choice; NULL: the file has not been read */
-static GHashTable *used;        /* keys that somebody asked for or kept since the run began */
+static GHashTable *used;        /* keys that somebody asked for or kept since the runs began */
+static guint n_runs;
 
 static gchar *
 choices_path (void)
@@ -112,8 +114,7 @@ lock_file (void)
 
   g_mkdir_with_parents (dir, 0700);
   fd = open (lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (fd >= 0)
-    flock (fd, LOCK_EX);
+  while (fd >= 0 && flock (fd, LOCK_EX) != 0 && errno == EINTR);
   return fd;
 }
 
@@ -163,7 +164,16 @@ void
 grad_choices_begin (void)
 {
   g_mutex_lock (&lock);
-  g_clear_pointer (&used, g_hash_table_unref);
+  if (n_runs++ == 0)
+    g_clear_pointer (&used, g_hash_table_unref);
+  g_mutex_unlock (&lock);
+}
+
+void
+grad_choices_end (void)
+{
+  g_mutex_lock (&lock);
+  n_runs--;
   g_mutex_unlock (&lock);
 }
 

@@ -18,9 +18,10 @@ GRAD_API gchar *grad_choice_find (const gchar * key);
  * grad_choice_find() said `known` (nullable), so that two that measure at the same time compute the
  * same way the next time. Where the file cannot be written the process remembers. */
 GRAD_API gchar *grad_choice_keep (const gchar * key, const gchar * known, const gchar * choice);
-/* A run begins; all that was asked for, kept or adopted since then, as lines of the file (transfer full); such lines from
- * elsewhere, which count from now on in this process, whatever its file says. */
+/* A run begins, and ends; all that was asked for, kept or adopted since the first of those that go on began, as lines of the
+ * file (transfer full); such lines from elsewhere, which count from now on in this process, whatever its file says. */
 GRAD_API void grad_choices_begin (void);
+GRAD_API void grad_choices_end (void);
 GRAD_API gchar *grad_choices_describe (void);
 GRAD_API void grad_choices_adopt (const gchar * lines);
 /* Forgets what is in the process; for tests. */

@@ -121,7 +121,7 @@ conv_forward (GradPlan * base, const GradTensor * x, const GradTensor * w, const
     out[i] = (r ? r[i] : 0) + (bias ? bias[i / plane % d->oc] : 0);
   walk (d, FORWARD, grad_tensor_data (x), grad_tensor_data (w), out);
   for (gsize i = 0; i < size && d->relu; i++)
-    out[i] = MAX (out[i], 0);
+    out[i] = out[i] < 0 ? 0 : out[i];   /* what is not a number stays so */
   return TRUE;
 }
 

@@ -255,8 +255,9 @@ choice_key (GradDevice * device, const GradConvDesc * d, GradConvDirection direc
   static const gchar *const names[] = { "forward", "data", "weights" };
   const dnnl_version_t *v = dnnl_version ();
 
-  return g_strdup_printf ("cpu 7 %s, blocks of %u, oneDNN %d.%d.%d, %u threads|%s%s%s%s%s%s %d %d %dx%d "
+  return g_strdup_printf ("cpu 7 %s, blocks of %u, oneDNN %d.%d.%d for %x, %u threads|%s%s%s%s%s%s %d %d %dx%d "
       "%d %dx%d k%d s%d p%d", processor_name (), grad_cpu_block (), v->major, v->minor, v->patch,
+      (guint) dnnl_get_effective_cpu_isa (),
       grad_device_get_threads (device), names[direction],
       grad_device_get_precision (device) == GRAD_PRECISION_BF16 ? " bf16" : "",
       d->training ? "" : " inference", d->bias ? " bias" : "", d->add ? " add" : "", d->relu ? " relu" : "", d->n, d->ic,
@@ -376,7 +377,7 @@ measure (GradDevice * device, const GradConvDesc * d, GradConvDirection directio
     g_autofree gchar *kept = grad_choice_keep (key, known, kinds[fastest].name);
 
     for (gint i = 0; i < GRAD_CONV_N_WAYS; i++)
-      if (g_str_equal (kept, kinds[i].name) && way_supported (device, d, direction, i))
+      if (g_str_equal (kept, kinds[i].name) && ways[i].self != NULL)
         fastest = i;
     *way = ways[fastest];
     ways[fastest].self = NULL;

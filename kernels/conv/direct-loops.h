@@ -185,7 +185,7 @@ run_pixels (gint vectors, gint group, const GradDirect * self, const Step * step
   for (gint tile = 0, begin = 0, end; tile < n_tiles; tile++, begin = end) {
     gfloat *sums = step->sums + (pixel + begin) * LANES;
 
-    end = n * (tile + 1) / n_tiles;
+    end = (gint64) n * (tile + 1) / n_tiles;
     switch (end - begin) {
 #define CASE(rows) \
       case rows: \

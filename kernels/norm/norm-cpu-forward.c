@@ -31,8 +31,9 @@ statistics (GradNormJob * job, const GradTensor * gamma, const GradTensor * beta
 
   grad_norm_job_add_up (job, add_moments);
   for (gint c = 0; c < d->c; c++) {
-    gdouble m = self->total[0][c] / count, v = MAX (self->total[1][c] / count - m * m, 0);
+    gdouble m = self->total[0][c] / count, v = self->total[1][c] / count - m * m;
 
+    v = v <= G_MAXFLOAT ? MAX (v, 0) : NAN;     /* not silently y = beta, and running statistics lost */
     means[c] = m;
     vars[c] = v;
     set_affine (self, c, m, v, gammas[c], betas[c]);

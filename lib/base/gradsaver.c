@@ -86,6 +86,7 @@ grad_saver_attach (GradSaver * self, GError ** error)
 
   self->checkpoint = (GradCheckpoint) GRAD_CHECKPOINT_START;
   grad_choices_begin ();
+  self->attached = TRUE;
   if (!options.resume)
     return TRUE;
   if (location == NULL) {
@@ -102,6 +103,9 @@ grad_saver_attach (GradSaver * self, GError ** error)
 void
 grad_saver_detach (GradSaver * self)
 {
+  if (self->attached)
+    grad_choices_end ();
+  self->attached = FALSE;
   g_clear_pointer (&self->device, g_free);
   g_clear_pointer (&self->precision, g_free);
   g_clear_pointer (&self->threads, g_free);

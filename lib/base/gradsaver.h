@@ -44,6 +44,7 @@ typedef struct
   GradMetrics *metrics;
   const gchar *optimizer;
 
+  gboolean attached;
   /* streaming thread */
   GradCheckpoint checkpoint;    /* of this moment */
   gboolean resumed;             /* it began with one from a file … */

@@ -106,7 +106,11 @@ test_adopted (void)
   assert_described ("");
   keep ("used", NULL, "1", "1");
   keep ("other", NULL, "2", "2");
+  grad_choices_begin ();        /* another run beside it */
   assert_described ("other\t2\nused\t1\n");
+  grad_choices_end ();
+  assert_described ("other\t2\nused\t1\n");
+  grad_choices_end ();
   grad_choices_begin ();
   assert_described ("");
   assert_choice ("used", "1");
@@ -120,6 +124,7 @@ test_adopted (void)
   assert_file ("other\t2\nused\t1\n");
   keep ("more", NULL, "5", "5");
   assert_file ("more\t5\nother\t2\nused\t1\n");
+  grad_choices_end ();
   grad_choice_forget ();
   assert_choice ("used", "1");
 }

@@ -209,6 +209,15 @@ test_packed_weights (void)
     packed_weights (&ways[PAIRS], &cases[5]);
 }
 
+/* so many in a job that products of their numbers want 64 bits */
+static void
+test_many_pixels (void)
+{
+  static const ConvCase many = { 1, 1, 1400, 1000, 16, 1, 1, 0 };
+
+  test_forward (&(Run) { &ways[F32], &many });
+}
+
 /* With `deterministic` this is the way that a single picture goes. */
 static void
 test_rule (void)
@@ -264,6 +273,7 @@ main (int argc, char **argv)
     add (&ways[i], "threads", test_threads);
     g_test_add_data_func (random, &ways[i], test_random_shapes);
   }
+  g_test_add_func ("/kernels/direct/many-pixels", test_many_pixels);
   g_test_add_func ("/kernels/direct/packed-weights", test_packed_weights);
   g_test_add_func ("/kernels/direct/rule", test_rule);
   g_test_add_func ("/kernels/direct/refused", test_refused);
