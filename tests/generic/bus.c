@@ -117,7 +117,7 @@ test_application (void)
 
   gst_element_set_context (a, context);
   gst_element_set_context (b, context);
-  test_watchdog (30);
+  test_watchdog (60);
   gst_element_set_state (a, GST_STATE_PLAYING);
   gst_element_set_state (b, GST_STATE_PLAYING);
   g_assert_true (bus_of (a, "sink") == bus && bus_of (b, "source") == bus);

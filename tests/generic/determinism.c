@@ -71,6 +71,10 @@ test_threads (void)
   g_autofree gchar *first = NULL;
   gsize first_size = 0;
 
+  if (g_get_num_processors () < 2) {
+    g_test_skip ("one processor: oneDNN 3 then adds up in any order");
+    return;
+  }
   for (guint i = 0; i < 5; i++) {
     g_autoptr (GstElement) pipeline = test_launch ("%s", RUN (" ! queue", ""));
     g_autoptr (GstElement) stem = test_get (pipeline, "stem");
@@ -99,7 +103,7 @@ test_pauses (gconstpointer launch)
   g_autoptr (TestResult) result = test_result_new ();
   g_autoptr (GRand) random = g_rand_new_with_seed (1);
 
-  test_watchdog (30);
+  test_watchdog (60);
   for (guint i = 0; i < 200 && !result->eos; i++) {
     gst_element_set_state (pipeline, i % 2 ? GST_STATE_PAUSED : GST_STATE_PLAYING);
     /* one change at a time: GStreamer 1.22 can lose the second of two, with any elements */

@@ -214,10 +214,10 @@ test_interrupt (guint i, const gchar * launch)
     add_probe (&run, cases[i].element, cases[i].probe);
   gst_element_set_state (run.pipeline, GST_STATE_PLAYING);
   for (guint n = 0; n < TIMES; n++) {
-    test_watchdog (20);
+    test_watchdog (60);
     cases[i].interrupt (&run);
   }
-  test_watchdog (20);
+  test_watchdog (60);
   assert_goes_on (&run);
   gst_element_set_state (run.pipeline, GST_STATE_NULL);
   test_watchdog (0);

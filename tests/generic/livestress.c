@@ -182,11 +182,10 @@ test_stress (void)
   gst_element_set_state (pipeline, GST_STATE_NULL);
   g_object_set (classify, "sync", TRUE, "interval", 1, NULL);
   gst_element_set_state (pipeline, GST_STATE_PLAYING);
-  for (guint i = 0; i < 500 && !played; i++) {
+  while (!played) {
     g_usleep (10000);
     played = count_results (classify) > 0;
   }
-  g_assert_true (played);
   gst_element_set_state (pipeline, GST_STATE_NULL);
   test_watchdog (0);
   test_assert_files ("a.safetensors", "b.safetensors", NULL);

@@ -11,7 +11,8 @@
 #define EPOCHS 3
 #define STRIDE (g_getenv ("TEST_SLOWDOWN") ? 5 : 1)      /* under sanitizers */
 #define AUGMENT "! gradaugment horizontal-flip=0.5 padding=2 rotate=10 erase=0.5 "
-#define RUN "idxsrc name=source epochs=3 seed=5 " TEST_DATA TEST_EVALUATION AUGMENT TEST_NETWORK ("") \
+#define RUN RUN_THROUGH ("")
+#define RUN_THROUGH(more) "idxsrc name=source epochs=3 seed=5 " TEST_DATA TEST_EVALUATION more AUGMENT TEST_NETWORK ("") \
   "gradadamsink name=sink learning-rate=0.01 schedule=cosine location=model.safetensors " \
   "log-location=log.jsonl "
 
@@ -56,6 +57,7 @@ typedef struct
 {
   GstElement *pipeline;
   guint n;                      /* batches until it is stopped */
+  gboolean hold;                /* and none later: until it is stopped the sink's pad is blocked */
 } Stop;
 
 static GstPadProbeReturn
@@ -63,23 +65,23 @@ count (GstPad * pad, GstPadProbeInfo * info, gpointer data)
 {
   Stop *stop = data;
 
-  if (stop->n-- == 0)
-    gst_element_post_message (stop->pipeline, gst_message_new_application (GST_OBJECT
-            (stop->pipeline), gst_structure_new_empty ("enough")));
+  if (stop->n == G_MAXUINT || stop->n-- > 0)
+    return stop->hold ? GST_PAD_PROBE_PASS : GST_PAD_PROBE_OK;
+  gst_element_post_message (stop->pipeline, gst_message_new_application (GST_OBJECT
+          (stop->pipeline), gst_structure_new_empty ("enough")));
   return GST_PAD_PROBE_OK;
 }
 
-/* Plays until n more batches have come to the sink, and stops wherever it is then. Whether it came to its end */
 static gboolean
-play_for (const gchar * launch, guint n)
+play (const gchar * launch, guint n, gboolean hold)
 {
   g_autoptr (GstElement) pipeline = test_launch ("%s", launch);
   g_autoptr (GstElement) sink = test_get (pipeline, "sink");
   g_autoptr (GstPad) pad = gst_element_get_static_pad (sink, "sink");
   g_autoptr (TestResult) result = test_result_new ();
-  Stop stop = { pipeline, n };
+  Stop stop = { pipeline, n, hold };
 
-  gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER, count, &stop, NULL);
+  gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER | (hold ? GST_PAD_PROBE_TYPE_BLOCK : 0), count, &stop, NULL);
   test_watchdog (60);
   gst_element_set_state (pipeline, GST_STATE_PLAYING);
   test_collect (result, pipeline, GST_MESSAGE_APPLICATION | GST_MESSAGE_EOS, 50 * GST_SECOND);
@@ -88,6 +90,20 @@ play_for (const gchar * launch, guint n)
   g_assert_cmpuint (result->errors->len, ==, 0);
   g_assert_cmpuint (result->warnings->len, ==, 0);
   return result->eos;
+}
+
+/* Plays until n more batches have come to the sink, and stops wherever it is then. Whether it came to its end */
+static gboolean
+play_for (const gchar * launch, guint n)
+{
+  return play (launch, n, FALSE);
+}
+
+/* Likewise, but exactly there: so many batches have been trained with, or evaluated */
+static gboolean
+play_only (const gchar * launch, guint n)
+{
+  return play (launch, n, TRUE);
 }
 
 /* Stopped after each number of batches, in all passes and between them */
@@ -148,10 +164,10 @@ test_often (void)
   guint runs = 1;
 
   begin ();
-  for (; !play_for (runs % 2 ? RUN "resume=true" : "idxsrc epochs=3 seed=5 " TEST_DATA
+  for (; !play_only (runs % 2 ? RUN "resume=true" : "idxsrc epochs=3 seed=5 " TEST_DATA
           TEST_EVALUATION AUGMENT " ! queue max-size-buffers=2" TEST_NETWORK (" ! queue")
           "gradadamsink name=sink learning-rate=0.01 schedule=cosine resume=true "
-          "location=model.safetensors log-location=log.jsonl", 2); runs++)
+          "location=model.safetensors log-location=log.jsonl", 4); runs++)       /* more than are tested with */
     g_assert_cmpuint (runs, <, 100);
   g_assert_cmpuint (runs, >, 3);
   assert_as_expected ();
@@ -188,7 +204,7 @@ run_child (void)
   g_autoptr (GstMessage) message = NULL;
 
   gst_init (NULL, NULL);
-  pipeline = gst_parse_launch (RUN "resume=true save-steps=1", NULL);
+  pipeline = gst_parse_launch (RUN_THROUGH ("! identity sleep-time=10000 ") "resume=true save-steps=1", NULL);
   bus = gst_element_get_bus (pipeline);
   gst_element_set_state (pipeline, GST_STATE_PLAYING);
   message = gst_bus_timed_pop_filtered (bus, GST_CLOCK_TIME_NONE,
@@ -223,10 +239,15 @@ test_killed (void)
     g_assert_true (g_spawn_async (NULL, argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &pid,
             NULL));
     if (kills < 10) {
-      while (child_file_time () == before && waitpid (pid, &status, WNOHANG) == 0)
+      pid_t ended = 0;
+
+      while (child_file_time () == before && (ended = waitpid (pid, &status, WNOHANG)) == 0)
         g_usleep (100);
       g_usleep (g_rand_int_range (random, 0, 3000));
-      kill (pid, SIGKILL);
+      if (ended == 0)
+        kill (pid, SIGKILL);
+      else
+        continue;
     }
     if (waitpid (pid, &status, 0) == pid)
       kills += WIFSIGNALED (status);
@@ -256,7 +277,7 @@ test_cut (void)
   gsize size;
 
   begin ();
-  play_for (RUN, TEST_STEPS / 2);
+  play_only (RUN, TEST_STEPS / 2);
   g_assert_true (g_file_get_contents ("model.safetensors", &whole, &size, NULL));
   for (guint percent = 0; percent < 100; percent += STRIDE) {
     gsize part = size * percent / 100;
@@ -290,7 +311,7 @@ test_full (void)
   g_autoptr (TestResult) result = NULL;
 
   begin ();
-  play_for (RUN, TEST_STEPS / 2);
+  play_only (RUN, TEST_STEPS / 2);
   g_assert_cmpint (g_rename ("model.safetensors", "half"), ==, 0);
   g_assert_true (g_file_test ("half", G_FILE_TEST_EXISTS));
   {
@@ -339,7 +360,7 @@ test_refused (void)
   };
 
   begin ();
-  play_for (RUN, TEST_STEPS / 2);
+  play_only (RUN, TEST_STEPS / 2);
   for (guint i = 0; i < G_N_ELEMENTS (runs); i++)
     test_assert_error (runs[i].launch, runs[i].element, runs[i].text1, runs[i].text2, NULL);
   end ();

@@ -235,7 +235,7 @@ test_stopped (void)
     g_autoptr (GstElement) source = test_get (pipeline, "source");
     g_autoptr (TestResult) result = test_result_new ();
 
-    test_watchdog (20);
+    test_watchdog (60);
     g_object_set (source, "epochs", 1000000, NULL);
     gst_element_set_state (pipeline, GST_STATE_PLAYING);
     test_collect (result, pipeline, GST_MESSAGE_ELEMENT | GST_MESSAGE_PROGRESS, 10 * GST_SECOND);

@@ -134,7 +134,7 @@ test_states (gconstpointer launch)
   };
   GstElement *pipeline = test_launch ("%s", (const gchar *) launch);
 
-  test_watchdog (20);
+  test_watchdog (60);
   for (guint i = 0; i < 2 * G_N_ELEMENTS (course); i++) {
     GstState state;
 

@@ -32,6 +32,8 @@ is_supported (GradDevice * device, const GradConvDesc * d, const ConvTensors * t
       && t->dy->layout != GRAD_LAYOUT_PLAIN;
 
   g_assert_cmpint (grad_im2col_supports (device, d), ==, supported);
+  if (!supported)
+    g_test_skip ("tensors lie otherwise");
   return supported;
 }
 

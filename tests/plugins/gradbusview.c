@@ -56,7 +56,7 @@ test_values (void)
 {
   g_autoptr (GradBus) bus = grad_bus_new ();
   g_autoptr (GstContext) context = grad_bus_to_context (bus);
-  g_autoptr (GstElement) pipeline = test_launch ("idxsrc " TEST_DATA "! identity sleep-time=50000"
+  g_autoptr (GstElement) pipeline = test_launch ("idxsrc " TEST_DATA "! identity sleep-time=200000"
       TEST_NETWORK ("") "gradadamsink gradbusview parameter=fc.weight framerate=100/1 ! fakesink name=video");
   g_autoptr (TestVideo) video = test_video (pipeline, "video");
   g_autoptr (TestResult) result = NULL;

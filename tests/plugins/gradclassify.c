@@ -335,7 +335,7 @@ test_learning (void)
   guint n_versions = 0;
 
   write_shades ();
-  pipeline = test_launch (DATA " ! identity sleep-time=5000 ! gradresize" BODY OPTIMIZER
+  pipeline = test_launch (DATA " ! identity sleep-time=20000 ! gradresize" BODY OPTIMIZER
       "videotestsrc is-live=true pattern=white ! "
       "video/x-raw,framerate=100/1 ! gradclassify model-name=main refresh-interval=0 "
       "! fakesink name=out", "dark,bright");

@@ -170,6 +170,10 @@ test_timeout (void)
     assert_next (h, i ? "1: 5 @ 4 + 1" : "1: 1 @ 0 + 1");
     g_assert_cmpint (g_get_monotonic_time () - before, >=, 300000);
   }
+  gst_harness_teardown (h);
+
+  h = gst_harness_new_parse (SMALL "batch-size=3 batch-timeout=3600000000000");
+  gst_harness_set_src_caps_str (h, SQUARE);
   push (h, 8, 3);               /* which need not wait */
   assert_next (h, "3: 9 10 11 @ 8 + 3");
   gst_harness_teardown (h);

@@ -101,7 +101,7 @@ test_states (void)
   train ();
   pipeline = test_launch (INFER " ! gradmodel name=model location=" MODEL " ! fakesink");
   model = test_get (pipeline, "model");
-  test_watchdog (20);
+  test_watchdog (60);
   for (guint i = 0; i < 2 * G_N_ELEMENTS (course); i++) {
     GstState state = course[i % G_N_ELEMENTS (course)];
 

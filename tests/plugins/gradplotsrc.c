@@ -25,7 +25,7 @@ same_picture (GstBuffer * a, GstBuffer * b)
 static void
 test_ends (void)
 {
-  g_autoptr (GstElement) pipeline = test_launch ("idxsrc " TEST_DATA "! identity sleep-time=50000"
+  g_autoptr (GstElement) pipeline = test_launch ("idxsrc " TEST_DATA "! identity sleep-time=200000"
       TEST_NETWORK ("") "gradadamsink gradplotsrc framerate=50/1 ! fakesink name=video");
 
   for (guint i = 0; i < 2; i++) {

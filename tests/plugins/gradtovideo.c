@@ -520,7 +520,7 @@ test_states (void)
   GstElement *pipeline = test_launch ("idxsrc epochs=99 phase=infer " TEST_DATA
       "! gradtovideo mode=frames framerate=500/1 ! fakesink sync=true");
 
-  test_watchdog (30);
+  test_watchdog (60);
   for (guint i = 0; i < 20; i++) {
     gst_element_set_state (pipeline, i % 4 == 3 ? GST_STATE_NULL : i % 4 == 1 ? GST_STATE_PAUSED
         : GST_STATE_PLAYING);
