@@ -391,6 +391,15 @@ install_properties (GObjectClass * klass)
   grad_attachment_install_properties (klass, G_STRUCT_OFFSET (GradClassify, attachment));
 }
 
+static gboolean
+grad_classify_propose_allocation (GstBaseTransform * trans, GstQuery * decided, GstQuery * query)
+{
+  gboolean ok = GST_BASE_TRANSFORM_CLASS (grad_classify_parent_class)->propose_allocation (trans, decided, query);
+
+  grad_query_remove_crop (query);
+  return ok;
+}
+
 static void
 grad_classify_class_init (GradClassifyClass * klass)
 {
@@ -411,6 +420,7 @@ grad_classify_class_init (GradClassifyClass * klass)
       "that is still learning", PACKAGE_AUTHOR);
   element_class->change_state = GST_DEBUG_FUNCPTR (grad_classify_change_state);
   trans_class->set_caps = GST_DEBUG_FUNCPTR (grad_classify_set_caps);
+  trans_class->propose_allocation = GST_DEBUG_FUNCPTR (grad_classify_propose_allocation);
   trans_class->transform_ip = GST_DEBUG_FUNCPTR (grad_classify_transform_ip);
   trans_class->sink_event = GST_DEBUG_FUNCPTR (grad_classify_sink_event);
   trans_class->src_event = GST_DEBUG_FUNCPTR (grad_classify_src_event);

@@ -17,6 +17,7 @@
  */
 #include "config.h"
 #include "lib/base/gradelement.h"
+#include "lib/video/gradframereader.h"
 #include "lib/video/gradlabels.h"
 #include "gradstreamerelements.h"
 
@@ -342,6 +343,15 @@ grad_overlay_finalize (GObject * object)
   G_OBJECT_CLASS (grad_overlay_parent_class)->finalize (object);
 }
 
+static gboolean
+grad_overlay_propose_allocation (GstBaseTransform * trans, GstQuery * decided, GstQuery * query)
+{
+  gboolean ok = GST_BASE_TRANSFORM_CLASS (grad_overlay_parent_class)->propose_allocation (trans, decided, query);
+
+  grad_query_remove_crop (query);
+  return ok;
+}
+
 static void
 grad_overlay_class_init (GradOverlayClass * klass)
 {
@@ -378,6 +388,7 @@ grad_overlay_class_init (GradOverlayClass * klass)
   trans_class->fixate_caps = GST_DEBUG_FUNCPTR (grad_overlay_fixate_caps);
   trans_class->set_caps = GST_DEBUG_FUNCPTR (grad_overlay_set_caps);
   trans_class->prepare_output_buffer = GST_DEBUG_FUNCPTR (grad_overlay_prepare_output_buffer);
+  trans_class->propose_allocation = GST_DEBUG_FUNCPTR (grad_overlay_propose_allocation);
   trans_class->transform_ip = GST_DEBUG_FUNCPTR (grad_overlay_transform_ip);
   trans_class->stop = GST_DEBUG_FUNCPTR (grad_overlay_stop);
   trans_class->transform_ip_on_passthrough = TRUE;

@@ -123,6 +123,15 @@ meta_fits (const GstVideoMeta * meta, const GstVideoInfo * info)
       && meta->height >= (guint) GST_VIDEO_INFO_HEIGHT (info));
 }
 
+void
+grad_query_remove_crop (GstQuery * query)
+{
+  guint i;
+
+  while (gst_query_find_allocation_meta (query, GST_VIDEO_CROP_META_API_TYPE, &i))
+    gst_query_remove_nth_allocation_meta (query, i);
+}
+
 /* Adds the planes; whether all their rows are in memory. */
 static gboolean
 take_planes (GradVideoFrame * frame, const GstVideoFrame * mapped)

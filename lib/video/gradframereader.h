@@ -36,6 +36,9 @@ void grad_frame_reader_free (GradFrameReader * reader);
 /* Whether frames of that kind can be read: GRAD_ERROR_UNSUPPORTED says what to do. */
 gboolean grad_frame_reader_check (const GstVideoInfo * info, GError ** error);
 
+/* Of an answered allocation query: nobody here crops frames for those in front of it. */
+GRAD_API void grad_query_remove_crop (GstQuery * query);
+
 /* (N, C, H, W) float32 of n frames, whose infos may differ. */
 GradTensor *grad_frame_reader_read (GradFrameReader * reader, GstBuffer * const *frames,
     const GstVideoInfo * infos, guint n, GError ** error);

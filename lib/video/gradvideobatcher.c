@@ -124,11 +124,15 @@ grad_video_batcher_chain (GstPad * pad, GstObject * parent, GstBuffer * frame)
   GstFlowReturn ret;
 
   g_mutex_lock (&self->sender.lock);
-  handle_pending (GRAD_VIDEO_BATCHER (parent), stream);
-  stream->started = TRUE;
-  ret = grad_batch_sender_add (&self->sender, frame, &stream->info, GST_OBJECT_NAME (pad),
-      &stream->segment, &error);
-  g_mutex_unlock (&self->sender.lock);
+  if (GST_PAD_PARENT (pad) == NULL)     /* released meanwhile */
+    ret = GST_FLOW_FLUSHING;
+  else {
+    handle_pending (GRAD_VIDEO_BATCHER (parent), stream);
+    stream->started = TRUE;
+    ret = grad_batch_sender_add (&self->sender, frame, &stream->info, GST_OBJECT_NAME (pad),
+        &stream->segment, &error);
+  }
+  grad_batch_sender_unlock (&self->sender);
   if (error != NULL)
     grad_element_fail (parent, error);
   gst_buffer_unref (frame);
@@ -161,7 +165,7 @@ flush_stop (GradBatchSender * sender, GradVideoBatcherPad * pad, GstEvent * even
   pad->eos = FALSE;
   grad_batch_sender_flush (sender);
   ok = gst_pad_push_event (sender->pad, event);
-  g_mutex_unlock (&sender->lock);
+  grad_batch_sender_unlock (sender);
   return ok;
 }
 
@@ -187,7 +191,7 @@ grad_video_batcher_sink_event (GstPad * pad, GstObject * parent, GstEvent * even
   if (type == GST_EVENT_EOS || type == GST_EVENT_GAP) {
     g_mutex_lock (&sender->lock);
     ok = handle_pending (GRAD_VIDEO_BATCHER (parent), stream);
-    g_mutex_unlock (&sender->lock);
+    grad_batch_sender_unlock (sender);
   }
   return ok;
 }
@@ -281,19 +285,15 @@ grad_video_batcher_request_new_pad (GstElement * element, GstPadTemplate * templ
   return add_pad (element, numbered, template);
 }
 
+/* Waits for nobody: a thread may be in a paused sink with a batch, also with one of this pad, which is therefore not deactivated. */
 static void
 grad_video_batcher_release_pad (GstElement * element, GstPad * pad)
 {
-  GradBatchSender *sender = &PRIV (element)->sender;
   gboolean awaited = !GRAD_VIDEO_BATCHER_PAD (pad)->eos;
 
   gst_element_remove_pad (element, pad);
-  g_mutex_lock (&sender->lock);
-  if (awaited && sender->batch != NULL && all_ended (element)) {
-    grad_batch_sender_finish (sender);
-    gst_pad_push_event (sender->pad, gst_event_new_eos ());
-  }
-  g_mutex_unlock (&sender->lock);
+  if (awaited)
+    grad_batch_sender_leave (&PRIV (element)->sender);
 }
 
 static gboolean
@@ -382,6 +382,7 @@ grad_video_batcher_init (GradVideoBatcher * element)
   GradVideoBatcherPrivate *self = PRIV (element);
 
   grad_batch_sender_init (&self->sender);
+  self->sender.all_ended = all_ended;
   add_pad (GST_ELEMENT (element), "sink",
       gst_element_class_get_pad_template (GST_ELEMENT_GET_CLASS (element), "sink"));
   self->sender.pad = gst_pad_new_from_static_template (&src_template, "src");

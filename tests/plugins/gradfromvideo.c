@@ -501,6 +501,31 @@ test_restart (void)
   test_watchdog (0);
 }
 
+/* A stream that leaves while another one's batch waits in a paused sink, as a program may want it, waits for nobody. */
+static void
+test_released_paused (void)
+{
+  g_autoptr (GstElement) pipeline = test_launch ("videotestsrc num-buffers=3 ! video/x-raw,width=8,height=8 ! from.sink_0  "
+      "videotestsrc name=other ! video/x-raw,width=8,height=8 ! from.sink_1  "
+      "gradfromvideo name=from width=8 height=8 ! fakesink");
+  g_autoptr (GstElement) from = test_get (pipeline, "from");
+  g_autoptr (TestResult) result = test_result_new ();
+
+  test_watchdog (60);
+  gst_element_set_state (pipeline, GST_STATE_PAUSED);
+  gst_element_get_state (pipeline, NULL, NULL, GST_CLOCK_TIME_NONE);
+  {
+    g_autoptr (GstPad) pad = gst_element_get_static_pad (from, "sink_1");
+
+    gst_element_release_request_pad (from, pad);
+  }
+  gst_element_set_state (pipeline, GST_STATE_PLAYING);
+  test_collect (result, pipeline, GST_MESSAGE_EOS, 60 * GST_SECOND);
+  g_assert_true (result->eos);
+  gst_element_set_state (pipeline, GST_STATE_NULL);
+  test_watchdog (0);
+}
+
 /* Live, in several threads, stopped at any moment */
 static void
 test_stop (void)
@@ -536,6 +561,7 @@ main (int argc, char **argv)
   g_test_add_func ("/gradfromvideo/refused", test_refused);
   g_test_add_func ("/gradfromvideo/bad-video", test_bad_video);
   g_test_add_func ("/gradfromvideo/restart", test_restart);
+  g_test_add_func ("/gradfromvideo/released-paused", test_released_paused);
   g_test_add_func ("/gradfromvideo/stop", test_stop);
   return test_run_all ();
 }

@@ -3,6 +3,7 @@
 #include "config.h"
 #include "tests/pipelineutil.h"
 
+#include <gst/check/gstharness.h>
 #include <gst/video/video.h>
 #include <string.h>
 
@@ -228,6 +229,24 @@ test_choices (void)
   clear (&plain);
 }
 
+/* Frames whose border only a meta cuts off would be read, and painted on, as a whole. */
+static void
+test_no_crop (gconstpointer launch)
+{
+  GstHarness *h = gst_harness_new_parse (launch);
+  g_autoptr (GstCaps) caps = gst_caps_from_string ("video/x-raw,format=RGB,width=8,height=8,framerate=1/1");
+  GstQuery *query = gst_query_new_allocation (caps, TRUE);
+
+  gst_harness_add_propose_allocation_meta (h, GST_VIDEO_META_API_TYPE, NULL);
+  gst_harness_add_propose_allocation_meta (h, GST_VIDEO_CROP_META_API_TYPE, NULL);
+  gst_harness_set_src_caps (h, gst_caps_ref (caps));
+  g_assert_true (gst_pad_peer_query (h->srcpad, query));
+  g_assert_true (gst_query_find_allocation_meta (query, GST_VIDEO_META_API_TYPE, NULL));
+  g_assert_false (gst_query_find_allocation_meta (query, GST_VIDEO_CROP_META_API_TYPE, NULL));
+  gst_query_unref (query);
+  gst_harness_teardown (h);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -237,5 +256,7 @@ main (int argc, char **argv)
   g_test_add_func ("/gradoverlay/composition", test_composition);
   g_test_add_func ("/gradoverlay/merged", test_merged);
   g_test_add_func ("/gradoverlay/choices", test_choices);
+  g_test_add_data_func ("/gradoverlay/no-crop", "gradoverlay", test_no_crop);
+  g_test_add_data_func ("/gradoverlay/no-crop/gradclassify", "gradclassify model-name=main", test_no_crop);
   return test_run_all ();
 }
