@@ -12,6 +12,9 @@ G_BEGIN_DECLS
  * would block included, is GRAD_ERROR_IO. */
 GBytes *grad_file_map (const gchar * location, GError ** error);
 
+/* Where links lead, also to a file that is not there yet */
+GRAD_API gchar *grad_file_resolve (const gchar * location);
+
 /* Writes the parts to a temporary file beside location, syncs it and renames it over location:
  * whoever looks sees the old file or the new one. On failure (GRAD_ERROR_IO) it is the old one. */
 GRAD_API gboolean grad_file_replace (const gchar * location, const struct iovec *parts,

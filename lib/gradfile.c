@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define MAX_LINKS 40            /* as the kernel's; more are a circle */
+
 GBytes *
 grad_file_map (const gchar * location, GError ** error)
 {
@@ -66,12 +68,26 @@ sync_folder (const gchar * file)
   }
 }
 
+gchar *
+grad_file_resolve (const gchar * location)
+{
+  gchar *path = g_strdup (location), *next;
+
+  for (guint i = 0; i < MAX_LINKS && (next = g_file_read_link (path, NULL)) != NULL; i++) {
+    g_autofree gchar *folder = g_path_get_dirname (path);
+    g_autofree gchar *link = next;
+
+    g_free (path);
+    path = g_path_is_absolute (link) ? g_steal_pointer (&link) : g_build_filename (folder, link, NULL);
+  }
+  return path;
+}
+
 /* FALSE with errno */
 static gboolean
 replace (const gchar * location, const struct iovec *parts, guint n_parts)
 {
-  g_autofree gchar *link = realpath (location, NULL);   /* a link goes on pointing to the file */
-  const gchar *target = link ? link : location;
+  g_autofree gchar *target = grad_file_resolve (location);      /* a link goes on pointing to the file */
   g_autofree gchar *temporary = g_strconcat (target, ".tmp-XXXXXX", NULL);
   gboolean ok = TRUE;
   struct stat info;

@@ -4,6 +4,8 @@
 
 #include <math.h>
 
+#define MAX_CLASSES 4096        /* of which pairs are counted */
+
 /* n 32-bit numbers, or NULL */
 static gconstpointer
 get_numbers (GBytes * bytes, gint n)
@@ -65,10 +67,10 @@ add_batch (GradEvaluation * self, const GradSampleMeta * meta, gint n, gint k,
   self->epoch = meta ? meta->epoch : 0;
   if (self->counts == NULL) {
     self->n_classes = k;
-    self->counts = g_new0 (guint64, k * k);
+    self->counts = g_new0 (guint64, (gsize) k * k);
   }
   if (self->logits) {
-    probabilities = g_new (gfloat, n * k);
+    probabilities = g_new (gfloat, (gsize) n * k);
     grad_softmax (values, n, k, probabilities);
     values = probabilities;
   }
@@ -93,6 +95,11 @@ take (GradEvaluation * self, GstPad * pad, GstBuffer * buffer, GError ** error)
     return TRUE;
   if (caps == NULL || !grad_caps_parse (caps, 2, &dtype, &shape, error))
     return FALSE;
+  if (shape.dims[1] > MAX_CLASSES) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_UNSUPPORTED, "the network tells %d classes apart: how well it does on each "
+        "is said of %d at most", shape.dims[1], MAX_CLASSES);
+    return FALSE;
+  }
   if (dtype != GRAD_DTYPE_FLOAT32 || !gst_buffer_map (buffer, &map, GST_MAP_READ)) {
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_SHAPE, "what arrives here is not float32: end the network with gradfc");
     return FALSE;
@@ -108,9 +115,12 @@ on_buffer (GstPad * pad, GstPadProbeInfo * info, gpointer data)
   GradEvaluation *self = data;
   GstObject *element = GST_OBJECT_PARENT (pad);
 
-  if (self->error == NULL && !take (self, pad, GST_PAD_PROBE_INFO_BUFFER (info), &self->error))
-    gst_element_post_message (GST_ELEMENT (element),
-        gst_message_new_error (element, self->error, NULL));
+  if (self->error == NULL && !take (self, pad, GST_PAD_PROBE_INFO_BUFFER (info), &self->error)) {
+    forget (self);
+    gst_element_post_message (GST_ELEMENT (element), self->logits
+        ? gst_message_new_warning (element, self->error, NULL)
+        : gst_message_new_error (element, self->error, NULL));
+  }
   return GST_PAD_PROBE_OK;
 }
 

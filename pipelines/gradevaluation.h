@@ -42,8 +42,8 @@ typedef struct
   GError *error;
 } GradEvaluation;
 
-/* Takes what flows through a pad: probabilities, or logits. Of a training, only what is evaluated, and each time anew. Errors are
- * posted. To be looked at when the pipeline is stopped. */
+/* Takes what flows through a pad: probabilities, or logits of a training, of which only what is evaluated, and each time anew. An
+ * error is posted, a training's as a warning: then there is no evaluation. To be looked at when the pipeline is stopped. */
 GradEvaluation *grad_evaluation_new (GstPad * pad, gboolean logits);
 void grad_evaluation_free (GradEvaluation * evaluation);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (GradEvaluation, grad_evaluation_free)

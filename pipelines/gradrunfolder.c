@@ -10,8 +10,10 @@
 #include "lib/model/gradmodel-private.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define TEXT_WIDTH 100
 #define LAUNCH "launch.txt"     /* from the start on: this folder is taken */
@@ -132,6 +134,13 @@ add_network (GradRunFolder * self, GstElement * sink)
 
 /* ---- the folder */
 
+static void
+refuse (const gchar * path, GError ** error)
+{
+  g_set_error (error, G_FILE_ERROR, G_FILE_ERROR_EXIST, "%s is not empty: name a new folder, or set "
+      "resume=true to go on with the run that is in it", path);
+}
+
 /* Whether there is nothing in it but empty files: the log of a training that could not start */
 static gboolean
 is_empty (const gchar * path, GError ** error)
@@ -150,9 +159,26 @@ is_empty (const gchar * path, GError ** error)
   }
   if (empty)
     return TRUE;
-  g_set_error (error, G_FILE_ERROR, G_FILE_ERROR_EXIST, "%s is not empty: name a new folder, or set "
-      "resume=true to go on with the run that is in it", path);
+  refuse (path, error);
   return FALSE;
+}
+
+/* Of those that begin at once, one gets the folder. */
+static gboolean
+claim (const gchar * path, const gchar * file, GError ** error)
+{
+  gint fd;
+
+  if (!is_empty (path, error))
+    return FALSE;
+  fd = g_open (file, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
+  if (fd >= 0)
+    close (fd);
+  else if (errno == EEXIST)
+    refuse (path, error);
+  else
+    g_set_error (error, G_FILE_ERROR, g_file_error_from_errno (errno), "cannot write %s: %s", file, g_strerror (errno));
+  return fd >= 0;
 }
 
 GradRunFolder *
@@ -175,12 +201,13 @@ grad_run_folder_new (const gchar * path, const gchar * launch, GstElement * pipe
         "cannot make the folder %s: %s", path, g_strerror (errno));
     return NULL;
   }
-  if (!resumes (optimizers) && !is_empty (path, error))
-    return NULL;
-  g_file_get_contents (file, &self->before, NULL, NULL);
-  if (!write_file (self, LAUNCH, text, error))
+  if (resumes (optimizers))
+    g_file_get_contents (file, &self->before, NULL, NULL);
+  else if (!claim (path, file, error))
     return NULL;
   self->pending = TRUE;
+  if (!write_file (self, LAUNCH, text, error))
+    return NULL;
   for (guint i = 0; i < optimizers->len; i++)
     add_network (self, optimizers->pdata[i]);
   return g_steal_pointer (&self);

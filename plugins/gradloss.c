@@ -85,7 +85,7 @@ grad_loss_after (GradLayer * layer, GstBuffer * out)
   meta->n_samples = self->sample->n_samples;
   meta->result = grad_tensor_ref (grad_loss_unit_get_result (self->unit));
   if (!grad_network_has_optimizer (grad_layer_peek_network (layer)))
-    grad_metrics_batch (&self->metrics, self->sample, meta, &(GradMetricsStep) { 0 });
+    grad_metrics_batch (&self->metrics, self->sample, meta, &(GradMetricsStep) { 0 }, FALSE);
 }
 
 static gboolean

@@ -63,8 +63,17 @@ test_replace (void)
   g_assert_true (write_text (link, "new", &error));
   assert_contents (file, "new");
   g_assert_true (g_file_test (link, G_FILE_TEST_IS_SYMLINK));
+  /* also before there is one */
+  g_unlink (file);
+  g_assert_true (write_text (link, "newer", &error));
+  g_assert_true (g_file_test (link, G_FILE_TEST_IS_SYMLINK));
+  g_assert_true (g_file_test (file, G_FILE_TEST_IS_REGULAR));
   g_unlink (link);
   g_unlink (file);
+  /* a circle */
+  g_assert_cmpint (symlink ("link", link), ==, 0);
+  g_assert_true (write_text (link, "new", &error));
+  g_unlink (link);
   assert_n_files (0);
 }
 

@@ -26,10 +26,10 @@ is_remembered (GHashTable * table, guint64 source, guint64 sequence)
  * open when this batch comes late through a side branch. Of another source, a batch to evaluate that is let in stays so: it may be in
  * a queue in front of the very batch whose step is open. */
 static gboolean
-must_wait (GradNetwork * self, guint64 source, guint64 sequence)
+must_wait (GradNetwork * self, GradPhase phase, guint64 source, guint64 sequence)
 {
   return self->open != NULL && (self->open->source == source ? self->open->sequence < sequence
-      : !is_remembered (self->evaluated, source, sequence));
+      : phase == GRAD_PHASE_TRAIN || !is_remembered (self->evaluated, source, sequence));
 }
 
 /**
@@ -59,13 +59,13 @@ grad_network_enter (GradNetwork * network, GradPhase phase, guint64 source, guin
     return TRUE;
 
   g_mutex_lock (&network->lock);
-  while (!*flushing && must_wait (network, source, sequence))
+  while (!*flushing && must_wait (network, phase, source, sequence))
     g_cond_wait (&network->turn, &network->lock);
   ok = !*flushing;
   if (ok && phase == GRAD_PHASE_EVALUATE && !is_remembered (network->evaluated, source, sequence))
     remember (network->evaluated, source, sequence);
   if (ok && phase == GRAD_PHASE_TRAIN && network->optimizer != NULL) {
-    if (network->open != NULL && network->open->sequence == sequence) {
+    if (network->open != NULL && network->open->source == source && network->open->sequence == sequence) {
       *step = network->open;
       (*step)->ref_count++;
     } else if (network->open == NULL && !is_remembered (network->applied, source, sequence)) {

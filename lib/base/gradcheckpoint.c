@@ -30,7 +30,13 @@ static const struct
   FIELD ("batch-size", UINT, batch_size),
   FIELD ("train-samples", UINT, train_samples),
   FIELD ("test-samples", UINT, test_samples),
+  /* files of before 2026-12 have none of these */
+  FIELD ("start", UINT64, start),
+  FIELD ("shuffle", UINT, shuffle),
 };
+
+#define N_OLD_FIELDS (G_N_ELEMENTS (fields) - 2)
+#define SHUFFLE_UNKNOWN 2
 
 void
 grad_checkpoint_describe (const GradCheckpoint * self, GHashTable * metadata)
@@ -79,16 +85,20 @@ parse (const gchar * text, GradCheckpoint * self)
 {
   g_auto (GStrv) words = g_strsplit (text, " ", -1);
 
-  if (g_strv_length (words) != G_N_ELEMENTS (fields))
+  guint n_words = g_strv_length (words);
+
+  if (n_words != G_N_ELEMENTS (fields) && n_words != N_OLD_FIELDS)
     return FALSE;
-  for (guint i = 0; i < G_N_ELEMENTS (fields); i++) {
+  self->start = 0;
+  self->shuffle = SHUFFLE_UNKNOWN;
+  for (guint i = 0; i < n_words; i++) {
     gsize length = strlen (fields[i].name);
 
     if (strncmp (words[i], fields[i].name, length) != 0 || words[i][length] != '='
         || !parse_field (words[i] + length + 1, i, self))
       return FALSE;
   }
-  return self->position.epoch >= 1 && self->position.testing <= 1
+  return self->position.epoch >= 1 && self->start <= self->step && self->position.testing <= 1
       && self->position.samples <= (self->position.testing ? self->test_samples
       : self->train_samples);
 }
@@ -109,30 +119,37 @@ grad_checkpoint_read (GradCheckpoint * self, GradSafetensors * file, const gchar
 }
 
 static void
-get_dataset (const GstStructure * dataset, guint * batch_size, guint * train, guint * test)
+get_dataset (const GstStructure * dataset, GradCheckpoint * is)
 {
-  gst_structure_get (dataset, "batch-size", G_TYPE_UINT, batch_size, "train-samples", G_TYPE_UINT,
-      train, "test-samples", G_TYPE_UINT, test, NULL);
+  is->shuffle = SHUFFLE_UNKNOWN;
+  gst_structure_get (dataset, "batch-size", G_TYPE_UINT, &is->batch_size, "train-samples", G_TYPE_UINT,
+      &is->train_samples, "test-samples", G_TYPE_UINT, &is->test_samples, "shuffle", G_TYPE_BOOLEAN,
+      &is->shuffle, NULL);
 }
 
 gboolean
 grad_checkpoint_check_dataset (const GradCheckpoint * self, const GstStructure * dataset,
     GError ** error)
 {
-  guint batch_size = 0, train = 0, test = 0;
+  GradCheckpoint is = { 0 };
 
-  get_dataset (dataset, &batch_size, &train, &test);
-  if (batch_size == self->batch_size && train == self->train_samples && test == self->test_samples)
+  get_dataset (dataset, &is);
+  if (is.batch_size != self->batch_size || is.train_samples != self->train_samples
+      || is.test_samples != self->test_samples)
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS, "the training to resume had batches of %u of "
+        "%u samples and a test set of %u; the source now has batches of %u of %u, and %u: make them the "
+        "same, or set resume=false", self->batch_size, self->train_samples, self->test_samples,
+        is.batch_size, is.train_samples, is.test_samples);
+  else if (is.shuffle != self->shuffle && is.shuffle != SHUFFLE_UNKNOWN && self->shuffle != SHUFFLE_UNKNOWN)
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS, "the training to resume had shuffle=%s: make it the same, "
+        "or set resume=false", self->shuffle ? "true" : "false");
+  else
     return TRUE;
-  g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS, "the training to resume had batches of %u of "
-      "%u samples and a test set of %u; the source now has batches of %u of %u, and %u: make them the "
-      "same, or set resume=false", self->batch_size, self->train_samples, self->test_samples,
-      batch_size, train, test);
   return FALSE;
 }
 
 void
 grad_checkpoint_set_dataset (GradCheckpoint * self, const GstStructure * dataset)
 {
-  get_dataset (dataset, &self->batch_size, &self->train_samples, &self->test_samples);
+  get_dataset (dataset, self);
 }

@@ -11,7 +11,7 @@ G_BEGIN_DECLS
  * moments. Everything random follows from the seed, the epoch and the sample, so that there is no other state of it. */
 typedef struct
 {
-  guint64 step;                 /* updates */
+  guint64 step, start;          /* updates, and how many there were when it began, from which schedules count */
   GradPosition position;
   /* the pass that is not over, as far as it has been measured */
   guint64 pass_samples, pass_correct;
@@ -19,7 +19,7 @@ typedef struct
   gdouble best_accuracy;        /* on the test set, below 0 without */
   /* what must be the same again */
   guint64 seed;
-  guint batch_size, train_samples, test_samples;
+  guint batch_size, train_samples, test_samples, shuffle;
 } GradCheckpoint;
 
 #define GRAD_CHECKPOINT_START { .position = { .epoch = 1 }, .best_accuracy = -1 }

@@ -39,7 +39,8 @@ GRAD_API void grad_query_add_latency (GstQuery * query, GstClockTime latency);
  * GRAD_DATASET_EVENT:
  *
  * Name of the sticky event by which a source tells what downstream must know: train-samples, test-samples,
- * train-batches, test-batches, epochs, batch-size (uint), class-names (string, separated by commas, may be
+ * train-batches, test-batches, epochs, batch-size (uint), shuffle (boolean), source (uint64; as in #GradSampleMeta), trains (boolean;
+ * whether it has batches to train with), class-names (string, separated by commas, may be
  * empty), width, height (int), and what gradresize adds: input-width, input-height (int), mean, std (string).
  */
 #define GRAD_DATASET_EVENT "grad-dataset"

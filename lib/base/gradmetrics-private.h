@@ -20,12 +20,23 @@ typedef struct
   GradMeasured *measured;       /* NULL: nothing is known of its gradient */
 } GradMetricsStep;
 
+/* as far as it has come */
+typedef struct
+{
+  gboolean active;
+  GradPhase phase;
+  guint epoch;
+  guint64 samples, correct;
+  gdouble loss_sum;
+  gint64 start;                 /* microseconds */
+} GradMetricsPass;
+
 /* A batch whose result the device may still be computing */
 typedef struct
 {
   GradPhase phase;
   guint epoch, epochs, batch, batches, n_samples;
-  gboolean last;
+  gboolean last, beside;
   GradMetricsStep step;         /* owns what was measured */
   GradTensor *result;           /* owned */
   gdouble loss_sum;             /* these two when it has been read */
@@ -36,6 +47,7 @@ typedef struct
 {
   GstElement *element;          /* who posts; not owned */
   FILE *log;                    /* JSON lines, NULL without */
+  gboolean log_is_old;          /* what is in it is of an earlier run, and stays until there is something new */
   guint interval;               /* batches that wait from one look at results to the next, 0: by time */
   gboolean progress;            /* post progress messages, too */
   GradHistory *history;         /* kept for who draws it; not owned, NULL without */
@@ -43,13 +55,9 @@ typedef struct
   /* the data set, from its event */
   guint train_samples, test_samples, train_batches, epochs;
 
-  /* the pass */
-  gboolean in_pass;
-  GradPhase phase;
-  guint epoch;
-  guint64 samples, correct;
-  gdouble loss_sum;
-  gint64 pass_start, epoch_start;       /* microseconds */
+  GradMetricsPass pass;
+  GradMetricsPass beside;       /* of sources that evaluate while another one trains */
+  gint64 epoch_start;           /* microseconds */
 
   /* the run */
   gint64 run_start, last_batch, last_message, last_progress, last_look;
@@ -79,9 +87,12 @@ gboolean grad_metrics_open_log (GradMetrics * metrics, const gchar * location,
 void grad_metrics_resume (GradMetrics * metrics, const GradCheckpoint * from);
 /* Waits for the results of all batches. */
 void grad_metrics_sync (GradMetrics * metrics);
+/* Whatever has been measured by now was beside. */
+void grad_metrics_set_beside (GradMetrics * metrics);
 void grad_metrics_set_dataset (GradMetrics * metrics, const GstStructure * dataset);
+/* beside: it is of another source than that which is trained with, and measured apart. */
 GRAD_API void grad_metrics_batch (GradMetrics * metrics, const GradSampleMeta * sample,
-    const GradLossMeta * loss, const GradMetricsStep * step);
+    const GradLossMeta * loss, const GradMetricsStep * step, gboolean beside);
 GRAD_API void grad_metrics_stop (GradMetrics * metrics, gboolean complete);
 
 G_END_DECLS

@@ -9,6 +9,7 @@
 #include <glib/gstdio.h>
 #include <math.h>
 #include <stdio.h>
+#include <unistd.h>
 
 /* Nobody may be reading the bus: messages per batch and progress are limited by time. */
 #define MESSAGE_INTERVAL (50 * G_TIME_SPAN_MILLISECOND)
@@ -34,7 +35,8 @@ grad_metrics_open_log (GradMetrics * metrics, const gchar * location,
 {
   if (location == NULL || *location == '\0')
     return TRUE;
-  metrics->log = resumed ? grad_log_reopen (location, resumed) : g_fopen (location, "w");
+  metrics->log = resumed ? grad_log_reopen (location, resumed) : g_fopen (location, "a");
+  metrics->log_is_old = resumed == NULL;
   if (metrics->log == NULL)
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_IO, "cannot write the log %s: %s: set log-location "
         "to a file that can be written", location, g_strerror (errno));
@@ -45,13 +47,20 @@ void
 grad_metrics_resume (GradMetrics * metrics, const GradCheckpoint * from)
 {
   metrics->resumed = TRUE;
-  metrics->in_pass = from->pass_samples > 0;
-  metrics->phase = GRAD_PHASE_TRAIN;
-  metrics->epoch = from->position.epoch;
-  metrics->samples = from->pass_samples;
-  metrics->correct = from->pass_correct;
-  metrics->loss_sum = from->pass_loss;
+  metrics->pass = (GradMetricsPass) {
+    from->pass_samples > 0, GRAD_PHASE_TRAIN, from->position.epoch, from->pass_samples, from->pass_correct,
+    from->pass_loss
+  };
   metrics->seconds_skipped = from->pass_seconds;
+}
+
+void
+grad_metrics_set_beside (GradMetrics * metrics)
+{
+  for (guint i = 0; metrics->pending != NULL && i < metrics->pending->len; i++)
+    g_array_index (metrics->pending, GradMetricsBatch, i).beside = TRUE;
+  metrics->beside = metrics->pass;
+  metrics->pass.active = FALSE;
 }
 
 void
@@ -72,6 +81,9 @@ log_line (GradMetrics * metrics, const GstStructure * s, const gchar * const *na
 
   if (metrics->log == NULL)
     return;
+  if (metrics->log_is_old && ftruncate (fileno (metrics->log), 0) != 0)
+    GST_DEBUG ("the log is no file: %s", g_strerror (errno));
+  metrics->log_is_old = FALSE;
   for (; *names != NULL; names++) {
     const GValue *value = gst_structure_get_value (s, *names);
     g_autofree gchar *key = g_strdelimit (g_strdup (*names), "-", '_');
@@ -106,7 +118,7 @@ flush_log (GradMetrics * metrics)
   fclose (g_steal_pointer (&metrics->log));
 }
 
-static void end_pass (GradMetrics * metrics);
+static void end_pass (GradMetrics * metrics, GradMetricsPass * pass);
 
 static void
 clear_batch (gpointer data)
@@ -156,36 +168,36 @@ skipped_samples (GradMetrics * metrics, const GradMetricsBatch * batch)
   gdouble test = metrics->test_samples / 3.;
 
   return (batch->epoch - 1) * (metrics->train_samples + test)
-      + (batch->phase == GRAD_PHASE_EVALUATE ? metrics->train_samples : metrics->samples);
+      + (batch->phase == GRAD_PHASE_EVALUATE ? metrics->train_samples : metrics->pass.samples);
 }
 
-/* A pass begins where the one before ended, the first one when the source said what it has. */
-static void
+/* A pass begins where the one before ended, the first one when the source said what it has. Returns that of the batch */
+static GradMetricsPass *
 begin (GradMetrics * metrics, const GradMetricsBatch * batch, gint64 now)
 {
+  GradMetricsPass *pass = batch->beside ? &metrics->beside : &metrics->pass;
+
   if (!metrics->started) {
     metrics->started = TRUE;
     if (metrics->last_batch == 0)
       metrics->last_batch = now;
     metrics->run_start = metrics->last_batch;
-    metrics->epoch_start = metrics->pass_start = metrics->last_batch
+    metrics->epoch_start = metrics->pass.start = metrics->last_batch
         - (gint64) (metrics->seconds_skipped * G_TIME_SPAN_SECOND);
     if (metrics->resumed)
       metrics->samples_skipped = skipped_samples (metrics, batch);
     post_progress (metrics, GST_PROGRESS_TYPE_START, "training");
   }
-  if (metrics->in_pass && (metrics->phase != batch->phase || metrics->epoch != batch->epoch))
-    end_pass (metrics);
-  if (metrics->in_pass)
-    return;
-  metrics->in_pass = TRUE;
-  metrics->phase = batch->phase;
-  metrics->epoch = batch->epoch;
-  metrics->samples = metrics->correct = 0;
-  metrics->loss_sum = 0;
-  metrics->pass_start = metrics->last_batch;
-  if (batch->phase == GRAD_PHASE_TRAIN)
-    metrics->epoch_start = metrics->pass_start;
+  if (pass->active && (pass->phase != batch->phase || pass->epoch != batch->epoch))
+    end_pass (metrics, pass);
+  if (!pass->active) {
+    *pass = (GradMetricsPass) {
+      TRUE, batch->phase, batch->epoch,.start = metrics->last_batch
+    };
+    if (batch->phase == GRAD_PHASE_TRAIN)
+      metrics->epoch_start = pass->start;
+  }
+  return pass;
 }
 
 /* For the element's properties */
@@ -205,6 +217,8 @@ remember (GradMetrics * metrics, const GstStructure * s)
 static gboolean
 close_step (GradMetrics * metrics, GradMetricsBatch * batch)
 {
+  if (batch->phase != GRAD_PHASE_TRAIN)
+    return TRUE;
   if (batch->step.batch > 1) {  /* else those before were given up */
     batch->n_samples += metrics->open_samples;
     batch->correct += metrics->open_correct;
@@ -236,14 +250,15 @@ take (GradMetrics * metrics, const GradMetricsBatch * batch, gdouble rate, gint6
     "learning-rate", "gradient-norm", "images-per-second", NULL
   };
   gboolean train = batch->phase == GRAD_PHASE_TRAIN;
+  GradMetricsPass *pass = begin (metrics, batch, now);
   g_autoptr (GstStructure) s = NULL;
 
-  begin (metrics, batch, now);
   metrics->last_batch = now;
-  metrics->samples += batch->n_samples;
-  metrics->correct += batch->correct;
-  metrics->loss_sum += batch->loss_sum;
-  metrics->samples_done += batch->n_samples * (train ? 1 : 1 / 3.);
+  pass->samples += batch->n_samples;
+  pass->correct += batch->correct;
+  pass->loss_sum += batch->loss_sum;
+  if (!batch->beside)
+    metrics->samples_done += batch->n_samples * (train ? 1 : 1 / 3.);
 
   s = gst_structure_new ("grad-step", "phase", G_TYPE_STRING, grad_phase_to_string (batch->phase),
       "epoch", G_TYPE_UINT, batch->epoch, "epochs", G_TYPE_UINT, batch->epochs,
@@ -263,7 +278,7 @@ take (GradMetrics * metrics, const GradMetricsBatch * batch, gdouble rate, gint6
   if (train && now - metrics->last_progress >= PROGRESS_INTERVAL) {
     g_autofree gchar *text = g_strdup_printf ("epoch %u/%u batch %u/%u loss %.4f accuracy %.3f "
         "%.0f images/s", batch->epoch, batch->epochs, batch->batch, batch->batches,
-        metrics->loss_sum / metrics->samples, metrics->correct / (gdouble) metrics->samples, rate);
+        pass->loss_sum / pass->samples, pass->correct / (gdouble) pass->samples, rate);
 
     post_progress (metrics, GST_PROGRESS_TYPE_CONTINUE, text);
     metrics->last_progress = now;
@@ -273,7 +288,7 @@ take (GradMetrics * metrics, const GradMetricsBatch * batch, gdouble rate, gint6
     metrics->last_message = now;
   }
   if (batch->last)
-    end_pass (metrics);
+    end_pass (metrics, pass);
 }
 
 static gboolean
@@ -328,10 +343,10 @@ grad_metrics_sync (GradMetrics * metrics)
 
 void
 grad_metrics_batch (GradMetrics * metrics, const GradSampleMeta * sample,
-    const GradLossMeta * loss, const GradMetricsStep * step)
+    const GradLossMeta * loss, const GradMetricsStep * step, gboolean beside)
 {
   GradMetricsBatch batch = { sample->phase, sample->epoch, sample->epochs, sample->batch,
-    sample->batches, loss->n_samples, sample->last, *step, grad_tensor_ref (loss->result)
+    sample->batches, loss->n_samples, sample->last, beside, *step, grad_tensor_ref (loss->result)
   };
 
   if (step->measured != NULL)
@@ -349,33 +364,31 @@ grad_metrics_batch (GradMetrics * metrics, const GradSampleMeta * sample,
 }
 
 static void
-end_pass (GradMetrics * metrics)
+end_pass (GradMetrics * metrics, GradMetricsPass * pass)
 {
   static const gchar *const fields[] =
       { "phase", "epoch", "samples", "loss", "accuracy", "seconds", NULL };
   gint64 now = metrics->last_batch;
-  gboolean train = metrics->phase == GRAD_PHASE_TRAIN;
+  gboolean train = pass->phase == GRAD_PHASE_TRAIN;
+  gdouble loss = pass->loss_sum / pass->samples, accuracy = pass->correct / (gdouble) pass->samples;
   GstStructure *s;
 
-  if (!metrics->in_pass)
+  if (!pass->active)
     return;
-  metrics->in_pass = FALSE;
+  pass->active = FALSE;
   s = gst_structure_new ("grad-epoch", "phase", G_TYPE_STRING, train ? "train-epoch" : "evaluate",
-      "epoch", G_TYPE_UINT, metrics->epoch, "samples", G_TYPE_UINT64, metrics->samples,
-      "loss", G_TYPE_DOUBLE, metrics->loss_sum / metrics->samples,
-      "accuracy", G_TYPE_DOUBLE, metrics->correct / (gdouble) metrics->samples,
-      "seconds", G_TYPE_DOUBLE, seconds_since (metrics->pass_start, now), NULL);
+      "epoch", G_TYPE_UINT, pass->epoch, "samples", G_TYPE_UINT64, pass->samples, "loss", G_TYPE_DOUBLE, loss,
+      "accuracy", G_TYPE_DOUBLE, accuracy, "seconds", G_TYPE_DOUBLE, seconds_since (pass->start, now), NULL);
   log_line (metrics, s, fields);
   flush_log (metrics);
   if (metrics->history != NULL)
-    grad_history_add_pass (metrics->history, metrics->epoch, !train,
-        metrics->loss_sum / metrics->samples, metrics->correct / (gdouble) metrics->samples);
-  /* whoever prints an epoch wants its time as a whole */
-  if (!train)
-    metrics->test_accuracy = metrics->correct / (gdouble) metrics->samples;
-  if (!train && metrics->epoch_start)
-    gst_structure_set (s, "seconds", G_TYPE_DOUBLE, seconds_since (metrics->epoch_start, now),
-        NULL);
+    grad_history_add_pass (metrics->history, pass->epoch, !train, loss, accuracy);
+  if (!train && pass == &metrics->pass) {
+    metrics->test_accuracy = accuracy;
+    /* whoever prints an epoch wants its time as a whole */
+    if (metrics->epoch_start)
+      gst_structure_set (s, "seconds", G_TYPE_DOUBLE, seconds_since (metrics->epoch_start, now), NULL);
+  }
   post (metrics, s);
 }
 
@@ -385,12 +398,14 @@ grad_metrics_stop (GradMetrics * metrics, gboolean complete)
   look (metrics, TRUE);
   g_clear_pointer (&metrics->pending, g_array_unref);
   if (metrics->started) {
-    if (complete)
-      end_pass (metrics);
+    if (complete) {
+      end_pass (metrics, &metrics->beside);
+      end_pass (metrics, &metrics->pass);
+    }
     post_progress (metrics, complete ? GST_PROGRESS_TYPE_COMPLETE : GST_PROGRESS_TYPE_CANCELED,
         complete ? "trained" : "stopped");
   }
-  metrics->started = metrics->in_pass = FALSE;
+  metrics->started = metrics->pass.active = metrics->beside.active = FALSE;
   if (metrics->history != NULL)
     grad_history_end (metrics->history);
   flush_log (metrics);

@@ -120,13 +120,17 @@ grad_saver_start (GradSaver * self, GError ** error)
   g_autofree gchar *location = options.location;
   GradCheckpoint *c = &self->checkpoint;
 
-  if (!options.resume)
+  if (!options.resume) {
     *c = (GradCheckpoint) GRAD_CHECKPOINT_START;
+    c->start = grad_network_get_n_updates (self->network);
+    self->resumed = self->finished = FALSE;     /* in READY that could be changed */
+  }
   self->finished &= self->resumed;      /* that was the run before, from READY */
   c->step = self->resumed ? MAX (c->step, grad_network_get_n_updates (self->network))
       : grad_network_get_n_updates (self->network);
   grad_network_set_start (self->network, &c->position, c->step);
   self->last = g_get_monotonic_time ();
+  self->tried = self->saved;
   self->n_batches = 0;
   self->trained = FALSE;
   self->resumed |= options.resume && c->step > 0;       /* from READY */
@@ -223,10 +227,10 @@ measure (GradSaver * self)
   grad_metrics_sync (m);
   c->step = grad_network_get_n_updates (self->network);
   c->seed = grad_bus_get_seed (self->bus);
-  c->pass_samples = in_pass ? m->samples : 0;
-  c->pass_correct = in_pass ? m->correct : 0;
-  c->pass_loss = in_pass ? m->loss_sum : 0;
-  c->pass_seconds = m->epoch_start && c->position.epoch == m->epoch
+  c->pass_samples = in_pass ? m->pass.samples : 0;
+  c->pass_correct = in_pass ? m->pass.correct : 0;
+  c->pass_loss = in_pass ? m->pass.loss_sum : 0;
+  c->pass_seconds = m->epoch_start && c->position.epoch == m->pass.epoch
       ? (m->last_batch - m->epoch_start) / (gdouble) G_TIME_SPAN_SECOND : 0;
 }
 
@@ -277,6 +281,7 @@ save_now (GradSaver * self, const GradSaverOptions * options, guint epoch, GErro
 
   measure (self);
   self->last = g_get_monotonic_time ();
+  self->tried = self->checkpoint.step;
   if (!save (self, options->location, error) || (extra && !save (self, extra, error)))
     return FALSE;
   self->saved = self->checkpoint.step;
@@ -325,7 +330,7 @@ is_due (GradSaver * self, const GradSaverOptions * options, gboolean epoch_ended
     return FALSE;
   if (options->save == GRAD_SAVE_BEST && self->checkpoint.test_samples > 0)
     return best;
-  return epoch_ended || (options->steps && step >= self->saved + options->steps)
+  return epoch_ended || (options->steps && step >= self->tried + options->steps)
       || (options->interval && now - self->last >= options->interval * G_TIME_SPAN_SECOND);
 }
 

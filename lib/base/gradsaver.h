@@ -52,7 +52,7 @@ typedef struct
   gchar *device, *precision, *threads;  /* of the file, until they have been compared */
   GstStructure *dataset;
   gchar *fragment;
-  guint64 saved;                /* updates in the file */
+  guint64 saved, tried;         /* updates in the file, and in that which may not have been written */
   gint64 last;                  /* when it was written or begun, monotonic time */
   guint n_batches;              /* since the start */
   gboolean trained;             /* one of them was trained with */

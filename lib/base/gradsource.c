@@ -132,6 +132,8 @@ push_dataset (GradSource * self)
       "test-batches", G_TYPE_UINT, grad_sampler_get_n_batches (sampler, TRUE),
       "epochs", G_TYPE_UINT, priv->options.epochs,
       "batch-size", G_TYPE_UINT, priv->options.batch_size,
+      "shuffle", G_TYPE_BOOLEAN, priv->options.shuffle,
+      "source", G_TYPE_UINT64, priv->source, "trains", G_TYPE_BOOLEAN, priv->options.phase == GRAD_PHASE_TRAIN,
       "width", G_TYPE_INT, priv->width, "height", G_TYPE_INT, priv->height, NULL);
 
   GST_OBJECT_LOCK (self);

@@ -28,6 +28,7 @@ typedef struct
   GradMetrics metrics;
   GradTrainStep step;
   GradSaver saver;
+  guint64 source;               /* that is trained with; 0: none has said so */
   guint32 refused;              /* sequence number of an event that has been complained of */
   /* atomic */
   gint unlocked;
@@ -72,6 +73,42 @@ train (GradTrainSink * self, GstBuffer * buffer, const GradSampleMeta * sample,
   return grad_train_step_batch (&PRIV (self)->step, node, sample, loss, told, error);
 }
 
+/* Whether it is evaluated while another source trains, as through a funnel: no part of the training */
+static gboolean
+is_beside (GradTrainSink * self, const GradSampleMeta * sample)
+{
+  GradTrainSinkPrivate *priv = PRIV (self);
+
+  return sample->phase == GRAD_PHASE_EVALUATE && sample->source != priv->source
+      && (priv->source != 0 || priv->saver.resumed);
+}
+
+/* Of several sources that which trains says what the training is, the first one if there is more than one, from which
+ * nobody can go on. */
+static gboolean
+set_dataset (GradTrainSink * self, const GstStructure * dataset, GError ** error)
+{
+  GradTrainSinkPrivate *priv = PRIV (self);
+  gboolean trains = FALSE, other;
+  guint64 source = 0;
+
+  gst_structure_get (dataset, "source", G_TYPE_UINT64, &source, "trains", G_TYPE_BOOLEAN, &trains, NULL);
+  other = priv->source != 0 && source != priv->source;
+  if (other && trains && priv->saver.resumed) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS, "two sources train this network, but a training to "
+        "resume has one position only: leave one of them out, or set resume=false");
+    return FALSE;
+  }
+  if (other || (!trains && priv->saver.resumed))
+    return TRUE;
+  if (trains && priv->source == 0 && !priv->saver.resumed)
+    grad_metrics_set_beside (&priv->metrics);   /* an evaluating one may have been faster */
+  if (trains)
+    priv->source = source;
+  grad_metrics_set_dataset (&priv->metrics, dataset);
+  return grad_saver_set_dataset (&priv->saver, dataset, error);
+}
+
 static GstFlowReturn
 grad_train_sink_render (GstBaseSink * sink, GstBuffer * buffer)
 {
@@ -80,6 +117,7 @@ grad_train_sink_render (GstBaseSink * sink, GstBuffer * buffer)
   GradSampleMeta *sample = grad_buffer_get_sample_meta (buffer);
   GradLossMeta *loss = grad_buffer_get_loss_meta (buffer);
   GradMetricsStep step = { grad_network_get_n_updates (priv->network) };
+  gboolean beside;
   GError *error = NULL;
 
   if (GST_BUFFER_PTS_IS_VALID (buffer))
@@ -93,9 +131,10 @@ grad_train_sink_render (GstBaseSink * sink, GstBuffer * buffer)
     train (self, buffer, sample, loss, &step, &error);
   if (error != NULL)
     return fail (self, error);
-  grad_metrics_batch (&priv->metrics, sample, loss, &step);
+  beside = is_beside (self, sample);
+  grad_metrics_batch (&priv->metrics, sample, loss, &step, beside);
   /* a step that is not over is nothing to go on with */
-  return step.open || grad_saver_batch (&priv->saver, sample, sink->sinkpad, &error) ? GST_FLOW_OK
+  return step.open || beside || grad_saver_batch (&priv->saver, sample, sink->sinkpad, &error) ? GST_FLOW_OK
       : fail (self, error);
 }
 
@@ -112,10 +151,9 @@ grad_train_sink_event (GstBaseSink * sink, GstEvent * event)
     gst_event_unref (event);    /* sticky events come again with what is behind them */
     return FALSE;
   }
-  if (dataset != NULL) {
-    grad_metrics_set_dataset (&priv->metrics, dataset);
-    ok = grad_saver_set_dataset (&priv->saver, dataset, &error);
-  } else if (GST_EVENT_TYPE (event) == GST_EVENT_EOS) {
+  if (dataset != NULL)
+    ok = set_dataset (self, dataset, &error);
+  else if (GST_EVENT_TYPE (event) == GST_EVENT_EOS) {
     ok = grad_train_step_finish (&priv->step, &error)
         && grad_saver_finish (&priv->saver, &error);
     grad_metrics_stop (&priv->metrics, ok && !priv->failed);  /* a source says the end after an error, too */
@@ -200,6 +238,8 @@ start (GradTrainSink * self, GError ** error)
   grad_metrics_start (&priv->metrics, GST_ELEMENT (self), interval, TRUE);
   if (!grad_saver_start (&priv->saver, error))
     return FALSE;
+  priv->source = 0;
+  priv->step.start = c->start;
   if (priv->saver.resumed)
     grad_metrics_resume (&priv->metrics, c);
   if (!grad_metrics_open_log (&priv->metrics, log, priv->saver.resumed ? c : NULL, error))

@@ -26,7 +26,7 @@ learning_rate (GradTrainStep * self, const GradTrainOptions * options,
     return FALSE;
   }
   *rate = options->learning_rate * grad_schedule_factor (&options->schedule,
-      grad_network_get_n_updates (self->network), steps, sample->epochs);
+      grad_network_get_n_updates (self->network) - self->start, steps, sample->epochs);
   return TRUE;
 }
 

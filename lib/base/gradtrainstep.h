@@ -26,6 +26,7 @@ typedef struct
   GradNetwork *network;
   GradInterruptFunc interrupted;        /* gets the sink */
 
+  guint64 start;                /* updates before this training */
   guint n_batches;              /* of a step that is not over */
 } GradTrainStep;
 

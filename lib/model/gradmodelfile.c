@@ -4,6 +4,7 @@
 #include "gradmodelfile.h"
 #include "gradparameter-private.h"
 #include "../base/gradlayer.h"
+#include "../gradfile-private.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
@@ -221,7 +222,8 @@ grad_model_finish (const gchar * location, GHashTable * training, GError ** erro
 gboolean
 grad_model_check_location (const gchar * location, GError ** error)
 {
-  g_autofree gchar *probe = g_strconcat (location, ".XXXXXX", NULL);
+  g_autofree gchar *target = grad_file_resolve (location);
+  g_autofree gchar *probe = g_strconcat (target, ".XXXXXX", NULL);
   gint fd;
 
   if (g_file_test (location, G_FILE_TEST_IS_DIR)) {

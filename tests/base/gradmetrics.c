@@ -52,7 +52,7 @@ run_tell (Run * run, guint n)
     GradLossMeta loss = {.result = run->results[i],.n_samples = N_SAMPLES };
 
     grad_metrics_batch (&run->metrics, &sample, &loss, &(GradMetricsStep) {
-        .number = i + 1,.learning_rate = 0.5});
+        .number = i + 1,.learning_rate = 0.5}, FALSE);
   }
 }
 

@@ -150,15 +150,33 @@ test_two_sources (void)
 static void
 test_evaluation_beside (void)
 {
-#define SOURCE(phase) "idxsrc epochs=%u phase=" phase " " TEST_DATA "! gradresize ! queue ! "
-  guint epochs = g_getenv ("TEST_SLOWDOWN") ? 20 : 100;
-  g_autoptr (TestResult) result = test_train (SOURCE ("train") "funnel name=both " SOURCE ("evaluate") "both. both. ! queue "
+#define SOURCE(phase, data) "idxsrc epochs=%u phase=" phase " " data "! gradresize ! queue ! "
+  guint epochs = g_getenv ("TEST_SLOWDOWN") ? 20 : 100, n_trained = 0, n_evaluated = 0;
+  g_autoptr (TestResult) result = test_train (SOURCE ("train", TEST_DATA) "funnel name=both "
+      SOURCE ("evaluate", "location=test-images labels=test-labels batch-size=3 ") "both. both. ! queue "
       TEST_BODY (" ! queue") " ! gradloss ! gradadamsink location=model.safetensors", epochs, epochs);
+  g_autoptr (GradSafetensors) file = NULL;
   guint64 step;
 
   g_assert_true (gst_structure_get_uint64 (result->saved->pdata[result->saved->len - 1], "step",
           &step));
   g_assert_cmpuint (step, ==, epochs * TEST_STEPS);
+  /* each measured apart, however their batches come */
+  for (guint i = 0; i < result->epochs->len; i++) {
+    const GstStructure *pass = result->epochs->pdata[i];
+    gboolean train = g_str_equal (gst_structure_get_string (pass, "phase"), "train-epoch");
+    guint *n = train ? &n_trained : &n_evaluated, epoch;
+    guint64 samples;
+
+    g_assert_true (gst_structure_get (pass, "epoch", G_TYPE_UINT, &epoch, "samples", G_TYPE_UINT64, &samples, NULL));
+    g_assert_cmpuint (epoch, ==, ++*n);
+    g_assert_cmpuint (samples, ==, train ? TEST_TRAIN_SAMPLES : TEST_TEST_SAMPLES);
+  }
+  g_assert_cmpuint (n_trained, ==, epochs);
+  g_assert_cmpuint (n_evaluated, ==, epochs);
+  /* what the file says is of the training */
+  file = grad_safetensors_open ("model.safetensors", NULL);
+  g_assert_nonnull (strstr (grad_safetensors_get_metadata (file, "checkpoint"), "batch-size=8 train-samples=37 test-samples=0"));
   test_assert_files ("model.safetensors", NULL);
 }
 

@@ -55,6 +55,30 @@ test_again (void)
   test_assert_files ("model.safetensors", NULL);
 }
 
+/* A training that begins once more has its schedule to itself. */
+static void
+test_again_scheduled (void)
+{
+  g_autoptr (GstElement) pipeline = test_launch ("idxsrc epochs=2 " TEST_DATA TEST_NETWORK ("")
+      "gradadamsink learning-rate=0.01 schedule=linear warmup-steps=2");
+  g_autoptr (TestResult) result = test_result_new ();
+  gdouble rate;
+
+  test_watchdog (60);
+  for (guint i = 0; i < 2; i++) {
+    g_ptr_array_set_size (result->steps, 0);
+    gst_element_set_state (pipeline, GST_STATE_PLAYING);
+    test_collect (result, pipeline, GST_MESSAGE_EOS | GST_MESSAGE_ERROR, 60 * GST_SECOND);
+    g_assert_cmpuint (result->errors->len, ==, 0);
+    g_assert_true (gst_structure_get_double (result->steps->pdata[0], "learning-rate", &rate));
+    g_assert_cmpfloat (rate, ==, 0.005);
+    gst_element_set_state (pipeline, GST_STATE_READY);
+  }
+  gst_element_set_state (pipeline, GST_STATE_NULL);
+  test_watchdog (0);
+  test_assert_files (NULL, NULL);
+}
+
 /* Losses of the steps of log.jsonl, as they are written there */
 static GPtrArray *
 read_losses (void)
@@ -373,6 +397,7 @@ main (int argc, char **argv)
   test_init (&argc, &argv);
   g_test_add_func ("/saving/eos", test_eos);
   g_test_add_func ("/saving/again", test_again);
+  g_test_add_func ("/saving/again-scheduled", test_again_scheduled);
   g_test_add_func ("/saving/init-location", test_init_location);
   g_test_add_func ("/saving/init-location-statistics", test_init_location_statistics);
   g_test_add_func ("/saving/eos-after", test_eos_after);
