@@ -162,13 +162,13 @@ grad_saver_set_dataset (GradSaver * self, const GstStructure * dataset, GError *
   return TRUE;
 }
 
-/* "f32 on cpu, 2 threads" */
+/* "f32 on cpu, threads=2" */
 static gchar *
 describe_device (const gchar * device, const gchar * precision, const gchar * threads)
 {
   gboolean on_cpu = g_str_equal (device, "cpu");
 
-  return g_strdup_printf (on_cpu ? "%s on %s, %s threads" : "%s on %s", precision, device, threads);
+  return g_strdup_printf (on_cpu ? "%s on %s, threads=%s" : "%s on %s", precision, device, threads);
 }
 
 /* Others round otherwise, and add up in another order: no error, but not the same bits, either. */

@@ -357,12 +357,45 @@ test_refused (void)
     {"idxsrc seed=5 epochs=3 " TEST_DATA TEST_NETWORK ("")
         "gradadamsink name=sink resume=true location=model.safetensors", "sink", "test set of 21",
         "and 0"},
+    {"idxsrc seed=5 epochs=3 shuffle=false " TEST_DATA TEST_EVALUATION TEST_NETWORK ("")
+        "gradadamsink name=sink resume=true location=model.safetensors", "sink", "shuffle=true", "resume=false"},
+    {"idxsrc seed=5 epochs=3 " TEST_DATA TEST_EVALUATION "! gradresize ! queue ! funnel name=both "
+          "idxsrc seed=5 epochs=3 " TEST_DATA TEST_EVALUATION "! gradresize ! queue ! both. both. ! queue "
+          TEST_BODY ("") " ! gradloss ! gradadamsink name=sink resume=true location=model.safetensors", "sink",
+        "two sources", "resume=false"},
   };
 
   begin ();
   play_only (RUN, TEST_STEPS / 2);
   for (guint i = 0; i < G_N_ELEMENTS (runs); i++)
     test_assert_error (runs[i].launch, runs[i].element, runs[i].text1, runs[i].text2, NULL);
+  end ();
+}
+
+/* Others add up in another order: that is said, but no error. */
+static void
+test_other_threads (void)
+{
+  g_autoptr (GstElement) pipeline = NULL;
+  g_autoptr (TestResult) result = NULL;
+  g_autofree gchar *before = g_strdup (g_getenv ("GRAD_THREADS"));
+
+  if (g_getenv ("GRAD_DEVICE") != NULL) {
+    g_test_skip ("for the cpu");
+    return;
+  }
+  begin ();
+  g_setenv ("GRAD_THREADS", "1", TRUE);
+  play_only (RUN, TEST_STEPS / 2);
+  g_setenv ("GRAD_THREADS", "2", TRUE);
+  pipeline = test_launch (RUN "resume=true");
+  result = test_play (pipeline);
+  g_assert_true (result->eos);
+  g_assert_cmpuint (result->warnings->len, ==, 1);
+  g_assert_nonnull (strstr (result->warnings->pdata[0], "threads=2 what began with"));
+  g_assert_nonnull (strstr (result->warnings->pdata[0], "threads=1: "));
+  if (before != NULL)
+    g_setenv ("GRAD_THREADS", before, TRUE);
   end ();
 }
 
@@ -449,6 +482,7 @@ main (int argc, char **argv)
   g_test_add_func ("/resume/cut", test_cut);
   g_test_add_func ("/resume/full", test_full);
   g_test_add_func ("/resume/refused", test_refused);
+  g_test_add_func ("/resume/other-threads", test_other_threads);
   g_test_add_func ("/resume/best", test_best);
   g_test_add_func ("/resume/every-epoch", test_every_epoch);
   status = test_run_all ();
