@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-#define MAX_CLASSES 4096        /* of which pairs are counted */
+#define MAX_CLASSES 16384       /* of which pairs are counted */
 
 /* n 32-bit numbers, or NULL */
 static gconstpointer
@@ -91,7 +91,11 @@ take (GradEvaluation * self, GstPad * pad, GstBuffer * buffer, GError ** error)
   GstMapInfo map;
   gboolean ok;
 
-  if (meta != NULL && meta->phase == GRAD_PHASE_TRAIN)
+  if (meta != NULL && meta->phase == GRAD_PHASE_TRAIN && self->source == 0) {
+    self->source = meta->source;
+    forget (self);
+  }
+  if (meta != NULL && (meta->phase == GRAD_PHASE_TRAIN || (self->source != 0 && meta->source != self->source)))
     return TRUE;
   if (caps == NULL || !grad_caps_parse (caps, 2, &dtype, &shape, error))
     return FALSE;

@@ -38,6 +38,7 @@ typedef struct
   gdouble loss;
 
   gboolean logits;
+  guint64 source;               /* that is trained with; what others evaluate is not taken. 0: none is known */
   guint epoch;
   GError *error;
 } GradEvaluation;

@@ -156,10 +156,9 @@ grad_evaluation_to_string (const GradEvaluation * evaluation, const gchar * cons
     guint width)
 {
   g_autofree gchar *classes = classes_to_string (evaluation, names, width);
-  g_autofree gchar *confusion = matrix_to_string (evaluation, names);
-  const gchar *end = strchr (confusion, '\n');
+  g_autofree gchar *confusion = evaluation->n_classes < width ? matrix_to_string (evaluation, names) : NULL;
 
-  if (g_utf8_strlen (confusion, end - confusion) > width) {
+  if (confusion == NULL || g_utf8_strlen (confusion, strchr (confusion, '\n') - confusion) > width) {
     g_free (confusion);
     confusion = confusions_to_string (evaluation, names, width);
   }

@@ -4,6 +4,7 @@
 #include "lib/data/graddataset.h"
 #include "lib/plot/gradplot.h"
 
+#define CONFUSION_SIZE 900
 #define N_TILES 40
 
 static gboolean
@@ -40,7 +41,9 @@ write_confusion (const GradPictures * self, gchar ** names, GPtrArray * files, G
     (const gchar * const *) names
   };
 
-  return write_picture (self, "confusion", 900, 900, GRAD_PLOT_FUNC (grad_plot_confusion),
+  if (confusion.n_classes > CONFUSION_SIZE)     /* less than a pixel each */
+    return TRUE;
+  return write_picture (self, "confusion", CONFUSION_SIZE, CONFUSION_SIZE, GRAD_PLOT_FUNC (grad_plot_confusion),
       &confusion, files, error);
 }
 

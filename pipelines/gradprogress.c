@@ -249,7 +249,9 @@ print_epoch (GradProgress * self, const GstStructure * evaluate)
 static void
 handle_epoch (GradProgress * self, const GstStructure * message)
 {
-  if (is_phase (message, "evaluate")) {
+  if (gst_structure_has_field (message, "beside")) {
+    print (self, grad_progress_epoch (NULL, message));
+  } else if (is_phase (message, "evaluate")) {
     if (self->train != NULL && get_uint (self->train, "epoch") != get_uint (message, "epoch"))
       print_epoch (self, NULL);
     print_epoch (self, message);

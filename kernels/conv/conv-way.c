@@ -4,7 +4,7 @@
  * With precision bf16 oneDNN multiplies bfloat16, as far as it can on this processor, or floats
  * between reorders, and our own loops floats, but for the direct ones of bfloat16. Where oneDNN
  * has no fast code for the device's layout, as from 24 channels to 32, it would reorder
- * activations, and is used if nobody else can do it. */
+ * activations, and is then not asked where loops of our own can do it, but by the rule of `deterministic`. */
 #include "conv-way.h"
 #include "kernels/choices.h"
 #include "kernels/cpu.h"
@@ -18,6 +18,7 @@
 GST_DEBUG_CATEGORY_STATIC (grad_conv_debug);
 #define GST_CAT_DEFAULT grad_conv_debug
 
+#define IS_ONEDNN(kind) ((kind) == GRAD_CONV_ONEDNN || (kind) == GRAD_CONV_ONEDNN_F32)
 #define N_RUNS 3                /* that are timed, after one that is not */
 
 static const struct
@@ -344,18 +345,18 @@ way_new (GradDevice * device, const GradConvDesc * d, GradConvDirection directio
   return way->self != NULL;
 }
 
-/* By reordering activations oneDNN wins or loses little against others, and in a network that costs caches, too: the others
- * then have it to themselves. */
+/* By reordering activations oneDNN wins or loses little against loops of our own, and in a network that costs caches, too: where there
+ * are some, they have it to themselves. */
 static void
 leave_reorders (GradConvWay * ways)
 {
-  GradConvWay *onednn = &ways[GRAD_CONV_ONEDNN];
-  gint n_others = 0;
+  gint n_own = 0;
 
   for (gint i = 0; i < GRAD_CONV_N_WAYS; i++)
-    n_others += i != GRAD_CONV_ONEDNN && ways[i].self != NULL;
-  if (n_others > 0 && onednn->self != NULL && grad_onednn_reorders (onednn->self))
-    grad_conv_way_clear (onednn);
+    n_own += ways[i].self != NULL && !IS_ONEDNN (i);
+  for (gint i = 0; i < GRAD_CONV_N_WAYS && n_own > 0; i++)
+    if (IS_ONEDNN (i) && ways[i].self != NULL && grad_onednn_reorders (ways[i].self))
+      grad_conv_way_clear (&ways[i]);
 }
 
 /* Makes all ways, keeps the fastest, and remembers it. */

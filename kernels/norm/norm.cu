@@ -14,6 +14,8 @@
  * operations per element, where Welford's updates take five and a division per row. */
 #include "norm-cuda.h"
 
+#include <float.h>
+
 #define MOMENTS_UNROLL 4
 #define FORWARD_UNROLL(add) ((add) ? 2 : 4)
 
@@ -75,7 +77,7 @@ finish_forward_kernel (const double *partials, int parts, int channels, double c
   if (threadIdx.y > 0)
     return;
   v = (totals[1] - totals[0] * totals[0] / count) / count;
-  v = v < 0 ? 0 : v;
+  v = v < 0 ? 0 : v > FLT_MAX ? NAN : v;        /* as the cpu says */
   var[c] = v;
   grad_norm_affine (grad_load (x + c) + totals[0] / count, v, eps, gamma[c], beta[c], mean + c, affine + c,
       affine + channels + c);

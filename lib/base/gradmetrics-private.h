@@ -65,7 +65,7 @@ typedef struct
   gdouble samples_skipped;      /* in an earlier one that this one goes on with */
   gdouble seconds_skipped;      /* of the epoch */
   gdouble test_accuracy;        /* of the last pass over the test set, below 0 without */
-  gboolean started, resumed;
+  gboolean started, resumed;    /* the latter until the first batch */
   guint64 open_samples, open_correct;   /* of a step that is not over */
   gdouble open_loss;
   GArray *pending;              /* GradMetricsBatch */

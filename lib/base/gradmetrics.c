@@ -184,9 +184,11 @@ begin (GradMetrics * metrics, const GradMetricsBatch * batch, gint64 now)
     metrics->run_start = metrics->last_batch;
     metrics->epoch_start = metrics->pass.start = metrics->last_batch
         - (gint64) (metrics->seconds_skipped * G_TIME_SPAN_SECOND);
-    if (metrics->resumed)
-      metrics->samples_skipped = skipped_samples (metrics, batch);
     post_progress (metrics, GST_PROGRESS_TYPE_START, "training");
+  }
+  if (metrics->resumed && !batch->beside) {
+    metrics->samples_skipped = skipped_samples (metrics, batch);
+    metrics->resumed = FALSE;
   }
   if (pass->active && (pass->phase != batch->phase || pass->epoch != batch->epoch))
     end_pass (metrics, pass);
@@ -379,16 +381,20 @@ end_pass (GradMetrics * metrics, GradMetricsPass * pass)
   s = gst_structure_new ("grad-epoch", "phase", G_TYPE_STRING, train ? "train-epoch" : "evaluate",
       "epoch", G_TYPE_UINT, pass->epoch, "samples", G_TYPE_UINT64, pass->samples, "loss", G_TYPE_DOUBLE, loss,
       "accuracy", G_TYPE_DOUBLE, accuracy, "seconds", G_TYPE_DOUBLE, seconds_since (pass->start, now), NULL);
+  if (pass == &metrics->beside) {       /* no part of the training, nor of what is written of it */
+    gst_structure_set (s, "beside", G_TYPE_BOOLEAN, TRUE, NULL);
+    post (metrics, s);
+    return;
+  }
   log_line (metrics, s, fields);
   flush_log (metrics);
   if (metrics->history != NULL)
     grad_history_add_pass (metrics->history, pass->epoch, !train, loss, accuracy);
-  if (!train && pass == &metrics->pass) {
+  if (!train)
     metrics->test_accuracy = accuracy;
-    /* whoever prints an epoch wants its time as a whole */
-    if (metrics->epoch_start)
-      gst_structure_set (s, "seconds", G_TYPE_DOUBLE, seconds_since (metrics->epoch_start, now), NULL);
-  }
+  /* whoever prints an epoch wants its time as a whole */
+  if (!train && metrics->epoch_start)
+    gst_structure_set (s, "seconds", G_TYPE_DOUBLE, seconds_since (metrics->epoch_start, now), NULL);
   post (metrics, s);
 }
 
@@ -400,7 +406,8 @@ grad_metrics_stop (GradMetrics * metrics, gboolean complete)
   if (metrics->started) {
     if (complete) {
       end_pass (metrics, &metrics->beside);
-      end_pass (metrics, &metrics->pass);
+      if (metrics->samples_done > 0)    /* else it is as it was when it was resumed */
+        end_pass (metrics, &metrics->pass);
     }
     post_progress (metrics, complete ? GST_PROGRESS_TYPE_COMPLETE : GST_PROGRESS_TYPE_CANCELED,
         complete ? "trained" : "stopped");

@@ -100,15 +100,21 @@ grad_saver_attach (GradSaver * self, GError ** error)
   return TRUE;
 }
 
+static void
+forget_device (GradSaver * self)
+{
+  g_clear_pointer (&self->device, g_free);
+  g_clear_pointer (&self->precision, g_free);
+  g_clear_pointer (&self->threads, g_free);
+}
+
 void
 grad_saver_detach (GradSaver * self)
 {
   if (self->attached)
     grad_choices_end ();
-  self->attached = FALSE;
-  g_clear_pointer (&self->device, g_free);
-  g_clear_pointer (&self->precision, g_free);
-  g_clear_pointer (&self->threads, g_free);
+  self->attached = self->played = FALSE;
+  forget_device (self);
   self->resumed = self->finished = FALSE;
   self->saved = 0;
 }
@@ -120,10 +126,18 @@ grad_saver_start (GradSaver * self, GError ** error)
   g_autofree gchar *location = options.location;
   GradCheckpoint *c = &self->checkpoint;
 
+  if (!options.resume && self->resumed && !self->played) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS, "%s has been read already: set resume=false in state NULL",
+        location);
+    return FALSE;
+  }
+  self->played = TRUE;
   if (!options.resume) {
     *c = (GradCheckpoint) GRAD_CHECKPOINT_START;
     c->start = grad_network_get_n_updates (self->network);
     self->resumed = self->finished = FALSE;     /* in READY that could be changed */
+    self->saved = 0;
+    forget_device (self);
   }
   self->finished &= self->resumed;      /* that was the run before, from READY */
   c->step = self->resumed ? MAX (c->step, grad_network_get_n_updates (self->network))
@@ -139,10 +153,16 @@ grad_saver_start (GradSaver * self, GError ** error)
 }
 
 void
-grad_saver_stop (GradSaver * self)
+grad_saver_forget_dataset (GradSaver * self)
 {
   g_clear_pointer (&self->dataset, gst_structure_free);
   g_clear_pointer (&self->fragment, g_free);
+}
+
+void
+grad_saver_stop (GradSaver * self)
+{
+  grad_saver_forget_dataset (self);
 }
 
 gboolean

@@ -44,7 +44,7 @@ typedef struct
   GradMetrics *metrics;
   const gchar *optimizer;
 
-  gboolean attached;
+  gboolean attached, played;    /* since then, to PAUSED */
   /* streaming thread */
   GradCheckpoint checkpoint;    /* of this moment */
   gboolean resumed;             /* it began with one from a file … */
@@ -65,6 +65,8 @@ void grad_saver_detach (GradSaver * self);
 gboolean grad_saver_start (GradSaver * self, GError ** error);
 void grad_saver_stop (GradSaver * self);
 
+/* Another source says what the training is. */
+void grad_saver_forget_dataset (GradSaver * self);
 gboolean grad_saver_set_dataset (GradSaver * self, const GstStructure * dataset, GError ** error);
 /* A batch has been counted, and trained with if it was one of phase train. A file that cannot be written is a warning; FALSE when the last
  * step turns out to have failed. */

@@ -29,6 +29,7 @@ typedef struct
   GradTrainStep step;
   GradSaver saver;
   guint64 source;               /* that is trained with; 0: none has said so */
+  gboolean several;             /* and it is not the only one */
   guint32 refused;              /* sequence number of an event that has been complained of */
   /* atomic */
   gint unlocked;
@@ -79,7 +80,7 @@ is_beside (GradTrainSink * self, const GradSampleMeta * sample)
 {
   GradTrainSinkPrivate *priv = PRIV (self);
 
-  return sample->phase == GRAD_PHASE_EVALUATE && sample->source != priv->source
+  return sample->phase == GRAD_PHASE_EVALUATE && sample->source != priv->source && !priv->several
       && (priv->source != 0 || priv->saver.resumed);
 }
 
@@ -99,10 +100,13 @@ set_dataset (GradTrainSink * self, const GstStructure * dataset, GError ** error
         "resume has one position only: leave one of them out, or set resume=false");
     return FALSE;
   }
+  priv->several |= other && trains;
   if (other || (!trains && priv->saver.resumed))
     return TRUE;
-  if (trains && priv->source == 0 && !priv->saver.resumed)
-    grad_metrics_set_beside (&priv->metrics);   /* an evaluating one may have been faster */
+  if (trains && priv->source == 0 && !priv->saver.resumed) {    /* an evaluating one may have been faster */
+    grad_metrics_set_beside (&priv->metrics);
+    grad_saver_forget_dataset (&priv->saver);
+  }
   if (trains)
     priv->source = source;
   grad_metrics_set_dataset (&priv->metrics, dataset);
@@ -239,6 +243,7 @@ start (GradTrainSink * self, GError ** error)
   if (!grad_saver_start (&priv->saver, error))
     return FALSE;
   priv->source = 0;
+  priv->several = FALSE;
   priv->step.start = c->start;
   if (priv->saver.resumed)
     grad_metrics_resume (&priv->metrics, c);

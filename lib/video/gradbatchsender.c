@@ -18,27 +18,6 @@ grad_batch_sender_clear (GradBatchSender * sender)
 }
 
 void
-grad_batch_sender_unlock (GradBatchSender * sender)
-{
-  do {
-    if (g_atomic_int_compare_and_exchange (&sender->left, TRUE, FALSE) && sender->batch != NULL
-        && sender->all_ended (GST_ELEMENT (GST_PAD_PARENT (sender->pad)))) {
-      grad_batch_sender_finish (sender);
-      gst_pad_push_event (sender->pad, gst_event_new_eos ());
-    }
-    g_mutex_unlock (&sender->lock);
-  } while (g_atomic_int_get (&sender->left) && g_mutex_trylock (&sender->lock));
-}
-
-void
-grad_batch_sender_leave (GradBatchSender * sender)
-{
-  g_atomic_int_set (&sender->left, TRUE);
-  if (g_mutex_trylock (&sender->lock))
-    grad_batch_sender_unlock (sender);
-}
-
-void
 grad_batch_sender_start (GradBatchSender * sender, GradFrameReader * reader)
 {
   sender->batch = grad_frame_batch_new (reader, sender->size);
@@ -46,7 +25,6 @@ grad_batch_sender_start (GradBatchSender * sender, GradFrameReader * reader)
   sender->shared = sender->timed = FALSE;
   sender->fps_n = 0;
   sender->announced = 0;
-  g_atomic_int_set (&sender->left, FALSE);
 }
 
 void
@@ -163,7 +141,7 @@ wait_for_deadline (gpointer data)
     g_cond_wait_until (&sender->started, &sender->lock, sender->deadline);
   else if (!sender->stopping)
     sender->flow = grad_batch_sender_finish (sender);
-  grad_batch_sender_unlock (sender);
+  g_mutex_unlock (&sender->lock);
 }
 
 gboolean
@@ -172,7 +150,7 @@ grad_batch_sender_activate (GradBatchSender * sender, gboolean active)
   g_mutex_lock (&sender->lock);
   sender->stopping = !active;
   g_cond_signal (&sender->started);
-  grad_batch_sender_unlock (sender);
+  g_mutex_unlock (&sender->lock);
   if (!active)
     return gst_pad_stop_task (sender->pad);
   return sender->timeout == 0 || sender->size == 1

@@ -12,8 +12,6 @@ typedef struct
   GradModelInput input;
   guint size;                   /* of a full batch */
   GstClockTime timeout;         /* 0: none */
-  gboolean (*all_ended) (GstElement * element); /* whether all streams of the pad's element have */
-  gint left;                    /* atomic: a stream is gone, for which the others may have waited */
 
   GMutex lock;                  /* guards the following, and is held while something is pushed */
   GCond started;                /* a batch, or the end of waiting for one */
@@ -34,10 +32,6 @@ void grad_batch_sender_start (GradBatchSender * sender, GradFrameReader * reader
 void grad_batch_sender_stop (GradBatchSender * sender);
 /* Of the pad: with a timeout a task of it sends what is late. */
 gboolean grad_batch_sender_activate (GradBatchSender * sender, gboolean active);
-
-/* To be unlocked with; whoever has it ends what ends because a stream has left, which needs no lock. */
-void grad_batch_sender_unlock (GradBatchSender * sender);
-void grad_batch_sender_leave (GradBatchSender * sender);
 
 /* With the lock: */
 /* segment: of the stream. A frame that the stream is not to show is left out. */

@@ -132,7 +132,7 @@ grad_video_batcher_chain (GstPad * pad, GstObject * parent, GstBuffer * frame)
     ret = grad_batch_sender_add (&self->sender, frame, &stream->info, GST_OBJECT_NAME (pad),
         &stream->segment, &error);
   }
-  grad_batch_sender_unlock (&self->sender);
+  g_mutex_unlock (&self->sender.lock);
   if (error != NULL)
     grad_element_fail (parent, error);
   gst_buffer_unref (frame);
@@ -165,7 +165,7 @@ flush_stop (GradBatchSender * sender, GradVideoBatcherPad * pad, GstEvent * even
   pad->eos = FALSE;
   grad_batch_sender_flush (sender);
   ok = gst_pad_push_event (sender->pad, event);
-  grad_batch_sender_unlock (sender);
+  g_mutex_unlock (&sender->lock);
   return ok;
 }
 
@@ -191,7 +191,7 @@ grad_video_batcher_sink_event (GstPad * pad, GstObject * parent, GstEvent * even
   if (type == GST_EVENT_EOS || type == GST_EVENT_GAP) {
     g_mutex_lock (&sender->lock);
     ok = handle_pending (GRAD_VIDEO_BATCHER (parent), stream);
-    grad_batch_sender_unlock (sender);
+    g_mutex_unlock (&sender->lock);
   }
   return ok;
 }
@@ -285,7 +285,21 @@ grad_video_batcher_request_new_pad (GstElement * element, GstPadTemplate * templ
   return add_pad (element, numbered, template);
 }
 
-/* Waits for nobody: a thread may be in a paused sink with a batch, also with one of this pad, which is therefore not deactivated. */
+static void
+end_if_all_ended (GstElement * element, gpointer data)
+{
+  GradBatchSender *sender = &PRIV (element)->sender;
+
+  g_mutex_lock (&sender->lock);
+  if (sender->batch != NULL && all_ended (element)) {
+    grad_batch_sender_finish (sender);
+    gst_pad_push_event (sender->pad, gst_event_new_eos ());
+  }
+  g_mutex_unlock (&sender->lock);
+}
+
+/* Waits for nobody, as a batch may be in a paused sink: neither for the lock, nor by pushing what the others have left, nor for a thread
+ * of this pad, which is therefore not deactivated. */
 static void
 grad_video_batcher_release_pad (GstElement * element, GstPad * pad)
 {
@@ -293,7 +307,7 @@ grad_video_batcher_release_pad (GstElement * element, GstPad * pad)
 
   gst_element_remove_pad (element, pad);
   if (awaited)
-    grad_batch_sender_leave (&PRIV (element)->sender);
+    gst_element_call_async (element, end_if_all_ended, NULL, NULL);
 }
 
 static gboolean
@@ -382,7 +396,6 @@ grad_video_batcher_init (GradVideoBatcher * element)
   GradVideoBatcherPrivate *self = PRIV (element);
 
   grad_batch_sender_init (&self->sender);
-  self->sender.all_ended = all_ended;
   add_pad (GST_ELEMENT (element), "sink",
       gst_element_class_get_pad_template (GST_ELEMENT_GET_CLASS (element), "sink"));
   self->sender.pad = gst_pad_new_from_static_template (&src_template, "src");

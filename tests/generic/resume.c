@@ -396,6 +396,8 @@ test_other_threads (void)
   g_assert_nonnull (strstr (result->warnings->pdata[0], "threads=1: "));
   if (before != NULL)
     g_setenv ("GRAD_THREADS", before, TRUE);
+  else
+    g_unsetenv ("GRAD_THREADS");
   end ();
 }
 
