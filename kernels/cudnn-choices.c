@@ -1,7 +1,7 @@
 /* GradStreamer kernels: which of cuDNN's plans is fastest: measured once and remembered
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A choice that no longer builds is measured anew. */
+ * A choice that no longer builds, or does not run, is measured anew; what does not run on scratch memory is never taken. */
 #include "kernels/choices.h"
 #include "kernels/cudnn.h"
 #include "lib/device/gradcudadevice-private.h"
@@ -77,16 +77,16 @@ find_fastest (GPtrArray * plans, GradDevice * device, const gpointer * pointers,
   return fastest;
 }
 
-/* Times them on scratch memory, full of numbers near 0.01: 0x3c3c is one of bf16, 0x3c3c3c3c is
- * one of float. */
+/* The index of the fastest, which did run, on scratch memory full of numbers near 0.01: 0x3c3c is one of bf16, 0x3c3c3c3c is one
+ * of float. -1 when none ran; without memory to try them nobody knows, and it is the first. */
 static gint
-time_plans (GradCudnn * cudnn, GradCudnnGraph * graph, GPtrArray * plans)
+try_plans (GradCudnn * cudnn, GradCudnnGraph * graph, GPtrArray * plans)
 {
   GradDevice *device = cudnn->device;
   gpointer pointers[GRAD_CUDNN_N_POINTERS] = { NULL };
   gsize capacities[GRAD_CUDNN_N_POINTERS];
   g_autoptr (GError) error = NULL;
-  gint fastest = -1;
+  gint fastest = 0;
 
   for (guint i = 0; i < GRAD_CUDNN_N_POINTERS && error == NULL; i++)
     if (graph->sizes[i] > 0
@@ -96,11 +96,28 @@ time_plans (GradCudnn * cudnn, GradCudnnGraph * graph, GPtrArray * plans)
   if (error == NULL)
     fastest = find_fastest (plans, device, pointers, graph->text->str);
   else
-    GST_INFO ("%s: plans cannot be timed: %s", graph->text->str, error->message);
+    GST_INFO ("%s: plans cannot be tried: %s", graph->text->str, error->message);
   for (guint i = 0; i < GRAD_CUDNN_N_POINTERS; i++)
     if (pointers[i] != NULL)
       grad_device_pool_put (device, pointers[i], capacities[i]);
   return fastest;
+}
+
+/* That which is remembered, if it still builds and runs */
+static GradCudnnPlan *
+plan_new_remembered (GradCudnn * cudnn, GradCudnnGraph * graph, const gchar * choice)
+{
+  g_autoptr (GPtrArray) plans = g_ptr_array_new_with_free_func ((GDestroyNotify) grad_cudnn_plan_free);
+  g_autoptr (GError) why = NULL;
+  GradCudnnPlan *plan = grad_cudnn_plan_new_chosen (cudnn, graph, choice, &why);
+
+  if (plan != NULL) {
+    g_ptr_array_add (plans, plan);
+    if (try_plans (cudnn, graph, plans) == 0)
+      return g_ptr_array_steal_index (plans, 0);
+  }
+  GST_INFO ("%s: the remembered %s does not %s", graph->text->str, choice, why ? why->message : "run");
+  return NULL;
 }
 
 static gchar *
@@ -118,20 +135,21 @@ grad_cudnn_plan_new (GradCudnn * cudnn, GradCudnnGraph * graph, GError ** error)
   g_autofree gchar *key = choice_key (cudnn, graph);
   g_autofree gchar *choice = timed ? grad_choice_find (key) : NULL;
   g_autoptr (GPtrArray) plans = NULL;
-  gint fastest = -1;
+  GradCudnnPlan *plan = choice ? plan_new_remembered (cudnn, graph, choice) : NULL;
+  gint fastest = 0;
 
-  if (choice != NULL) {
-    g_autoptr (GError) why = NULL;
-    GradCudnnPlan *plan = grad_cudnn_plan_new_chosen (cudnn, graph, choice, &why);
-
-    if (plan != NULL)
-      return plan;
-    GST_INFO ("%s: the remembered %s does not build: %s", key, choice, why->message);
-  }
+  if (plan != NULL)
+    return plan;
   plans = grad_cudnn_plan_candidates (cudnn, graph, !timed, error);
   if (plans == NULL)
     return NULL;
-  if (timed && (fastest = time_plans (cudnn, graph, plans)) >= 0) {
+  if (cudnn->device != NULL)
+    fastest = try_plans (cudnn, graph, plans);
+  if (fastest < 0) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_UNSUPPORTED, "none of cuDNN's plans for %s runs", graph->text->str);
+    return NULL;
+  }
+  if (timed) {
     g_autofree gchar *kept = grad_choice_keep (key, choice,
         grad_cudnn_plan_get_choice (plans->pdata[fastest]));
 
@@ -139,5 +157,5 @@ grad_cudnn_plan_new (GradCudnn * cudnn, GradCudnnGraph * graph, GError ** error)
       if (g_str_equal (grad_cudnn_plan_get_choice (plans->pdata[i]), kept))
         fastest = i;
   }
-  return g_ptr_array_steal_index (plans, MAX (fastest, 0));
+  return g_ptr_array_steal_index (plans, fastest);
 }

@@ -8,7 +8,7 @@
  *
  * Its engines: 0 and 1 are good, 0 being slower; 2 uses tensor cores; 3 is not deterministic; 4
  * is compiled at run time; 5 never builds. EMULATED_CUDNN_REFUSES in the environment: "fused"
- * graphs, or "all". */
+ * graphs, "all", or their "execution". */
 #pragma once
 
 #include <cudnn.h>

@@ -211,6 +211,10 @@ cudnnBackendExecute (cudnnHandle_t handle, cudnnBackendDescriptor_t plan,
   void *workspace = *(void **) emulated_find (pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE)->values;
   int64_t size = emulated_number (plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, 0);
 
+  const char *refuses = getenv ("EMULATED_CUDNN_REFUSES");
+
+  if (refuses && !strcmp (refuses, "execution"))
+    return emulated_fail (CUDNN_STATUS_EXECUTION_FAILED, "execution", 0);
   if (handle->stream == NULL)
     return BAD ("no stream", 0);
   for (int i = 0; i < p.n_tensors; i++) {
