@@ -41,7 +41,7 @@ time_plan (GradCudnnPlan * plan, GradDevice * device, const gpointer * pointers,
   return TRUE;
 }
 
-/* The index of the fastest plan; -1 when none ran */
+/* The index of the fastest plan; -1 when none can be run, 0 when that cannot be known for want of memory */
 static gint
 find_fastest (GPtrArray * plans, GradDevice * device, const gpointer * pointers,
     const gchar * what)
@@ -49,7 +49,7 @@ find_fastest (GPtrArray * plans, GradDevice * device, const gpointer * pointers,
   cudaEvent_t events[N_RUNS + 1] = { NULL };
   gfloat best = G_MAXFLOAT, ms;
   gint fastest = -1;
-  gboolean ok = TRUE;
+  gboolean ok = TRUE, no_memory = FALSE;
 
   for (guint i = 0; i <= N_RUNS; i++)
     ok = ok && cudaEventCreateWithFlags (&events[i], cudaEventDefault) == cudaSuccess;
@@ -59,6 +59,7 @@ find_fastest (GPtrArray * plans, GradDevice * device, const gpointer * pointers,
 
     if (!time_plan (plans->pdata[i], device, pointers, events, &ms, &error)) {
       GST_INFO ("%s: %s cannot be timed: %s", what, choice, error->message);
+      no_memory |= g_error_matches (error, GRAD_ERROR, GRAD_ERROR_NO_MEMORY);
       continue;
     }
     GST_DEBUG ("%s: %s takes %.4f ms", what, choice, ms);
@@ -74,7 +75,7 @@ find_fastest (GPtrArray * plans, GradDevice * device, const gpointer * pointers,
   if (fastest >= 0)
     GST_INFO ("%s: %s takes %.4f ms, the best of %u", what,
         grad_cudnn_plan_get_choice (plans->pdata[fastest]), best, plans->len);
-  return fastest;
+  return fastest < 0 && (no_memory || !ok) ? 0 : fastest;
 }
 
 /* The index of the fastest, which did run, on scratch memory full of numbers near 0.01: 0x3c3c is one of bf16, 0x3c3c3c3c is one
@@ -116,7 +117,7 @@ plan_new_remembered (GradCudnn * cudnn, GradCudnnGraph * graph, const gchar * ch
     if (try_plans (cudnn, graph, plans) == 0)
       return g_ptr_array_steal_index (plans, 0);
   }
-  GST_INFO ("%s: the remembered %s does not %s", graph->text->str, choice, why ? why->message : "run");
+  GST_INFO ("%s: the remembered %s cannot be had: %s", graph->text->str, choice, why ? why->message : "it does not run");
   return NULL;
 }
 

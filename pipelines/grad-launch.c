@@ -89,13 +89,16 @@ print_structure (Runner * self, GstMessage * message)
   const GstStructure *s = gst_message_get_structure (message);
   const gchar *name = gst_structure_get_name (s);
   g_autoptr (GString) json = g_string_new (NULL);
+  g_autoptr (GstStructure) own = NULL;
 
   if (self->quiet && g_str_equal (name, "grad-step"))
     return;
   grad_json_open (json, NULL, '{');
   grad_json_add_string (json, "type", name + (g_str_has_prefix (name, "grad-") ? 5 : 0));
   grad_json_add_string (json, "element", GST_MESSAGE_SRC_NAME (message));
-  grad_json_add_fields (json, s);
+  own = gst_structure_copy (s);
+  gst_structure_remove_fields (own, "type", "element", NULL);
+  grad_json_add_fields (json, own);
   grad_json_close (json, '}');
   print_json (json);
 }

@@ -62,7 +62,7 @@ prepare (Classify * self, const gchar * model, const gchar * region, GError ** e
 
   launch = g_strconcat ("videoconvert name=convert ! ", deinterlace ? "deinterlace ! " : "",
       "gradfromvideo name=from batch-size=1 ! gradmodel name=network ! fakesink name=end", NULL);
-  self->pipeline = gst_parse_launch (launch, error);
+  self->pipeline = gst_parse_launch_full (launch, NULL, GST_PARSE_FLAG_FATAL_ERRORS, error);
   if (self->pipeline == NULL)
     return FALSE;
   gst_object_ref_sink (self->pipeline);
@@ -110,23 +110,25 @@ classify (Classify * self, const gchar * picture, GError ** error)
   return self->seen && cause == NULL;
 }
 
-/* The class of the given rank; they are few. */
-static guint
-find_rank (const Classify * self, guint rank)
+static gint
+compare (gconstpointer a, gconstpointer b, gpointer data)
 {
-  g_autofree gboolean *taken = g_new0 (gboolean, self->n_classes);
-  guint best = 0;
+  const gfloat *p = data;
+  guint i = *(const guint *) a, k = *(const guint *) b;
 
-  for (guint r = 0; r <= rank; r++) {
-    best = 0;
-    while (taken[best])
-      best++;
-    for (guint k = best + 1; k < self->n_classes; k++)
-      if (!taken[k] && self->probabilities[k] > self->probabilities[best])
-        best = k;
-    taken[best] = TRUE;
-  }
-  return best;
+  return p[i] != p[k] ? (p[i] > p[k] ? -1 : 1) : i < k ? -1 : i > k;
+}
+
+/* The classes, the most probable first */
+static guint *
+rank (const Classify * self)
+{
+  guint *classes = g_new (guint, MAX (1, self->n_classes));
+
+  for (guint k = 0; k < self->n_classes; k++)
+    classes[k] = k;
+  g_qsort_with_data (classes, self->n_classes, sizeof *classes, compare, self->probabilities);
+  return classes;
 }
 
 static gchar *
@@ -140,12 +142,13 @@ static void
 print_json (const Classify * self, const gchar * picture, guint top)
 {
   g_autoptr (GString) json = g_string_new (NULL);
+  g_autofree guint *classes = rank (self);
 
   grad_json_open (json, NULL, '{');
   grad_json_add_string (json, "picture", picture);
   grad_json_open (json, "classes", '[');
   for (guint r = 0; r < MIN (top, self->n_classes); r++) {
-    guint k = find_rank (self, r);
+    guint k = classes[r];
     g_autofree gchar *name = name_of (self, k);
 
     grad_json_open (json, NULL, '{');
@@ -163,10 +166,11 @@ static void
 print (const Classify * self, const gchar * picture, guint top)
 {
   g_autofree gchar *text = grad_printable (picture);
+  g_autofree guint *classes = rank (self);
 
   puts (text);
   for (guint r = 0; r < MIN (top, self->n_classes); r++) {
-    guint k = find_rank (self, r);
+    guint k = classes[r];
     g_autofree gchar *name = name_of (self, k);
 
     printf ("  %.3f  %s\n", self->probabilities[k], name);

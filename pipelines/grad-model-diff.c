@@ -48,6 +48,10 @@ diff_network (Diff * diff)
     grad_json_add_boolean (diff->json, "same_network", same);
     return;
   }
+  if (network[0] == NULL && network[1] == NULL) {
+    puts ("Neither says of which network it is.");
+    return;
+  }
   if (same) {
     puts ("The networks are the same.");
     return;

@@ -37,9 +37,9 @@ new_pipeline (GradModel * model, const Options * options, GError ** error)
   g_autofree gchar *mean = join_numbers (in->mean, channels), *std =
       join_numbers (in->std, channels);
   g_autoptr (GstElement) source = NULL, resize = NULL, network = NULL;
-  GstElement *pipeline = gst_parse_launch ("idxsrc name=source phase=infer batch-size=64 "
+  GstElement *pipeline = gst_parse_launch_full ("idxsrc name=source phase=infer batch-size=64 "
       "! gradresize name=resize ! queue max-size-buffers=2 max-size-bytes=0 max-size-time=0 "
-      "! gradmodel name=network ! fakesink name=end", error);
+      "! gradmodel name=network ! fakesink name=end", NULL, GST_PARSE_FLAG_FATAL_ERRORS, error);
 
   if (pipeline == NULL)
     return NULL;

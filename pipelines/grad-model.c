@@ -4,6 +4,7 @@
 #include "gradmodeltool.h"
 #include "gradpipeline.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -92,6 +93,16 @@ print_usage (FILE * to)
       "Environment: GRAD_DEVICE, GRAD_PRECISION and GRAD_THREADS say what computes and how.\n", to);
 }
 
+/* What was printed may not have arrived. */
+static int
+finish (const GradCommand * command, int status)
+{
+  if (fflush (stdout) == 0 && !ferror (stdout))
+    return status;
+  fprintf (stderr, "grad-model: cannot write the output: %s\n", g_strerror (errno));
+  return g_str_equal (command->name, "diff") ? 2 : EXIT_FAILURE;
+}
+
 int
 main (int argc, char **argv)
 {
@@ -101,7 +112,7 @@ main (int argc, char **argv)
   gst_init (NULL, NULL);
   for (guint i = 0; i < G_N_ELEMENTS (commands); i++)
     if (g_str_equal (name, commands[i]->name))
-      return commands[i]->run (commands[i], argc - 1, argv + 1);
+      return finish (commands[i], commands[i]->run (commands[i], argc - 1, argv + 1));
   if (g_str_equal (name, "--version")) {
     g_autofree gchar *gst = gst_version_string ();
 

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-#define MAX_CLASSES 16384       /* of which pairs are counted */
+#define MAX_CLASSES 4096        /* of which pairs are counted */
 
 /* n 32-bit numbers, or NULL */
 static gconstpointer
@@ -65,6 +65,7 @@ add_batch (GradEvaluation * self, const GradSampleMeta * meta, gint n, gint k,
   if (meta != NULL && meta->epoch != self->epoch)
     forget (self);
   self->epoch = meta ? meta->epoch : 0;
+  self->taken_from = meta ? meta->source : 0;
   if (self->counts == NULL) {
     self->n_classes = k;
     self->counts = g_new0 (guint64, (gsize) k * k);
@@ -93,7 +94,8 @@ take (GradEvaluation * self, GstPad * pad, GstBuffer * buffer, GError ** error)
 
   if (meta != NULL && meta->phase == GRAD_PHASE_TRAIN && self->source == 0) {
     self->source = meta->source;
-    forget (self);
+    if (self->taken_from != self->source)
+      forget (self);
   }
   if (meta != NULL && (meta->phase == GRAD_PHASE_TRAIN || (self->source != 0 && meta->source != self->source)))
     return TRUE;

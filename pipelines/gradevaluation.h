@@ -39,6 +39,7 @@ typedef struct
 
   gboolean logits;
   guint64 source;               /* that is trained with; what others evaluate is not taken. 0: none is known */
+  guint64 taken_from;           /* the source of what there is */
   guint epoch;
   GError *error;
 } GradEvaluation;

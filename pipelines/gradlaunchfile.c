@@ -99,9 +99,20 @@ collect_variable (Parser * parser, const gchar * name, gsize length, const gchar
   return TRUE;
 }
 
+/* Between double quotes a value is what it is, whatever is in it. */
+static void
+append_quoted (GString * out, const gchar * value)
+{
+  for (; *value != '\0'; value++) {
+    if (*value == '"' || *value == '\\')
+      g_string_append_c (out, '\\');
+    g_string_append_c (out, *value);
+  }
+}
+
 /* at is behind "$" */
 static gboolean
-parse_dollar (Parser * parser, GError ** error)
+parse_dollar (Parser * parser, gchar quote, GError ** error)
 {
   const gchar *name = parser->at + 1, *end, *fallback = NULL;
   gsize length;
@@ -130,7 +141,10 @@ parse_dollar (Parser * parser, GError ** error)
   } else {
     Variable *variable = find_variable (parser->variables, name, length);
 
-    g_string_append (parser->out, variable->value ? variable->value : variable->fallback);
+    if (variable->value != NULL && quote == '"')
+      append_quoted (parser->out, variable->value);
+    else
+      g_string_append (parser->out, variable->value ? variable->value : variable->fallback);
     return TRUE;
   }
 }
@@ -160,7 +174,7 @@ parse (Parser * parser, const gchar * text, GError ** error)
     }
     parser->at++;
     if (c == '$') {
-      if (!parse_dollar (parser, error))
+      if (!parse_dollar (parser, quote, error))
         return FALSE;
     } else if (c == '\\' && *parser->at == '\n') {
       /* a line continued as in a shell: the line break that follows is white space anyway */

@@ -250,7 +250,9 @@ static void
 handle_epoch (GradProgress * self, const GstStructure * message)
 {
   if (gst_structure_has_field (message, "beside")) {
-    print (self, grad_progress_epoch (NULL, message));
+    gboolean evaluate = is_phase (message, "evaluate");
+
+    print (self, grad_progress_epoch (evaluate ? NULL : message, evaluate ? message : NULL));
   } else if (is_phase (message, "evaluate")) {
     if (self->train != NULL && get_uint (self->train, "epoch") != get_uint (message, "epoch"))
       print_epoch (self, NULL);

@@ -18,7 +18,6 @@
 GST_DEBUG_CATEGORY_STATIC (grad_conv_debug);
 #define GST_CAT_DEFAULT grad_conv_debug
 
-#define IS_ONEDNN(kind) ((kind) == GRAD_CONV_ONEDNN || (kind) == GRAD_CONV_ONEDNN_F32)
 #define N_RUNS 3                /* that are timed, after one that is not */
 
 static const struct
@@ -350,12 +349,12 @@ way_new (GradDevice * device, const GradConvDesc * d, GradConvDirection directio
 static void
 leave_reorders (GradConvWay * ways)
 {
-  gint n_own = 0;
+  gboolean own = FALSE;
 
-  for (gint i = 0; i < GRAD_CONV_N_WAYS; i++)
-    n_own += ways[i].self != NULL && !IS_ONEDNN (i);
-  for (gint i = 0; i < GRAD_CONV_N_WAYS && n_own > 0; i++)
-    if (IS_ONEDNN (i) && ways[i].self != NULL && grad_onednn_reorders (ways[i].self))
+  for (gint i = GRAD_CONV_N_ONEDNN; i < GRAD_CONV_N_WAYS; i++)
+    own |= ways[i].self != NULL;
+  for (gint i = 0; i < GRAD_CONV_N_ONEDNN && own; i++)
+    if (ways[i].self != NULL && grad_onednn_reorders (ways[i].self))
       grad_conv_way_clear (&ways[i]);
 }
 

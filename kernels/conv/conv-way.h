@@ -14,7 +14,8 @@ typedef enum
 {
   GRAD_CONV_ONEDNN,             /* as activations are stored */
   GRAD_CONV_ONEDNN_F32,         /* in floats, though they are stored as bfloat16 */
-  GRAD_CONV_WINOGRAD,
+  GRAD_CONV_N_ONEDNN,           /* the rest are our own */
+  GRAD_CONV_WINOGRAD = GRAD_CONV_N_ONEDNN,
   GRAD_CONV_DIRECT,
   GRAD_CONV_DIRECT_BF16,        /* by products of bfloat16 */
   GRAD_CONV_IM2COL,

@@ -37,6 +37,7 @@ static const struct
 
 #define N_OLD_FIELDS (G_N_ELEMENTS (fields) - 2)
 #define SHUFFLE_UNKNOWN 2
+#define MAX_STEP 1000000000000000       /* which a double still counts, as the log's */
 
 void
 grad_checkpoint_describe (const GradCheckpoint * self, GHashTable * metadata)
@@ -98,7 +99,7 @@ parse (const gchar * text, GradCheckpoint * self)
         || !parse_field (words[i] + length + 1, i, self))
       return FALSE;
   }
-  return self->position.epoch >= 1 && self->start <= self->step && self->position.testing <= 1
+  return self->position.epoch >= 1 && self->start <= self->step && self->step < MAX_STEP && self->position.testing <= 1
       && self->position.samples <= (self->position.testing ? self->test_samples
       : self->train_samples);
 }

@@ -61,6 +61,11 @@ grad_metrics_set_beside (GradMetrics * metrics)
     g_array_index (metrics->pending, GradMetricsBatch, i).beside = TRUE;
   metrics->beside = metrics->pass;
   metrics->pass.active = FALSE;
+  metrics->samples_done = 0;
+  metrics->test_accuracy = -1;
+  metrics->log_is_old = TRUE;
+  if (metrics->history != NULL)
+    grad_history_begin (metrics->history);
 }
 
 void
@@ -196,7 +201,7 @@ begin (GradMetrics * metrics, const GradMetricsBatch * batch, gint64 now)
     *pass = (GradMetricsPass) {
       TRUE, batch->phase, batch->epoch,.start = metrics->last_batch
     };
-    if (batch->phase == GRAD_PHASE_TRAIN)
+    if (batch->phase == GRAD_PHASE_TRAIN && !batch->beside)
       metrics->epoch_start = pass->start;
   }
   return pass;

@@ -53,11 +53,23 @@ check_optimizer (GradSaver * self, GradSafetensors * file, const gchar * locatio
   return FALSE;
 }
 
+/* "f32 on cpu, threads=2" */
+static gchar *
+describe_device (const gchar * device, const gchar * precision, const gchar * threads)
+{
+  gboolean on_cpu = g_str_equal (device, "cpu");
+
+  return g_strdup_printf (on_cpu ? "%s on %s, threads=%s" : "%s on %s", precision, device, threads);
+}
+
 static gboolean
 resume (GradSaver * self, const gchar * location, GError ** error)
 {
   g_autoptr (GradSafetensors) file = grad_safetensors_open (location, error);
-  const gchar *choices;
+  const gchar *choices = file ? grad_safetensors_get_metadata (file, "choices") : NULL;
+  const gchar *device = file ? grad_safetensors_get_metadata (file, "device") : NULL;
+  const gchar *precision = file ? grad_safetensors_get_metadata (file, "precision") : NULL;
+  const gchar *threads = file ? grad_safetensors_get_metadata (file, "threads") : NULL;
 
   if (file == NULL)
     g_prefix_error (error, "cannot resume, move the file away to begin anew: ");
@@ -66,12 +78,10 @@ resume (GradSaver * self, const gchar * location, GError ** error)
       || !grad_bus_set_seed (self->bus, self->checkpoint.seed, error)
       || !grad_parameter_store_resume (grad_network_get_store (self->network), location, error))
     return FALSE;
-  choices = grad_safetensors_get_metadata (file, "choices");
   if (choices != NULL)
     grad_choices_adopt (choices);
-  self->device = g_strdup (grad_safetensors_get_metadata (file, "device"));
-  self->precision = g_strdup (grad_safetensors_get_metadata (file, "precision"));
-  self->threads = g_strdup (grad_safetensors_get_metadata (file, "threads"));
+  if (device != NULL && precision != NULL && threads != NULL)
+    self->before = describe_device (device, precision, threads);
   self->saved = self->checkpoint.step;
   self->resumed = TRUE;
   self->finished = grad_safetensors_get_metadata (file, FINISHED) != NULL;
@@ -100,21 +110,13 @@ grad_saver_attach (GradSaver * self, GError ** error)
   return TRUE;
 }
 
-static void
-forget_device (GradSaver * self)
-{
-  g_clear_pointer (&self->device, g_free);
-  g_clear_pointer (&self->precision, g_free);
-  g_clear_pointer (&self->threads, g_free);
-}
-
 void
 grad_saver_detach (GradSaver * self)
 {
   if (self->attached)
     grad_choices_end ();
   self->attached = self->played = FALSE;
-  forget_device (self);
+  g_clear_pointer (&self->before, g_free);
   self->resumed = self->finished = FALSE;
   self->saved = 0;
 }
@@ -128,7 +130,7 @@ grad_saver_start (GradSaver * self, GError ** error)
 
   if (!options.resume && self->resumed && !self->played) {
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS, "%s has been read already: set resume=false in state NULL",
-        location);
+        location ? location : "the file to resume from");
     return FALSE;
   }
   self->played = TRUE;
@@ -137,14 +139,14 @@ grad_saver_start (GradSaver * self, GError ** error)
     c->start = grad_network_get_n_updates (self->network);
     self->resumed = self->finished = FALSE;     /* in READY that could be changed */
     self->saved = 0;
-    forget_device (self);
+    g_clear_pointer (&self->before, g_free);
   }
   self->finished &= self->resumed;      /* that was the run before, from READY */
   c->step = self->resumed ? MAX (c->step, grad_network_get_n_updates (self->network))
       : grad_network_get_n_updates (self->network);
   grad_network_set_start (self->network, &c->position, c->step);
   self->last = g_get_monotonic_time ();
-  self->tried = self->saved;
+  self->tried = c->step;
   self->n_batches = 0;
   self->trained = FALSE;
   self->resumed |= options.resume && c->step > 0;       /* from READY */
@@ -157,12 +159,6 @@ grad_saver_forget_dataset (GradSaver * self)
 {
   g_clear_pointer (&self->dataset, gst_structure_free);
   g_clear_pointer (&self->fragment, g_free);
-}
-
-void
-grad_saver_stop (GradSaver * self)
-{
-  grad_saver_forget_dataset (self);
 }
 
 gboolean
@@ -182,28 +178,16 @@ grad_saver_set_dataset (GradSaver * self, const GstStructure * dataset, GError *
   return TRUE;
 }
 
-/* "f32 on cpu, threads=2" */
-static gchar *
-describe_device (const gchar * device, const gchar * precision, const gchar * threads)
-{
-  gboolean on_cpu = g_str_equal (device, "cpu");
-
-  return g_strdup_printf (on_cpu ? "%s on %s, threads=%s" : "%s on %s", precision, device, threads);
-}
-
 /* Others round otherwise, and add up in another order: no error, but not the same bits, either. */
 static void
 compare_device (GradSaver * self)
 {
   g_autoptr (GradDevice) device = grad_bus_get_device (self->bus, NULL);
-  g_autofree gchar *name = g_steal_pointer (&self->device);
-  g_autofree gchar *precision = g_steal_pointer (&self->precision);
-  g_autofree gchar *n = g_steal_pointer (&self->threads), *threads = NULL, *before = NULL, *now = NULL;
+  g_autofree gchar *before = g_steal_pointer (&self->before), *threads = NULL, *now = NULL;
 
-  if (device == NULL || name == NULL || precision == NULL || n == NULL)
+  if (device == NULL)
     return;
   threads = g_strdup_printf ("%u", grad_device_get_threads (device));
-  before = describe_device (name, precision, n);
   now = describe_device (grad_device_get_name (device),
       grad_precision_to_string (grad_device_get_precision (device)), threads);
   if (!g_str_equal (before, now))
@@ -365,7 +349,7 @@ grad_saver_batch (GradSaver * self, const GradSampleMeta * sample, GstPad * sink
   gdouble best = self->checkpoint.best_accuracy;
   g_autoptr (GError) failure = NULL;
 
-  if (self->device != NULL)
+  if (self->before != NULL)
     compare_device (self);
   if (self->fragment == NULL && !describe_network (self, sinkpad, error))
     return FALSE;

@@ -49,7 +49,7 @@ typedef struct
   GradCheckpoint checkpoint;    /* of this moment */
   gboolean resumed;             /* it began with one from a file … */
   gboolean finished;            /* … of a training that had come to its end */
-  gchar *device, *precision, *threads;  /* of the file, until they have been compared */
+  gchar *before;                /* device of the file, until it has been compared */
   GstStructure *dataset;
   gchar *fragment;
   guint64 saved, tried;         /* updates in the file, and in that which may not have been written */
@@ -61,11 +61,10 @@ typedef struct
 /* NULL to READY, and back: the file to resume from is read before there are any parameters. */
 gboolean grad_saver_attach (GradSaver * self, GError ** error);
 void grad_saver_detach (GradSaver * self);
-/* READY to PAUSED, and back */
+/* READY to PAUSED; back with grad_saver_forget_dataset() */
 gboolean grad_saver_start (GradSaver * self, GError ** error);
-void grad_saver_stop (GradSaver * self);
 
-/* Another source says what the training is. */
+/* When it stops, or another source says what the training is */
 void grad_saver_forget_dataset (GradSaver * self);
 gboolean grad_saver_set_dataset (GradSaver * self, const GstStructure * dataset, GError ** error);
 /* A batch has been counted, and trained with if it was one of phase train. A file that cannot be written is a warning; FALSE when the last

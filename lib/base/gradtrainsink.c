@@ -29,7 +29,6 @@ typedef struct
   GradTrainStep step;
   GradSaver saver;
   guint64 source;               /* that is trained with; 0: none has said so */
-  gboolean several;             /* and it is not the only one */
   guint32 refused;              /* sequence number of an event that has been complained of */
   /* atomic */
   gint unlocked;
@@ -74,14 +73,15 @@ train (GradTrainSink * self, GstBuffer * buffer, const GradSampleMeta * sample,
   return grad_train_step_batch (&PRIV (self)->step, node, sample, loss, told, error);
 }
 
-/* Whether it is evaluated while another source trains, as through a funnel: no part of the training */
+/* Whether it is of another source than that which says what the training is, as through a funnel: measured apart, and no position
+ * to go on from */
 static gboolean
 is_beside (GradTrainSink * self, const GradSampleMeta * sample)
 {
   GradTrainSinkPrivate *priv = PRIV (self);
 
-  return sample->phase == GRAD_PHASE_EVALUATE && sample->source != priv->source && !priv->several
-      && (priv->source != 0 || priv->saver.resumed);
+  return sample->source != priv->source
+      && (priv->source != 0 || (priv->saver.resumed && sample->phase == GRAD_PHASE_EVALUATE));
 }
 
 /* Of several sources that which trains says what the training is, the first one if there is more than one, from which
@@ -100,7 +100,6 @@ set_dataset (GradTrainSink * self, const GstStructure * dataset, GError ** error
         "resume has one position only: leave one of them out, or set resume=false");
     return FALSE;
   }
-  priv->several |= other && trains;
   if (other || (!trains && priv->saver.resumed))
     return TRUE;
   if (trains && priv->source == 0 && !priv->saver.resumed) {    /* an evaluating one may have been faster */
@@ -243,7 +242,6 @@ start (GradTrainSink * self, GError ** error)
   if (!grad_saver_start (&priv->saver, error))
     return FALSE;
   priv->source = 0;
-  priv->several = FALSE;
   priv->step.start = c->start;
   if (priv->saver.resumed)
     grad_metrics_resume (&priv->metrics, c);
@@ -269,7 +267,7 @@ stop (GradTrainSink * self)
   if (!grad_saver_finish (&priv->saver, &error))
     fail (self, error);
   grad_metrics_stop (&priv->metrics, FALSE);
-  grad_saver_stop (&priv->saver);
+  grad_saver_forget_dataset (&priv->saver);
 }
 
 static GstStateChangeReturn

@@ -303,7 +303,7 @@ end_if_all_ended (GstElement * element, gpointer data)
 static void
 grad_video_batcher_release_pad (GstElement * element, GstPad * pad)
 {
-  gboolean awaited = !GRAD_VIDEO_BATCHER_PAD (pad)->eos;
+  gboolean awaited = GST_PAD_IS_ACTIVE (pad) && !GRAD_VIDEO_BATCHER_PAD (pad)->eos;
 
   gst_element_remove_pad (element, pad);
   if (awaited)

@@ -3,6 +3,7 @@
  *
  * cc classify.c -o classify $(pkg-config --cflags --libs gradstreamer-1.0) && ./classify file:///… resnet18.safetensors */
 #include <gradstreamer/gradstreamer.h>
+#include <locale.h>
 
 static GstPadProbeReturn
 on_frame (GstPad * pad, GstPadProbeInfo * info, gpointer data)
@@ -19,22 +20,25 @@ int
 main (int argc, char **argv)
 {
   g_autoptr (GError) error = NULL;
-  g_autofree gchar *launch = NULL, *text = NULL;
-  GstElement *pipeline, *sink;
+  GstElement *pipeline, *source, *classify, *sink;
   GstMessage *message;
 
+  setlocale (LC_ALL, "");       /* names of classes may be any */
   gst_init (&argc, &argv);
   if (argc != 3) {
     g_printerr ("usage: classify URI MODEL\n");
     return 2;
   }
-  launch = g_strdup_printf ("uridecodebin uri=%s ! videoconvert ! gradclassify sync=true location=%s "
-      "! fakesink name=sink", argv[1], argv[2]);
-  pipeline = gst_parse_launch (launch, &error);
-  if (pipeline == NULL) {
+  pipeline = gst_parse_launch ("uridecodebin name=source ! videoconvert "
+      "! gradclassify name=classify sync=true ! fakesink name=sink", &error);
+  if (error != NULL) {          /* such as an element that there is not; the rest is made all the same */
     g_printerr ("%s\n", error->message);
     return 1;
   }
+  source = gst_bin_get_by_name (GST_BIN (pipeline), "source");
+  classify = gst_bin_get_by_name (GST_BIN (pipeline), "classify");
+  g_object_set (source, "uri", argv[1], NULL);
+  g_object_set (classify, "location", argv[2], NULL);
   sink = gst_bin_get_by_name (GST_BIN (pipeline), "sink");
   gst_pad_add_probe (GST_PAD (sink->sinkpads->data), GST_PAD_PROBE_TYPE_BUFFER, on_frame, NULL, NULL);
   gst_element_set_state (pipeline, GST_STATE_PLAYING);
@@ -46,6 +50,8 @@ main (int argc, char **argv)
   }
   gst_element_set_state (pipeline, GST_STATE_NULL);
   gst_message_unref (message);
+  gst_object_unref (source);
+  gst_object_unref (classify);
   gst_object_unref (sink);
   gst_object_unref (pipeline);
   return error != NULL;

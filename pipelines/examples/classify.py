@@ -27,7 +27,7 @@ pipeline = Gst.parse_launch(f"{source} ! videoconvert ! gradclassify name=classi
 classify = pipeline.get_by_name("classify")
 classify.props.location = args.models[0]
 classify.props.sync = args.sync
-last = None
+last = error = None
 
 
 def next_model():
@@ -44,9 +44,10 @@ def command(key):
 
 
 def on_message(_bus, message):
+    global error
     if message.type in (Gst.MessageType.EOS, Gst.MessageType.ERROR):
         if message.type == Gst.MessageType.ERROR:
-            print("error:", message.parse_error()[0].message, file=sys.stderr)
+            error = message.parse_error()[0].message
         loop.quit()
     elif message.type == Gst.MessageType.WARNING:
         print("warning:", message.parse_warning()[0].message, file=sys.stderr)
@@ -67,19 +68,21 @@ def on_frame(_pad, info):
 
 
 def on_line(stream, _condition):
-    command(stream.readline().strip())
-    return GLib.SOURCE_CONTINUE
+    line = stream.readline()
+    command(line.strip())
+    return GLib.SOURCE_CONTINUE if line else GLib.SOURCE_REMOVE
 
 
 bus = pipeline.get_bus()
 bus.add_signal_watch()
 bus.connect("message", on_message)
 pipeline.get_by_name("sink").get_static_pad("sink").add_probe(Gst.PadProbeType.BUFFER, on_frame)
-if args.headless and sys.stdin.isatty():
-    GLib.io_add_watch(sys.stdin, GLib.IO_IN, on_line)
+if args.headless:
+    GLib.io_add_watch(sys.stdin, GLib.IO_IN | GLib.IO_HUP, on_line)
 pipeline.set_state(Gst.State.PLAYING)
 try:
     loop.run()
 except KeyboardInterrupt:
     pass
 pipeline.set_state(Gst.State.NULL)
+sys.exit(error and f"error: {error}")

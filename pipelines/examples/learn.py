@@ -4,6 +4,7 @@
 """Trains on Fashion-MNIST while a video is classified with the weights of each moment, in one process: two pipelines that share
 a gradient bus. Prints what is seen whenever it changes, with the number of updates behind it."""
 import argparse
+import sys
 
 import gi
 gi.require_version("Gst", "1.0")
@@ -19,7 +20,7 @@ args = parser.parse_args()
 
 CLASSES = "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot"
 TRAINING = f"""
-  idxsrc location={args.data}/train-images-idx3-ubyte.gz labels={args.data}/train-labels-idx1-ubyte.gz
+  idxsrc location="{args.data}/train-images-idx3-ubyte.gz" labels="{args.data}/train-labels-idx1-ubyte.gz"
     class-names="{CLASSES}" batch-size=64 epochs={args.epochs}
   ! gradresize ! queue max-size-buffers=2
   ! gradconvstem channels=16 kernel-size=3 stride=1 ! gradresstage channels=16 blocks=1 first-block=true
@@ -30,16 +31,17 @@ loop = GLib.MainLoop()
 training = Gst.parse_launch(TRAINING)
 video = Gst.parse_launch(f"{args.video} ! videoconvert ! gradclassify model-name=main ! {args.sink}")
 bus = Grad.Bus.new()
-seen = None
+seen = error = None
 
 
 def on_message(_bus, message, pipeline):
-    global seen
+    global error, seen
     if message.type == Gst.MessageType.ERROR:
-        print("error:", message.parse_error()[0].message)
+        error = message.parse_error()[0].message
         loop.quit()
     elif message.type == Gst.MessageType.EOS:
-        loop.quit()
+        if pipeline is training:                    # the video may be shorter
+            loop.quit()
     elif message.type == Gst.MessageType.ELEMENT and message.has_name("grad-classification"):
         result = message.get_structure()
         if result.get_string("label") not in (None, seen):
@@ -58,3 +60,4 @@ except KeyboardInterrupt:
     pass
 for pipeline in training, video:
     pipeline.set_state(Gst.State.NULL)
+sys.exit(error and f"error: {error}")

@@ -177,7 +177,7 @@ test_open (void)
     GradError code;
     const gchar *problem;
   } bad[] = {
-    {images, three, GRAD_ERROR_FILE, "*/images has 2 images, but */three has 3 labels"},
+    {images, three, GRAD_ERROR_FILE, "*/images has 2 images, but */three has 3 labels: name the labels *"},
     {labels, images, GRAD_ERROR_FILE, "*/labels: *labels where images belong"},
     {images, images, GRAD_ERROR_FILE, "*/images: *images where labels belong"},
     {empty, NULL, GRAD_ERROR_FILE, "*/empty: the file is empty"},

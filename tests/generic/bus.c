@@ -154,8 +154,9 @@ test_evaluation_beside (void)
   guint epochs = g_getenv ("TEST_SLOWDOWN") ? 20 : 100, n_trained = 0, n_evaluated = 0;
   g_autoptr (TestResult) result = test_train (SOURCE ("train", TEST_DATA) "funnel name=both "
       SOURCE ("evaluate", "location=test-images labels=test-labels batch-size=3 ") "both. both. ! queue "
-      TEST_BODY (" ! queue") " ! gradloss ! gradadamsink location=model.safetensors", epochs, epochs);
+      TEST_BODY (" ! queue") " ! gradloss ! gradadamsink location=model.safetensors log-location=log.jsonl", epochs, epochs);
   g_autoptr (GradSafetensors) file = NULL;
+  g_autofree gchar *log = NULL;
   guint64 step;
 
   g_assert_true (gst_structure_get_uint64 (result->saved->pdata[result->saved->len - 1], "step",
@@ -170,6 +171,7 @@ test_evaluation_beside (void)
 
     g_assert_true (gst_structure_get (pass, "epoch", G_TYPE_UINT, &epoch, "samples", G_TYPE_UINT64, &samples, NULL));
     g_assert_cmpuint (epoch, ==, ++*n);
+    g_assert_true (gst_structure_has_field (pass, "beside") == !train || n_trained == 0);
     g_assert_cmpuint (samples, ==, train ? TEST_TRAIN_SAMPLES : TEST_TEST_SAMPLES);
   }
   g_assert_cmpuint (n_trained, ==, epochs);
@@ -177,7 +179,9 @@ test_evaluation_beside (void)
   /* what the file says is of the training */
   file = grad_safetensors_open ("model.safetensors", NULL);
   g_assert_nonnull (strstr (grad_safetensors_get_metadata (file, "checkpoint"), "batch-size=8 train-samples=37 test-samples=0"));
-  test_assert_files ("model.safetensors", NULL);
+  g_assert_true (g_file_get_contents ("log.jsonl", &log, NULL, NULL));
+  g_assert_null (strstr (log, "evaluate"));
+  test_assert_files ("model.safetensors", "log.jsonl", NULL);
 }
 
 static const struct

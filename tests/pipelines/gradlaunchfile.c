@@ -32,6 +32,7 @@ static const struct
   {"dollar", "a l=$$x $${y}", {NULL}, "a l=$x ${y}"},
   {"value as text", "a l=${d:-x}", {"d=${d} # $ \\"}, "a l=${d} # $ \\"},
   {"value with =", "${caps}", {"caps=video/x-raw,width=3"}, "video/x-raw,width=3"},
+  {"value in quotes", "a l=\"${d:-/x}/y\"", {"d=5\" \\d"}, "a l=\"5\\\" \\\\d/y\""},
   {"nothing", "# nothing", {NULL}, ""},
 };
 
