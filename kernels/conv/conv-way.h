@@ -36,6 +36,15 @@ typedef GradOnednn *GradConvHints[GRAD_CONV_N_WAYS];
 /* The fastest way: timed once and remembered, or with `deterministic` by a rule. hints: of the same convolution */
 gboolean grad_conv_way_choose (GradDevice * device, const GradConvDesc * desc,
     GradConvDirection direction, GradConvHints hints, GradConvWay * way, GError ** error);
+
+const gchar *grad_conv_way_name (GradConvWayKind kind);
+gboolean grad_conv_way_supported (GradDevice * device, const GradConvDesc * desc, GradConvDirection direction,
+    GradConvWayKind kind);
+gboolean grad_conv_way_new (GradDevice * device, const GradConvDesc * desc, GradConvDirection direction,
+    GradConvWayKind kind, GradConvHints hints, GradConvWay * way, GError ** error);
+/* Few pictures and pixels and, in turn, many weights, for which nobody else has room in caches when ways are timed: then oneDNN seems better than
+ * it is within a network, where it also wakes threads of its own. */
+gboolean grad_conv_is_small (const GradConvDesc * desc);
 void grad_conv_hints_clear (GradConvHints hints);
 void grad_conv_way_clear (GradConvWay * way);
 

@@ -1,8 +1,10 @@
-/* GradStreamer: the log of a training that goes on
+/* GradStreamer: the log of a training: lines of JSON
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gradlog-private.h"
 
+#include <errno.h>
 #include <glib/gstdio.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -34,8 +36,9 @@ is_past (const gchar * line, const GradCheckpoint * from)
       && strstr (line, "\"phase\":\"train-epoch\"") != NULL);
 }
 
-FILE *
-grad_log_reopen (const gchar * location, const GradCheckpoint * from)
+/* NULL with errno */
+static FILE *
+reopen (const gchar * location, const GradCheckpoint * from)
 {
   FILE *log = g_fopen (location, "r+");
   gchar *line = NULL;
@@ -53,4 +56,69 @@ grad_log_reopen (const gchar * location, const GradCheckpoint * from)
     return NULL;
   }
   return log;
+}
+
+gboolean
+grad_log_open (GradLog * log, const gchar * location, const GradCheckpoint * resumed, GError ** error)
+{
+  if (location == NULL || *location == '\0')
+    return TRUE;
+  log->file = resumed ? reopen (location, resumed) : g_fopen (location, "a");
+  log->is_old = resumed == NULL;
+  if (log->file == NULL)
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_IO, "cannot write the log %s: %s: set log-location "
+        "to a file that can be written", location, g_strerror (errno));
+  return log->file != NULL;
+}
+
+void
+grad_log_add (GradLog * log, const GstStructure * s, const gchar * const *names)
+{
+  g_autoptr (GString) line = g_string_new (NULL);
+
+  if (log->file == NULL)
+    return;
+  if (log->is_old && ftruncate (fileno (log->file), 0) != 0)
+    GST_DEBUG ("the log is no file: %s", g_strerror (errno));
+  log->is_old = FALSE;
+  for (; *names != NULL; names++) {
+    const GValue *value = gst_structure_get_value (s, *names);
+    g_autofree gchar *key = g_strdelimit (g_strdup (*names), "-", '_');
+    gchar number[G_ASCII_DTOSTR_BUF_SIZE];
+
+    if (value == NULL)
+      continue;
+    g_string_append_printf (line, "%c\"%s\":", line->len ? ',' : '{', key);
+    if (G_VALUE_HOLDS_STRING (value))
+      g_string_append_printf (line, "\"%s\"", g_value_get_string (value));
+    else if (G_VALUE_HOLDS_UINT (value))
+      g_string_append_printf (line, "%u", g_value_get_uint (value));
+    else if (G_VALUE_HOLDS_UINT64 (value))
+      g_string_append_printf (line, "%" G_GUINT64_FORMAT, g_value_get_uint64 (value));
+    else if (isfinite (g_value_get_double (value)))
+      g_string_append (line, g_ascii_formatd (number, sizeof number, "%.9g",
+              g_value_get_double (value)));
+    else
+      g_string_append (line, "null");
+  }
+  fprintf (log->file, "%s}\n", line->str);
+}
+
+gboolean
+grad_log_flush (GradLog * log)
+{
+  if (log->file == NULL || fflush (log->file) == 0)
+    return TRUE;
+  grad_log_close (log);
+  return FALSE;
+}
+
+void
+grad_log_close (GradLog * log)
+{
+  gint reason = errno;
+
+  if (log->file != NULL)
+    fclose (g_steal_pointer (&log->file));
+  errno = reason;
 }

@@ -2,11 +2,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "gradcheckpoint.h"
+#include "gradlog-private.h"
 #include "../autograd/gradhistory-private.h"
 #include "../autograd/gradsamplemeta.h"
-
-#include <stdio.h>
 
 G_BEGIN_DECLS
 
@@ -46,8 +44,7 @@ typedef struct
 typedef struct
 {
   GstElement *element;          /* who posts; not owned */
-  FILE *log;                    /* JSON lines, NULL without */
-  gboolean log_is_old;          /* what is in it is of an earlier run, and stays until there is something new */
+  GradLog log;                  /* opened before it starts, closed when it stops */
   guint interval;               /* batches that wait from one look at results to the next, 0: by time */
   gboolean progress;            /* post progress messages, too */
   GradHistory *history;         /* kept for who draws it; not owned, NULL without */
@@ -81,9 +78,6 @@ typedef struct
  * earlier makes gst-launch-1.0 wait for its end. */
 GRAD_API void grad_metrics_start (GradMetrics * metrics, GstElement * element, guint interval,
     gboolean progress);
-/* resumed (nullable): the log that is there goes on from then. */
-gboolean grad_metrics_open_log (GradMetrics * metrics, const gchar * location,
-    const GradCheckpoint * resumed, GError ** error);
 void grad_metrics_resume (GradMetrics * metrics, const GradCheckpoint * from);
 /* Waits for the results of all batches. */
 void grad_metrics_sync (GradMetrics * metrics);

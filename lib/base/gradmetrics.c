@@ -1,15 +1,11 @@
 /* GradStreamer: what a training run tells about itself: messages, JSON lines, progress
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gradmetrics-private.h"
-#include "gradlog-private.h"
 #include "../autograd/gradunit.h"
 #include "../tensor/gradtensor-private.h"
 
 #include <errno.h>
-#include <glib/gstdio.h>
 #include <math.h>
-#include <stdio.h>
-#include <unistd.h>
 
 /* Nobody may be reading the bus: messages per batch and progress are limited by time. */
 #define MESSAGE_INTERVAL (50 * G_TIME_SPAN_MILLISECOND)
@@ -27,20 +23,6 @@ grad_metrics_start (GradMetrics * metrics, GstElement * element, guint interval,
     .test_accuracy = -1,.latest = {NAN, NAN, NAN, NAN, NAN}
   };
   GST_OBJECT_UNLOCK (element);
-}
-
-gboolean
-grad_metrics_open_log (GradMetrics * metrics, const gchar * location,
-    const GradCheckpoint * resumed, GError ** error)
-{
-  if (location == NULL || *location == '\0')
-    return TRUE;
-  metrics->log = resumed ? grad_log_reopen (location, resumed) : g_fopen (location, "a");
-  metrics->log_is_old = resumed == NULL;
-  if (metrics->log == NULL)
-    g_set_error (error, GRAD_ERROR, GRAD_ERROR_IO, "cannot write the log %s: %s: set log-location "
-        "to a file that can be written", location, g_strerror (errno));
-  return metrics->log != NULL;
 }
 
 void
@@ -63,7 +45,7 @@ grad_metrics_set_beside (GradMetrics * metrics)
   metrics->pass.active = FALSE;
   metrics->samples_done = 0;
   metrics->test_accuracy = -1;
-  metrics->log_is_old = TRUE;
+  metrics->log.is_old = TRUE;
   if (metrics->history != NULL)
     grad_history_begin (metrics->history);
 }
@@ -78,49 +60,13 @@ grad_metrics_set_dataset (GradMetrics * metrics, const GstStructure * dataset)
     metrics->last_batch = g_get_monotonic_time ();
 }
 
-/* A structure as one line of JSON: strings, whole numbers and doubles; a double that JSON cannot say is null. */
-static void
-log_line (GradMetrics * metrics, const GstStructure * s, const gchar * const *names)
-{
-  g_autoptr (GString) line = g_string_new (NULL);
-
-  if (metrics->log == NULL)
-    return;
-  if (metrics->log_is_old && ftruncate (fileno (metrics->log), 0) != 0)
-    GST_DEBUG ("the log is no file: %s", g_strerror (errno));
-  metrics->log_is_old = FALSE;
-  for (; *names != NULL; names++) {
-    const GValue *value = gst_structure_get_value (s, *names);
-    g_autofree gchar *key = g_strdelimit (g_strdup (*names), "-", '_');
-    gchar number[G_ASCII_DTOSTR_BUF_SIZE];
-
-    if (value == NULL)
-      continue;
-    g_string_append_printf (line, "%c\"%s\":", line->len ? ',' : '{', key);
-    if (G_VALUE_HOLDS_STRING (value))
-      g_string_append_printf (line, "\"%s\"", g_value_get_string (value));
-    else if (G_VALUE_HOLDS_UINT (value))
-      g_string_append_printf (line, "%u", g_value_get_uint (value));
-    else if (G_VALUE_HOLDS_UINT64 (value))
-      g_string_append_printf (line, "%" G_GUINT64_FORMAT, g_value_get_uint64 (value));
-    else if (isfinite (g_value_get_double (value)))
-      g_string_append (line, g_ascii_formatd (number, sizeof number, "%.9g",
-              g_value_get_double (value)));
-    else
-      g_string_append (line, "null");
-  }
-  fprintf (metrics->log, "%s}\n", line->str);
-}
-
 /* A log that cannot be written is no reason to lose a training: one warning, and on without it. */
 static void
 flush_log (GradMetrics * metrics)
 {
-  if (metrics->log == NULL || fflush (metrics->log) == 0)
-    return;
-  GST_ELEMENT_WARNING (metrics->element, RESOURCE, WRITE, ("Cannot write the log: %s. Training goes "
-          "on without it.", g_strerror (errno)), (NULL));
-  fclose (g_steal_pointer (&metrics->log));
+  if (!grad_log_flush (&metrics->log))
+    GST_ELEMENT_WARNING (metrics->element, RESOURCE, WRITE, ("Cannot write the log: %s. Training goes "
+            "on without it.", g_strerror (errno)), (NULL));
 }
 
 static void end_pass (GradMetrics * metrics, GradMetricsPass * pass);
@@ -278,7 +224,7 @@ take (GradMetrics * metrics, const GradMetricsBatch * batch, gdouble rate, gint6
   if (batch->step.measured != NULL)
     gst_structure_set (s, "gradient-norm", G_TYPE_DOUBLE, batch->step.measured->norm, NULL);
   if (train) {
-    log_line (metrics, s, fields);
+    grad_log_add (&metrics->log, s, fields);
     remember (metrics, s);
     add_step (metrics, batch);
   }
@@ -391,7 +337,7 @@ end_pass (GradMetrics * metrics, GradMetricsPass * pass)
     post (metrics, s);
     return;
   }
-  log_line (metrics, s, fields);
+  grad_log_add (&metrics->log, s, fields);
   flush_log (metrics);
   if (metrics->history != NULL)
     grad_history_add_pass (metrics->history, pass->epoch, !train, loss, accuracy);
@@ -421,6 +367,5 @@ grad_metrics_stop (GradMetrics * metrics, gboolean complete)
   if (metrics->history != NULL)
     grad_history_end (metrics->history);
   flush_log (metrics);
-  if (metrics->log != NULL)
-    fclose (g_steal_pointer (&metrics->log));
+  grad_log_close (&metrics->log);
 }

@@ -245,11 +245,11 @@ start (GradTrainSink * self, GError ** error)
   priv->step.start = c->start;
   if (priv->saver.resumed)
     grad_metrics_resume (&priv->metrics, c);
-  if (!grad_metrics_open_log (&priv->metrics, log, priv->saver.resumed ? c : NULL, error))
+  if (!grad_log_open (&priv->metrics.log, log, priv->saver.resumed ? c : NULL, error))
     return FALSE;
   priv->metrics.history = grad_network_get_history (priv->network);
   grad_history_begin (priv->metrics.history);
-  if (priv->saver.resumed && priv->metrics.log != NULL
+  if (priv->saver.resumed && priv->metrics.log.file != NULL
       && !grad_history_load (priv->metrics.history, log, &unread))
     GST_ELEMENT_WARNING (self, RESOURCE, READ, ("%s. Curves begin where the training goes on.",
             unread->message), (NULL));

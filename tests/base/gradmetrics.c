@@ -38,7 +38,7 @@ run_start (Run * run, GradDevice * device, guint interval)
     g_assert_true (grad_tensor_upload (run->results[i], values, sizeof values, NULL));
   }
   grad_metrics_start (&run->metrics, run->element, interval, FALSE);
-  g_assert_true (grad_metrics_open_log (&run->metrics, run->log, NULL, NULL));
+  g_assert_true (grad_log_open (&run->metrics.log, run->log, NULL, NULL));
 }
 
 static void
