@@ -450,6 +450,40 @@ test_best (void)
   test_assert_files ("model.safetensors", "best", "expected", NULL);
 }
 
+static GstBusSyncReply
+give_room (GstBus * bus, GstMessage * message, gpointer data)
+{
+  guint *n = data;
+
+  if (GST_MESSAGE_TYPE (message) == GST_MESSAGE_WARNING && --*n == 0)
+    set_room (RLIM_INFINITY);
+  return GST_BUS_PASS;
+}
+
+/* If the best state could not be written, the best of those that come later is kept. */
+static void
+test_best_lost (void)
+{
+  g_autoptr (TestResult) whole = test_train (BEST), result = NULL;
+  g_autoptr (GstElement) pipeline = test_launch (BEST);
+  g_autoptr (GstBus) bus = gst_element_get_bus (pipeline);
+  guint best, n;
+
+  best_accuracy (whole, &best);
+  g_assert_cmpuint (best, <, 12);
+  g_assert_cmpint (g_unlink ("model.safetensors"), ==, 0);
+  n = best;
+  gst_bus_set_sync_handler (bus, give_room, &n, NULL);
+  signal (SIGXFSZ, SIG_IGN);
+  set_room (1000);
+  result = test_play (pipeline);
+  set_room (RLIM_INFINITY);
+  g_assert_true (result->eos);
+  g_assert_cmpuint (result->warnings->len, ==, best);
+  g_assert_cmpuint (result->saved->len, >, 0);
+  test_assert_files ("model.safetensors", NULL);
+}
+
 static void
 test_every_epoch (void)
 {
@@ -486,6 +520,7 @@ main (int argc, char **argv)
   g_test_add_func ("/resume/refused", test_refused);
   g_test_add_func ("/resume/other-threads", test_other_threads);
   g_test_add_func ("/resume/best", test_best);
+  g_test_add_func ("/resume/best-lost", test_best_lost);
   g_test_add_func ("/resume/every-epoch", test_every_epoch);
   status = test_run_all ();
   g_free (reference);
