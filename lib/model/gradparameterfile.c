@@ -55,6 +55,35 @@ entry_fits (const GradSafetensorsEntry * entry, const GradParameter * parameter)
   return is_float (entry);
 }
 
+/* Of use to nobody, and some ways to compute would hide it: a ReLU of oneDNN's or cuDNN's may make 0 of it. */
+static gboolean
+has_nan (const GradSafetensorsEntry * entry)
+{
+  static const struct
+  {
+    const gchar *dtype;
+    gsize size;
+    guint64 infinity;
+  } types[] = {
+    {"F32", 4, 0x7f800000}, {"F64", 8, 0x7ff0000000000000}, {"F16", 2, 0x7c00}, {"BF16", 2, 0x7f80}
+  };
+
+  for (guint t = 0; t < G_N_ELEMENTS (types); t++) {
+    gsize size = types[t].size;
+
+    if (!g_str_equal (entry->dtype, types[t].dtype))
+      continue;
+    for (gsize at = 0; at + size <= entry->size; at += size) {
+      guint64 bits = 0;
+
+      memcpy (&bits, (const guint8 *) entry->data + at, size);
+      if ((bits & (((guint64) 1 << (8 * size - 1)) - 1)) > types[t].infinity)
+        return TRUE;
+    }
+  }
+  return FALSE;
+}
+
 gboolean
 grad_parameter_find_entry (GradSafetensors * file, const gchar * location,
     const GradParameter * parameter, const GradSafetensorsEntry ** entry, GError ** error)
@@ -69,8 +98,13 @@ grad_parameter_find_entry (GradSafetensors * file, const gchar * location,
         parameter->name);
     return FALSE;
   }
-  if (entry_fits (*entry, parameter))
-    return TRUE;
+  if (entry_fits (*entry, parameter)) {
+    if (!has_nan (*entry))
+      return TRUE;
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_FILE, "%s: tensor %s has values that are not a number: its training had "
+        "diverged; take an earlier file", location, parameter->name);
+    return FALSE;
+  }
   expected = grad_shape_to_string (&parameter->shape);
   got = entry_to_string (*entry);
   g_set_error (error, GRAD_ERROR, GRAD_ERROR_FILE, "%s: tensor %s is %s, expected %s %s" OTHER_NETWORK, location,

@@ -175,8 +175,8 @@ test_threads (Fixture * f, gconstpointer device)
   g_assert_cmpuint (grad_parameter_store_get_n_parameters (f->store), ==, 200);
 }
 
-/* odd values included: they come back bit for bit (a quiet NaN, as a device may hold doubles) */
-static const guint32 odd[4] = { 0x80000000, 0x7fc12345, 0x00000001, 0xff800000 };
+/* odd values included: they come back bit for bit */
+static const guint32 odd[4] = { 0x80000000, 0x7f7fffff, 0x00000001, 0xff800000 };
 
 static void
 test_round_trip (Fixture * f, gconstpointer device)
@@ -306,6 +306,21 @@ test_load_refused (Fixture * f, gconstpointer device)
   before = test_download (a->value);
   assert_refused (grad_parameter_store_load (f->store, f->location, &error), &error,
       GRAD_ERROR_FILE, "*x.safetensors has no tensor b:*");
+  for (guint i = 0; i < 4; i++) {
+    /* what is not a number, last, in each type */
+    static const guint8 values[][16] = {
+      {0, 0, 0x80, 0xff, 1, 0, 0x80, 0xff}, {[14] = 0xf8,[15] = 0x7f}, {0, 0x7c, 1, 0x7c}, {0x80, 0xff, 0xc0, 0x7f}
+    };
+    static const gchar *const types[] = { "F32", "F64", "F16", "BF16" };
+    static const gsize sizes[] = { 8, 16, 4, 4 };
+    const GradSafetensorsEntry entries[] = {
+      {"a", types[i], 1, {2}, values[i], sizes[i]}, {"b", types[i], 1, {2}, values[i], sizes[i]}
+    };
+
+    g_assert_true (grad_safetensors_write (f->location, entries, 2, NULL, NULL));
+    assert_refused (grad_parameter_store_load (f->store, f->location, &error), &error,
+        GRAD_ERROR_FILE, "*x.safetensors: tensor a has values that are not a number*");
+  }
   after = test_download (a->value);
   g_assert_cmpmem (before, 2 * sizeof (gfloat), after, 2 * sizeof (gfloat));
   g_assert_cmpint (counter->count, ==, 5);
