@@ -41,15 +41,15 @@ time_plan (GradCudnnPlan * plan, GradDevice * device, const gpointer * pointers,
   return TRUE;
 }
 
-/* The index of the fastest plan; -1 when none can be run, 0 when that cannot be known for want of memory */
+/* The index of the fastest plan; else, not timed, that of the first one that only lacked memory, or -1 when none can be run */
 static gint
 find_fastest (GPtrArray * plans, GradDevice * device, const gpointer * pointers,
-    const gchar * what)
+    const gchar * what, gboolean * timed)
 {
   cudaEvent_t events[N_RUNS + 1] = { NULL };
   gfloat best = G_MAXFLOAT, ms;
-  gint fastest = -1;
-  gboolean ok = TRUE, no_memory = FALSE;
+  gint fastest = -1, hungry = -1;
+  gboolean ok = TRUE;
 
   for (guint i = 0; i <= N_RUNS; i++)
     ok = ok && cudaEventCreateWithFlags (&events[i], cudaEventDefault) == cudaSuccess;
@@ -59,7 +59,8 @@ find_fastest (GPtrArray * plans, GradDevice * device, const gpointer * pointers,
 
     if (!time_plan (plans->pdata[i], device, pointers, events, &ms, &error)) {
       GST_INFO ("%s: %s cannot be timed: %s", what, choice, error->message);
-      no_memory |= g_error_matches (error, GRAD_ERROR, GRAD_ERROR_NO_MEMORY);
+      if (hungry < 0 && g_error_matches (error, GRAD_ERROR, GRAD_ERROR_NO_MEMORY))
+        hungry = i;
       continue;
     }
     GST_DEBUG ("%s: %s takes %.4f ms", what, choice, ms);
@@ -75,13 +76,14 @@ find_fastest (GPtrArray * plans, GradDevice * device, const gpointer * pointers,
   if (fastest >= 0)
     GST_INFO ("%s: %s takes %.4f ms, the best of %u", what,
         grad_cudnn_plan_get_choice (plans->pdata[fastest]), best, plans->len);
-  return fastest < 0 && (no_memory || !ok) ? 0 : fastest;
+  *timed = fastest >= 0;
+  return *timed ? fastest : ok ? hungry : 0;
 }
 
 /* The index of the fastest, which did run, on scratch memory full of numbers near 0.01: 0x3c3c is one of bf16, 0x3c3c3c3c is one
  * of float. -1 when none ran; without memory to try them nobody knows, and it is the first. */
 static gint
-try_plans (GradCudnn * cudnn, GradCudnnGraph * graph, GPtrArray * plans)
+try_plans (GradCudnn * cudnn, GradCudnnGraph * graph, GPtrArray * plans, gboolean * timed)
 {
   GradDevice *device = cudnn->device;
   gpointer pointers[GRAD_CUDNN_N_POINTERS] = { NULL };
@@ -89,13 +91,14 @@ try_plans (GradCudnn * cudnn, GradCudnnGraph * graph, GPtrArray * plans)
   g_autoptr (GError) error = NULL;
   gint fastest = 0;
 
+  *timed = FALSE;
   for (guint i = 0; i < GRAD_CUDNN_N_POINTERS && error == NULL; i++)
     if (graph->sizes[i] > 0
         && (pointers[i] = grad_device_pool_get (device, graph->sizes[i], &capacities[i], &error)))
       grad_cuda_check (device, cudaMemsetAsync (pointers[i], 0x3c, graph->sizes[i],
               grad_cuda_device_stream (device)), "filling scratch memory", &error);
   if (error == NULL)
-    fastest = find_fastest (plans, device, pointers, graph->text->str);
+    fastest = find_fastest (plans, device, pointers, graph->text->str, timed);
   else
     GST_INFO ("%s: plans cannot be tried: %s", graph->text->str, error->message);
   for (guint i = 0; i < GRAD_CUDNN_N_POINTERS; i++)
@@ -111,10 +114,11 @@ plan_new_remembered (GradCudnn * cudnn, GradCudnnGraph * graph, const gchar * ch
   g_autoptr (GPtrArray) plans = g_ptr_array_new_with_free_func ((GDestroyNotify) grad_cudnn_plan_free);
   g_autoptr (GError) why = NULL;
   GradCudnnPlan *plan = grad_cudnn_plan_new_chosen (cudnn, graph, choice, &why);
+  gboolean timed;
 
   if (plan != NULL) {
     g_ptr_array_add (plans, plan);
-    if (try_plans (cudnn, graph, plans) == 0)
+    if (try_plans (cudnn, graph, plans, &timed) == 0)
       return g_ptr_array_steal_index (plans, 0);
   }
   GST_INFO ("%s: the remembered %s cannot be had: %s", graph->text->str, choice, why ? why->message : "it does not run");
@@ -132,7 +136,7 @@ choice_key (GradCudnn * cudnn, GradCudnnGraph * graph)
 GradCudnnPlan *
 grad_cudnn_plan_new (GradCudnn * cudnn, GradCudnnGraph * graph, GError ** error)
 {
-  gboolean timed = cudnn->device != NULL && !cudnn->deterministic;
+  gboolean timed = cudnn->device != NULL && !cudnn->deterministic, ran = FALSE;
   g_autofree gchar *key = choice_key (cudnn, graph);
   g_autofree gchar *choice = timed ? grad_choice_find (key) : NULL;
   g_autoptr (GPtrArray) plans = NULL;
@@ -145,12 +149,12 @@ grad_cudnn_plan_new (GradCudnn * cudnn, GradCudnnGraph * graph, GError ** error)
   if (plans == NULL)
     return NULL;
   if (cudnn->device != NULL)
-    fastest = try_plans (cudnn, graph, plans);
+    fastest = try_plans (cudnn, graph, plans, &ran);
   if (fastest < 0) {
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_UNSUPPORTED, "none of cuDNN's plans for %s runs", graph->text->str);
     return NULL;
   }
-  if (timed) {
+  if (timed && ran) {
     g_autofree gchar *kept = grad_choice_keep (key, choice,
         grad_cudnn_plan_get_choice (plans->pdata[fastest]));
 

@@ -99,7 +99,7 @@ collect_variable (Parser * parser, const gchar * name, gsize length, const gchar
   return TRUE;
 }
 
-/* Between double quotes a value is what it is, whatever is in it. */
+/* Between double quotes a value is what it is, with quotes and backslashes that are in it. */
 static void
 append_quoted (GString * out, const gchar * value)
 {

@@ -44,7 +44,7 @@ typedef struct
 typedef struct
 {
   GstElement *element;          /* who posts; not owned */
-  GradLog log;                  /* opened before it starts, closed when it stops */
+  GradLog log;                  /* to be opened when it has started; closed when it stops */
   guint interval;               /* batches that wait from one look at results to the next, 0: by time */
   gboolean progress;            /* post progress messages, too */
   GradHistory *history;         /* kept for who draws it; not owned, NULL without */
@@ -53,7 +53,7 @@ typedef struct
   guint train_samples, test_samples, train_batches, epochs;
 
   GradMetricsPass pass;
-  GradMetricsPass beside;       /* of sources that evaluate while another one trains */
+  GradMetricsPass beside;       /* of other sources than that which says what the training is */
   gint64 epoch_start;           /* microseconds */
 
   /* the run */

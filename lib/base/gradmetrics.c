@@ -44,6 +44,7 @@ grad_metrics_set_beside (GradMetrics * metrics)
   metrics->beside = metrics->pass;
   metrics->pass.active = FALSE;
   metrics->samples_done = 0;
+  metrics->run_start = metrics->last_batch = g_get_monotonic_time ();
   metrics->test_accuracy = -1;
   metrics->log.is_old = TRUE;
   if (metrics->history != NULL)

@@ -148,7 +148,7 @@ grad_saver_start (GradSaver * self, GError ** error)
   self->last = g_get_monotonic_time ();
   self->tried = c->step;
   self->n_batches = 0;
-  self->trained = FALSE;
+  self->trained = self->shared = FALSE;
   self->resumed |= options.resume && c->step > 0;       /* from READY */
   /* better now than after hours of training */
   return location == NULL || grad_model_check_location (location, error);
@@ -339,13 +339,13 @@ is_due (GradSaver * self, const GradSaverOptions * options, gboolean epoch_ended
 }
 
 gboolean
-grad_saver_batch (GradSaver * self, const GradSampleMeta * sample, GstPad * sinkpad,
+grad_saver_batch (GradSaver * self, const GradSampleMeta * sample, gboolean beside, GstPad * sinkpad,
     GError ** error)
 {
   GradSaverOptions options = get_options (self);
   g_autofree gchar *location = options.location;
   gboolean testing = sample->phase == GRAD_PHASE_EVALUATE;
-  gboolean ended = sample->last && (testing || self->checkpoint.test_samples == 0);
+  gboolean ended = !beside && sample->last && (testing || self->checkpoint.test_samples == 0);
   gdouble best = self->checkpoint.best_accuracy;
   g_autoptr (GError) failure = NULL;
 
@@ -355,7 +355,9 @@ grad_saver_batch (GradSaver * self, const GradSampleMeta * sample, GstPad * sink
     return FALSE;
   self->n_batches++;
   self->trained |= sample->phase == GRAD_PHASE_TRAIN;
-  self->checkpoint.position = next_position (self, sample);
+  self->shared |= beside;
+  if (!beside)
+    self->checkpoint.position = next_position (self, sample);
   if (!is_due (self, &options, ended))
     return TRUE;
   if (!grad_network_settle (self->network, error))
@@ -393,7 +395,7 @@ finish_file (GradSaver * self, const gchar * location, GError ** error)
 }
 
 gboolean
-grad_saver_finish (GradSaver * self, GError ** error)
+grad_saver_finish (GradSaver * self, gboolean eos, GError ** error)
 {
   GradSaverOptions options = get_options (self);
   g_autofree gchar *location = options.location;
@@ -408,5 +410,6 @@ grad_saver_finish (GradSaver * self, GError ** error)
       && !(options.save == GRAD_SAVE_BEST && self->checkpoint.best_accuracy >= 0)
       && !save_now (self, &options, 0, error))
     return FALSE;
-  return !is_complete (self) || finish_file (self, location, error);
+  /* of several sources that train, only the end of all is the end */
+  return !is_complete (self) || (self->shared && !eos) || finish_file (self, location, error);
 }

@@ -55,7 +55,8 @@ typedef struct
   guint64 saved, tried;         /* updates in the file, and in that which may not have been written */
   gint64 last;                  /* when it was written or begun, monotonic time */
   guint n_batches;              /* since the start */
-  gboolean trained;             /* one of them was trained with */
+  gboolean trained;             /* one of them was trained with … */
+  gboolean shared;              /* … and one of another source */
 } GradSaver;
 
 /* NULL to READY, and back: the file to resume from is read before there are any parameters. */
@@ -68,10 +69,11 @@ gboolean grad_saver_start (GradSaver * self, GError ** error);
 void grad_saver_forget_dataset (GradSaver * self);
 gboolean grad_saver_set_dataset (GradSaver * self, const GstStructure * dataset, GError ** error);
 /* A batch has been counted, and trained with if it was one of phase train. A file that cannot be written is a warning; FALSE when the last
- * step turns out to have failed. */
-gboolean grad_saver_batch (GradSaver * self, const GradSampleMeta * sample, GstPad * sinkpad,
-    GError ** error);
-/* Saves what is not in the file yet. At the end of the last epoch, what the optimizer keeps is left out. */
-gboolean grad_saver_finish (GradSaver * self, GError ** error);
+ * step turns out to have failed. beside: of another source that trains, which moves no position */
+gboolean grad_saver_batch (GradSaver * self, const GradSampleMeta * sample, gboolean beside,
+    GstPad * sinkpad, GError ** error);
+/* Saves what is not in the file yet. At the end of the last epoch, what the optimizer keeps is left out. eos: nothing
+ * comes any more, from no source */
+gboolean grad_saver_finish (GradSaver * self, gboolean eos, GError ** error);
 
 G_END_DECLS

@@ -137,7 +137,8 @@ grad_train_sink_render (GstBaseSink * sink, GstBuffer * buffer)
   beside = is_beside (self, sample);
   grad_metrics_batch (&priv->metrics, sample, loss, &step, beside);
   /* a step that is not over is nothing to go on with */
-  return step.open || beside || grad_saver_batch (&priv->saver, sample, sink->sinkpad, &error) ? GST_FLOW_OK
+  return step.open || (beside && sample->phase == GRAD_PHASE_EVALUATE)
+      || grad_saver_batch (&priv->saver, sample, beside, sink->sinkpad, &error) ? GST_FLOW_OK
       : fail (self, error);
 }
 
@@ -158,7 +159,7 @@ grad_train_sink_event (GstBaseSink * sink, GstEvent * event)
     ok = set_dataset (self, dataset, &error);
   else if (GST_EVENT_TYPE (event) == GST_EVENT_EOS) {
     ok = grad_train_step_finish (&priv->step, &error)
-        && grad_saver_finish (&priv->saver, &error);
+        && grad_saver_finish (&priv->saver, TRUE, &error);
     grad_metrics_stop (&priv->metrics, ok && !priv->failed);  /* a source says the end after an error, too */
   }
   if (!ok) {
@@ -264,7 +265,7 @@ stop (GradTrainSink * self)
 
   if (!grad_train_step_finish (&priv->step, &error))
     fail (self, g_steal_pointer (&error));
-  if (!grad_saver_finish (&priv->saver, &error))
+  if (!grad_saver_finish (&priv->saver, FALSE, &error))
     fail (self, error);
   grad_metrics_stop (&priv->metrics, FALSE);
   grad_saver_forget_dataset (&priv->saver);

@@ -26,9 +26,9 @@ gsize grad_parameter_bytes (const GradParameter * parameter);
 gfloat *grad_parameter_new_values (gsize size, GError ** error);
 
 /* The parameter in a file, of the right shape and of a type that can be read. A counter may be
- * missing: *entry is NULL then. */
+ * missing: *entry is NULL then. to_use: with all its values a number */
 gboolean grad_parameter_find_entry (GradSafetensors * file, const gchar * location,
-    const GradParameter * parameter, const GradSafetensorsEntry ** entry, GError ** error);
+    const GradParameter * parameter, gboolean to_use, const GradSafetensorsEntry ** entry, GError ** error);
 
 #define GRAD_PARAMETER_STATE "optimizer."       /* what names begin with */
 

@@ -209,7 +209,7 @@ create (GradParameterStore * store, GradDevice * device, const gchar * name,
   resume = store->resume;
   g_mutex_unlock (&store->lock);
   /* nothing is allocated for what the file does not have */
-  if (file != NULL && !grad_parameter_find_entry (file, store->location, self, &entry, error))
+  if (file != NULL && !grad_parameter_find_entry (file, store->location, self, device != NULL, &entry, error))
     return NULL;
   if (device == NULL)
     return g_steal_pointer (&self);

@@ -86,7 +86,7 @@ has_nan (const GradSafetensorsEntry * entry)
 
 gboolean
 grad_parameter_find_entry (GradSafetensors * file, const gchar * location,
-    const GradParameter * parameter, const GradSafetensorsEntry ** entry, GError ** error)
+    const GradParameter * parameter, gboolean to_use, const GradSafetensorsEntry ** entry, GError ** error)
 {
   g_autofree gchar *expected = NULL, *got = NULL;
 
@@ -99,7 +99,7 @@ grad_parameter_find_entry (GradSafetensors * file, const gchar * location,
     return FALSE;
   }
   if (entry_fits (*entry, parameter)) {
-    if (!has_nan (*entry))
+    if (!to_use || !has_nan (*entry))
       return TRUE;
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_FILE, "%s: tensor %s has values that are not a number: its training had "
         "diverged; take an earlier file", location, parameter->name);
@@ -194,7 +194,7 @@ grad_parameter_read (GradParameter * parameter, const GradSafetensorsEntry * ent
  * file that does not fit changes nothing. A counter that is not in the file becomes 0; tensors of
  * the file that are not in the store are passed over.
  *
- * Returns: %FALSE with %GRAD_ERROR_FILE when a tensor is missing or has another shape, as
+ * Returns: %FALSE with %GRAD_ERROR_FILE when a tensor is missing, has another shape or values that are not a number, as
  *   grad_safetensors_open(), or with the device's error
  */
 gboolean
@@ -209,7 +209,7 @@ grad_parameter_store_load (GradParameterStore * store, const gchar * location, G
   if (file == NULL)
     return FALSE;
   for (guint i = 0; i < list->len; i++) {
-    if (!grad_parameter_find_entry (file, location, list->pdata[i], &entries[i], error))
+    if (!grad_parameter_find_entry (file, location, list->pdata[i], TRUE, &entries[i], error))
       return FALSE;
     largest = MAX (largest, grad_parameter_bytes (list->pdata[i]));
   }

@@ -38,7 +38,7 @@ read_one (GradParameter * parameter, guint i, GradSafetensors * file, const gcha
 
   if (grad_safetensors_find (file, name) == NULL)
     return TRUE;                /* it had no gradient yet */
-  if (!grad_parameter_find_entry (file, location, &wanted, &entry, error))
+  if (!grad_parameter_find_entry (file, location, &wanted, TRUE, &entry, error))
     return FALSE;
   *state = grad_tensor_new_parameter (grad_tensor_get_device (parameter->value),
       &parameter->shape, error);
@@ -62,7 +62,7 @@ read_count (GradParameter * parameter, GradSafetensors * file, const gchar * loc
 
   if (parameter->m == NULL)
     return TRUE;
-  if (!grad_parameter_find_entry (file, location, &wanted, &entry, error))
+  if (!grad_parameter_find_entry (file, location, &wanted, TRUE, &entry, error))
     return FALSE;
   if (entry != NULL)
     memcpy (&parameter->count, entry->data, sizeof parameter->count);

@@ -136,13 +136,18 @@ static void
 test_two_sources (void)
 {
   g_autoptr (TestResult) result = test_train ("idxsrc " TEST_DATA "! queue ! funnel name=both "
-      "idxsrc " TEST_DATA "! queue ! both. both. " TEST_NETWORK ("")
-      "gradadamsink location=model.safetensors");
+      "idxsrc epochs=4 " TEST_DATA "! queue ! both. both. " TEST_NETWORK ("")
+      "gradadamsink location=model.safetensors save-steps=1");
+  g_autoptr (GradSafetensors) file = NULL;
   guint64 step;
 
+  /* every step of both, also when one has ended */
+  g_assert_cmpuint (result->saved->len, ==, 5 * TEST_STEPS);
   g_assert_true (gst_structure_get_uint64 (result->saved->pdata[result->saved->len - 1], "step",
           &step));
-  g_assert_cmpuint (step, ==, 2 * TEST_STEPS);
+  g_assert_cmpuint (step, ==, 5 * TEST_STEPS);
+  file = grad_safetensors_open ("model.safetensors", NULL);
+  g_assert_nonnull (grad_safetensors_get_metadata (file, "finished"));
   test_assert_files ("model.safetensors", NULL);
 }
 
