@@ -19,7 +19,7 @@
 G_BEGIN_DECLS
 
 /* Where plans are built: a handle on a device's stream; belongs to the device, used in its
- * compute thread. Or, for tests on machines without a GPU, the properties of one: such plans
+ * jobs. Or, for tests on machines without a GPU, the properties of one: such plans
  * cannot run. */
 typedef struct _GradCudnn GradCudnn;
 struct _GradCudnn

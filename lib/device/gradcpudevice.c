@@ -366,7 +366,7 @@ grad_cpu_device_class_init (GradCpuDeviceClass * klass)
   device_class->download = grad_cpu_device_download;
   device_class->layout_name = grad_cpu_device_layout_name;
   device_class->enter_thread = grad_cpu_device_enter_thread;
-  device_class->any_thread = TRUE;
+  device_class->any_thread = GRAD_DEVICE_JOBS_URGENT;
 }
 
 static void

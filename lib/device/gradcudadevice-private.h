@@ -23,7 +23,7 @@ cudaStream_t grad_cuda_device_stream (GradDevice * device);
 guint grad_cuda_device_n_multiprocessors (GradDevice * device);
 
 #ifdef HAVE_CUDNN
-/* The device's cuDNN (kernels/cudnn.h), made by the first call; only in the compute thread */
+/* The device's cuDNN (kernels/cudnn.h), made by the first call; only in jobs */
 struct _GradCudnn *grad_cuda_device_cudnn (GradDevice * device, GError ** error);
 #endif
 

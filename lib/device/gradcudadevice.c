@@ -363,6 +363,7 @@ grad_cuda_device_class_init (GradCudaDeviceClass * klass)
   device_class->layout_name = grad_cuda_device_layout_name;
   device_class->finish = grad_cuda_device_finish;
   device_class->enter_thread = grad_cuda_device_enter_thread;
+  device_class->any_thread = GRAD_DEVICE_JOBS_ALL;
 #ifdef HAVE_GSTCUDA
   grad_gst_cuda_class_init (device_class);
 #endif

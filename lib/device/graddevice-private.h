@@ -10,6 +10,9 @@ G_BEGIN_DECLS
 typedef struct _GradKernels GradKernels;        /* kernels/kernels.h */
 typedef struct _GradVideoFrame GradVideoFrame;  /* kernels/video/video.h */
 
+typedef enum
+{ GRAD_DEVICE_JOBS_NONE, GRAD_DEVICE_JOBS_URGENT, GRAD_DEVICE_JOBS_ALL } GradDeviceJobs;
+
 struct _GradDeviceClass
 {
   GObjectClass parent_class;
@@ -44,10 +47,11 @@ struct _GradDeviceClass
   const gchar *(*layout_name) (GradDType dtype, guint layout);
   /* waits for all work; (optional): there is none when a kernel returns */
   gboolean (*finish) (GradDevice * device, GError ** error);
-  /* called first in the compute thread; (optional) */
+  /* called first in the compute thread, and before each job that runs elsewhere; (optional) */
   void (*enter_thread) (GradDevice * device);
-  /* urgent jobs run in the thread that asks for them, instead of being handed to the compute thread and back */
-  gboolean any_thread;
+  /* which jobs run in the thread that asks for them, instead of being handed to the compute thread and back: waking a thread up
+   * takes up to 50 us, longer than many a job */
+  GradDeviceJobs any_thread;
   /* what elements of others need to share this device, as a GstContext of that type; (optional): %NULL, as when there is
    * nothing of that type to share */
   GstContext *(*share_context) (GradDevice * device, const gchar * type);
@@ -76,8 +80,8 @@ GRAD_API void grad_device_pool_put (GradDevice * device, gpointer data, gsize ca
 typedef gboolean (*GradDeviceFunc) (gpointer data, GError ** error);
 
 /* All planning and computing happens in jobs, which take turns: urgent ones (inference) go before the
- * others. Runs one and waits for it: in the device's one compute thread, or in the calling one if it
- * is urgent and the device allows that, or if the caller is a job already. */
+ * others. Runs one and waits for it: in the device's one compute thread, or in the calling one if
+ * the device allows that, or if the caller is a job already. */
 gboolean grad_device_call (GradDevice * device, gboolean urgent, GradDeviceFunc func,
     gpointer data, GError ** error);
 /* From within a job: runs a part of it in the compute thread. OpenMP teams belong to a thread. */

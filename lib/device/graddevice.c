@@ -50,7 +50,10 @@ static void
 run (GradDevice * device, Job * job)
 {
   GradDevice *outer = current;
+  GradDeviceClass *klass = GRAD_DEVICE_GET_CLASS (device);
 
+  if (job->here && klass->enter_thread)
+    klass->enter_thread (device);
   current = device;
   job->result = job->func (job->data, job->error);
   current = outer;
@@ -121,7 +124,7 @@ grad_device_call (GradDevice * device, gboolean urgent, GradDeviceFunc func, gpo
 {
   GradDevicePrivate *priv = PRIV (device);
   Job job = {.func = func,.data = data,.error = error,
-    .here = urgent && GRAD_DEVICE_GET_CLASS (device)->any_thread
+    .here = GRAD_DEVICE_GET_CLASS (device)->any_thread >= (urgent ? GRAD_DEVICE_JOBS_URGENT : GRAD_DEVICE_JOBS_ALL)
   };
 
   if (current == device)

@@ -5,7 +5,8 @@
  * a GPU: every index, barrier and shuffle of a kernel, under the address sanitizer if wanted. What it does not
  * show: speed, and races between threads that do not meet at a barrier. "Device memory" is filled with NaN when
  * it is allocated. EMULATED_GPU_MEMORY in the environment limits it (bytes); EMULATED_GPU_MULTIPROCESSORS is what the device
- * says it has, else 4. */
+ * says it has, else 4. With EMULATED_GPU_IDLE nothing is computed and memory is 0: what is left is what a step costs the host, without
+ * the driver's share; what was asked for is counted and said in the end. */
 #pragma once
 
 #include <stddef.h>
@@ -66,6 +67,11 @@ const char *cudaGetErrorString (cudaError_t error);
 /* For tests, which find it in the module: from now on the GPU is slow, so that copies to the host happen when somebody waits for
  * them, or no longer. Returns how often somebody has waited for one. */
 unsigned emulated_slow (int slow);
+
+/* Counts it; whether it is not to be done. */
+typedef enum
+{ EMULATED_KERNEL, EMULATED_PLAN, EMULATED_COPY, EMULATED_N_KINDS } EmulatedKind;
+int emulated_idle (EmulatedKind kind);
 
 #ifdef __cplusplus
 }
