@@ -25,7 +25,7 @@
   kernel <<< grid, block, 0, stream >>> (__VA_ARGS__)
 #else
 #define GRAD_CUDA_START(stream, grid, block, kernel, ...) \
-  emulated_launch_lambda (grid, block, [&] { kernel (__VA_ARGS__); })
+  emulated_launch (stream, grid, block, kernel, __VA_ARGS__)
 #endif
 #define GRAD_CUDA_LAUNCH(device, what, error, grid, block, kernel, ...) G_STMT_START { \
   GRAD_CUDA_START (grad_cuda_device_stream (device), grid, block, kernel, __VA_ARGS__); \

@@ -43,6 +43,8 @@ typedef void (*GradJobFunc) (const GradJob * job, gpointer data);
  * which is not called any more. */
 GRAD_API gboolean grad_job_set_listener (GradJobFunc func, gpointer data);
 
+gboolean grad_job_is_heard (void);
+
 /* "layer1.0.conv1+bn1" by the names of its parameters, or what the class is called */
 GRAD_API gchar *grad_unit_dup_name (GradUnit * unit);
 /* FLOPs of a forward job, as below, of a unit that has its parameters */

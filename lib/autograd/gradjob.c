@@ -26,6 +26,12 @@ grad_job_set_listener (GradJobFunc func, gpointer data)
   return ok;
 }
 
+gboolean
+grad_job_is_heard (void)
+{
+  return g_atomic_int_get (&listening);
+}
+
 gchar *
 grad_unit_dup_name (GradUnit * unit)
 {
@@ -85,7 +91,7 @@ static void
 init (GradJob * job, GradJobKind kind, GradUnit * unit)
 {
   *job = (GradJob) {
-  kind, g_atomic_int_get (&listening) ? unit : NULL};
+  kind, grad_job_is_heard ()? unit : NULL};
 }
 
 void

@@ -16,7 +16,7 @@ enum
   GRAD_CUDA_NHWC_BF16 = 2
 };
 
-/* All work is enqueued on one stream, in order: storage that goes back to the pool may be handed out at once, for
+/* All work is enqueued on one stream, in order (gradcudarecording.h has the exception): storage that goes back to the pool may be handed out at once, for
  * whatever comes next on the stream. So a kernel gets scratch memory with grad_device_pool_get() and gives it
  * back right after the launch. */
 cudaStream_t grad_cuda_device_stream (GradDevice * device);
@@ -26,6 +26,9 @@ guint grad_cuda_device_n_multiprocessors (GradDevice * device);
 /* The device's cuDNN (kernels/cudnn.h), made by the first call; only in jobs */
 struct _GradCudnn *grad_cuda_device_cudnn (GradDevice * device, GError ** error);
 #endif
+
+/* Tells cuDNN, if it is there, which stream the calling thread's work goes to. */
+gboolean grad_cuda_device_update_cudnn (GradDevice * device, GError ** error);
 
 /* FALSE, and an error that says what failed on which device, unless status is success. */
 gboolean grad_cuda_check (GradDevice * device, cudaError_t status, const gchar * what,

@@ -3,6 +3,7 @@
  *
  * A module of its own, loaded by gradbackend.c. */
 #include "config.h"
+#include "gradcudarecording.h"
 #include "gradcudastaging.h"
 #include "kernels/kernels.h"
 #ifdef HAVE_CUDNN
@@ -57,8 +58,10 @@ static const GradKernels cuda_kernels = {
 cudaStream_t
 grad_cuda_device_stream (GradDevice * device)
 {
+  cudaStream_t recording = grad_cuda_recording_stream ();
+
   cudaSetDevice (GRAD_CUDA_DEVICE (device)->index);
-  return GRAD_CUDA_DEVICE (device)->stream;
+  return recording ? recording : GRAD_CUDA_DEVICE (device)->stream;
 }
 
 guint
@@ -80,6 +83,19 @@ grad_cuda_device_cudnn (GradDevice * device, GError ** error)
   return self->cudnn;
 }
 #endif
+
+gboolean
+grad_cuda_device_update_cudnn (GradDevice * device, GError ** error)
+{
+#ifdef HAVE_CUDNN
+  GradCudnn *cudnn = GRAD_CUDA_DEVICE (device)->cudnn;
+
+  return cudnn == NULL || grad_cudnn_check (cudnnSetStream (cudnn->handle, grad_cuda_device_stream (device)),
+      "cudnnSetStream", error);
+#else
+  return TRUE;
+#endif
+}
 
 gboolean
 grad_cuda_check (GradDevice * device, cudaError_t status, const gchar * what, GError ** error)
@@ -363,6 +379,10 @@ grad_cuda_device_class_init (GradCudaDeviceClass * klass)
   device_class->layout_name = grad_cuda_device_layout_name;
   device_class->finish = grad_cuda_device_finish;
   device_class->enter_thread = grad_cuda_device_enter_thread;
+  device_class->begin_recording = grad_cuda_begin_recording;
+  device_class->end_recording = grad_cuda_end_recording;
+  device_class->replay = grad_cuda_replay;
+  device_class->free_recording = grad_cuda_free_recording;
   device_class->any_thread = GRAD_DEVICE_JOBS_ALL;
 #ifdef HAVE_GSTCUDA
   grad_gst_cuda_class_init (device_class);

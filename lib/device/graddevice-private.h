@@ -49,6 +49,12 @@ struct _GradDeviceClass
   gboolean (*finish) (GradDevice * device, GError ** error);
   /* called first in the compute thread, and before each job that runs elsewhere; (optional) */
   void (*enter_thread) (GradDevice * device);
+  /* what the calling thread, in a job, asks for between the first two is recorded instead of done, and replay() does it; see
+   * gradrecording.h; (optional) all four. end_recording() also ends one that has failed, and then returns %NULL */
+  gboolean (*begin_recording) (GradDevice * device, GError ** error);
+  gpointer (*end_recording) (GradDevice * device, GError ** error);
+  gboolean (*replay) (GradDevice * device, gpointer work, GError ** error);
+  void (*free_recording) (GradDevice * device, gpointer work);
   /* which jobs run in the thread that asks for them, instead of being handed to the compute thread and back: waking a thread up
    * takes up to 50 us, longer than many a job */
   GradDeviceJobs any_thread;

@@ -50,10 +50,23 @@ grad_device_storage_free (GradDevice * device, gpointer data, gsize size)
   g_mutex_unlock (&self->lock);
 }
 
-gpointer
-grad_device_pool_get (GradDevice * device, gsize size, gsize * capacity, GError ** error)
+/* The thread's own, see grad_device_pool_keep() */
+static _Thread_local struct
 {
-  GradDevicePool *self = grad_device_peek_pool (device);
+  GradDevice *device;
+  GradDevicePool *pool;
+} kept;
+
+void
+grad_device_pool_keep (GradDevice * device, GradDevicePool * pool)
+{
+  kept.device = device;
+  kept.pool = pool;
+}
+
+static gpointer
+take (GradDevicePool * self, gsize size, gsize * capacity)
+{
   gpointer data = NULL;
 
   g_mutex_lock (&self->lock);
@@ -70,17 +83,12 @@ grad_device_pool_get (GradDevice * device, gsize size, gsize * capacity, GError 
     }
   }
   g_mutex_unlock (&self->lock);
-  if (data == NULL) {
-    *capacity = size;
-    data = grad_device_storage_new (device, size, error);
-  }
   return data;
 }
 
-void
-grad_device_pool_put (GradDevice * device, gpointer data, gsize capacity)
+static void
+give (GradDevicePool * self, gpointer data, gsize capacity)
 {
-  GradDevicePool *self = grad_device_peek_pool (device);
   GPtrArray *list;
 
   g_mutex_lock (&self->lock);
@@ -91,6 +99,44 @@ grad_device_pool_put (GradDevice * device, gpointer data, gsize capacity)
   }
   g_ptr_array_add (list, data);
   g_mutex_unlock (&self->lock);
+}
+
+gpointer
+grad_device_pool_get (GradDevice * device, gsize size, gsize * capacity, GError ** error)
+{
+  gpointer data = kept.device == device ? take (kept.pool, size, capacity) : NULL;
+
+  if (data == NULL)
+    data = take (grad_device_peek_pool (device), size, capacity);
+  if (data == NULL) {
+    *capacity = size;
+    data = grad_device_storage_new (device, size, error);
+  }
+  return data;
+}
+
+void
+grad_device_pool_put (GradDevice * device, gpointer data, gsize capacity)
+{
+  give (kept.device == device ? kept.pool : grad_device_peek_pool (device), data, capacity);
+}
+
+static gboolean
+give_storage (gpointer key, gpointer value, gpointer pool)
+{
+  GPtrArray *list = value;
+
+  for (guint i = 0; i < list->len; i++)
+    give (pool, list->pdata[i], *(gsize *) key);
+  g_ptr_array_unref (list);
+  return FALSE;
+}
+
+void
+grad_device_pool_merge (GradDevice * device, GradDevicePool * other)
+{
+  g_tree_foreach (other->free, give_storage, grad_device_peek_pool (device));
+  grad_device_pool_free (other);
 }
 
 static gboolean

@@ -3,16 +3,11 @@
  *
  * All layers run in one job of the device: training, which waits for its turn, cannot change parameters half way. */
 #include "gradclassifier.h"
+#include "gradlayerchain-private.h"
 #include "gradmodel-private.h"
 #include "gradparameter-private.h"
-#include "../autograd/gradgraph-private.h"
-#include "../base/gradlayer.h"
-#include "../device/graddevice-private.h"
 
 #include <math.h>
-
-/* Elements that a unit of a stranger's network may make of one picture */
-#define MAX_ELEMENTS (1 << 27)
 
 struct _GradClassifier
 {
@@ -21,13 +16,10 @@ struct _GradClassifier
   GradModel *model;
   GradDevice *device;
   GradParameterStore *store;
-  GPtrArray *layers;            /* of GradLayer */
-  GPtrArray *graphs;            /* of GradGraph, one of each layer */
+  GradLayerChain *chain;
   guint n_classes;
   guint64 version;
   GradNetwork *training;        /* whose parameters are copied to ours; NULL: they are those of a file */
-
-  GradShape prepared;           /* of pictures; in the job alone */
 };
 
 G_DEFINE_FINAL_TYPE (GradClassifier, grad_classifier, G_TYPE_OBJECT);
@@ -54,62 +46,29 @@ grad_softmax (const gfloat * logits, gsize n, gsize k, gfloat * probabilities)
   }
 }
 
-/* Makes the graph of a layer, unless it is there. */
-static GradGraph *
-ensure_graph (GradClassifier * self, guint i)
-{
-  if (i == self->graphs->len) {
-    g_autofree gchar *prefix = NULL;
-    GradGraph *graph = grad_layer_new_graph (self->layers->pdata[i], NULL, &prefix);
-
-    grad_graph_set_limit (graph, MAX_ELEMENTS);
-    g_ptr_array_add (self->graphs, graph);
-  }
-  return self->graphs->pdata[i];
-}
-
-/* Prepares all layers for pictures of a shape: one after the other, so that no more is made than the file has weights for. */
-static gboolean
-prepare (GradClassifier * self, const GradShape * pictures, GradShape * output, GError ** error)
-{
-  *output = *pictures;
-  for (guint i = 0; i < self->layers->len; i++) {
-    GradLayer *layer = self->layers->pdata[i];
-    GradLayerClass *klass = GRAD_LAYER_GET_CLASS (layer);
-    GradShape input = *output;
-
-    if ((klass->check && !klass->check (layer, &input, error))
-        || !grad_graph_prepare (ensure_graph (self, i), self->device, self->store, &input, output,
-            error)) {
-      g_prefix_error (error, "layer %u, %s: ", i + 1,
-          GST_OBJECT_NAME (gst_element_get_factory (GST_ELEMENT (layer))));
-      return FALSE;
-    }
-  }
-  return TRUE;
-}
-
 static gboolean
 build (GradClassifier * self, GError ** error)
 {
   const GradModelInput *in = &self->model->input;
-  GradShape output;
+  GPtrArray *layers = grad_model_create_layers (self->model, error);
+  GradShape pictures, output;
 
-  self->layers = grad_model_create_layers (self->model, error);
-  if (self->layers == NULL)
+  if (layers == NULL)
     return FALSE;
+  self->chain = grad_layer_chain_new (layers, self->device, self->store);
   if (in->width == 0 || in->channels == 0) {
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_FILE, "the model does not say what pictures it "
         "wants: train it with gradresize and a layer of convolutions in front");
     return FALSE;
   }
-  self->prepared = GRAD_SHAPE (1, in->channels, in->height, in->width);
-  if (grad_shape_n_elements (&self->prepared) > MAX_ELEMENTS) {
+  pictures = GRAD_SHAPE (1, in->channels, in->height, in->width);
+  if (grad_shape_n_elements (&pictures) > GRAD_LAYER_CHAIN_MAX_ELEMENTS) {
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_FILE, "the model wants pictures of %d channels and %dx%d pixels: "
-        "more than %d values are not taken", in->channels, in->width, in->height, MAX_ELEMENTS);
+        "more than %d values are not taken", in->channels, in->width, in->height,
+        GRAD_LAYER_CHAIN_MAX_ELEMENTS);
     return FALSE;
   }
-  if (!prepare (self, &self->prepared, &output, error))
+  if (!grad_layer_chain_prepare (self->chain, &pictures, &output, error))
     return FALSE;
   if (output.rank != 2) {
     g_autofree gchar *text = grad_shape_to_string (&output);
@@ -260,10 +219,15 @@ grad_classifier_get_network (GradClassifier * classifier)
 gboolean
 grad_classifier_refresh (GradClassifier * classifier, GError ** error)
 {
+  guint64 version = classifier->version;
+  gboolean ok;
+
   g_return_val_if_fail (classifier->training != NULL, FALSE);
 
-  return grad_network_copy_parameters (classifier->training, classifier->store,
-      &classifier->version, error);
+  ok = grad_network_copy_parameters (classifier->training, classifier->store, &classifier->version, error);
+  if (!ok || classifier->version != version)
+    grad_layer_chain_parameters_changed (classifier->chain);
+  return ok;
 }
 
 /**
@@ -312,27 +276,11 @@ static gboolean
 run (gpointer data, GError ** error)
 {
   Run *r = data;
-  GradClassifier *self = r->self;
-  const GradShape *shape = grad_tensor_get_shape (r->pictures);
-  g_autoptr (GradTensor) x = grad_tensor_ref (r->pictures);
-  GradShape output;
 
-  if (!grad_shape_equal (shape, &self->prepared)) {
-    if (!prepare (self, shape, &output, error))
-      return FALSE;
-    self->prepared = *shape;
-  }
-  for (guint i = 0; i < self->graphs->len; i++) {
-    GradValue input = { x, NULL }, value;
-
-    if (!grad_graph_forward (self->graphs->pdata[i], NULL, TRUE, &input, &value, error))
-      return FALSE;
-    grad_tensor_unref (x);
-    x = value.tensor;
-  }
-  grad_tensor_fetch (x);        /* its download is not to wait for what training asks for meanwhile */
-  r->logits = g_steal_pointer (&x);
-  return TRUE;
+  r->logits = grad_layer_chain_run (r->self->chain, r->pictures, error);
+  if (r->logits != NULL)
+    grad_tensor_fetch (r->logits);      /* its download is not to wait for what training asks for meanwhile */
+  return r->logits != NULL;
 }
 
 /**
@@ -372,8 +320,7 @@ grad_classifier_finalize (GObject * object)
 {
   GradClassifier *self = GRAD_CLASSIFIER (object);
 
-  g_ptr_array_unref (self->graphs);
-  g_clear_pointer (&self->layers, g_ptr_array_unref);
+  grad_layer_chain_free (self->chain);
   g_clear_object (&self->store);
   g_clear_object (&self->training);
   g_clear_object (&self->model);
@@ -390,5 +337,4 @@ grad_classifier_class_init (GradClassifierClass * klass)
 static void
 grad_classifier_init (GradClassifier * self)
 {
-  self->graphs = g_ptr_array_new_with_free_func (g_object_unref);
 }

@@ -8,6 +8,9 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <functional>
+#include <type_traits>
+
 #define __global__
 #define __device__
 #define __host__
@@ -78,10 +81,13 @@ __shfl_xor_sync (unsigned mask, T value, int flip, int width = 32)
 }
 
 /* Runs a grid, block by block. */
-void emulated_launch (dim3 grid, dim3 block, void (*body) (void *), void *data);
+void emulated_run (dim3 grid, dim3 block, const std::function < void () > &body);
+/* Does it, or lets the stream record it. */
+void emulated_enqueue (cudaStream_t stream, std::function < void () > work);
 
-template < class F > static inline void
-emulated_launch_lambda (dim3 grid, dim3 block, F body)
+/* As <<< >>>: arguments are what they are now, whenever it runs. */
+template < class... P > static inline void
+emulated_launch (cudaStream_t stream, dim3 grid, dim3 block, void (*kernel) (P...), std::type_identity_t < P >... arguments)
 {
-  emulated_launch (grid, block, [](void *data) { (*(F *) data) (); }, &body);
+  emulated_enqueue (stream, [=] { emulated_run (grid, block, [&] { kernel (arguments...); }); });
 }

@@ -18,11 +18,14 @@ extern "C" {
 typedef enum
 { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2,
   cudaErrorInsufficientDriver = 35, cudaErrorNoDevice = 100, cudaErrorInvalidDevice = 101,
-  cudaErrorNotReady = 600
+  cudaErrorNotReady = 600, cudaErrorStreamCaptureUnsupported = 900, cudaErrorStreamCaptureInvalidated = 901
 } cudaError_t;
 typedef struct EmulatedStream *cudaStream_t;
 typedef struct EmulatedEvent *cudaEvent_t;
-typedef struct EmulatedGraph *cudaGraph_t;      /* cuDNN's headers know it */
+typedef struct EmulatedGraph *cudaGraph_t;
+typedef struct EmulatedGraph *cudaGraphExec_t;
+enum cudaStreamCaptureMode
+{ cudaStreamCaptureModeGlobal, cudaStreamCaptureModeThreadLocal, cudaStreamCaptureModeRelaxed };
 enum cudaMemcpyKind
 { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice,
   cudaMemcpyDefault
@@ -61,6 +64,12 @@ cudaError_t cudaEventRecord (cudaEvent_t event, cudaStream_t stream);
 cudaError_t cudaEventQuery (cudaEvent_t event);
 cudaError_t cudaEventSynchronize (cudaEvent_t event);
 cudaError_t cudaEventElapsedTime (float *milliseconds, cudaEvent_t from, cudaEvent_t to);
+cudaError_t cudaStreamBeginCapture (cudaStream_t stream, enum cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture (cudaStream_t stream, cudaGraph_t * graph);
+cudaError_t cudaGraphInstantiateWithFlags (cudaGraphExec_t * work, cudaGraph_t graph, unsigned long long flags);
+cudaError_t cudaGraphLaunch (cudaGraphExec_t work, cudaStream_t stream);
+cudaError_t cudaGraphDestroy (cudaGraph_t graph);
+cudaError_t cudaGraphExecDestroy (cudaGraphExec_t work);
 cudaError_t cudaGetLastError (void);
 const char *cudaGetErrorString (cudaError_t error);
 
@@ -68,10 +77,14 @@ const char *cudaGetErrorString (cudaError_t error);
  * them, or no longer. Returns how often somebody has waited for one. */
 unsigned emulated_slow (int slow);
 
+/* For cuDNN: calls func with a copy of data, of so many bytes, now or whenever what the stream records is repeated. */
+void emulated_enqueue_call (cudaStream_t stream, void (*func) (void *data), const void *data, size_t size);
+
 /* Counts it; whether it is not to be done. */
 typedef enum
-{ EMULATED_KERNEL, EMULATED_PLAN, EMULATED_COPY, EMULATED_N_KINDS } EmulatedKind;
+{ EMULATED_KERNEL, EMULATED_PLAN, EMULATED_COPY, EMULATED_GRAPH, EMULATED_N_KINDS } EmulatedKind;
 int emulated_idle (EmulatedKind kind);
+unsigned long emulated_count (EmulatedKind kind);
 
 #ifdef __cplusplus
 }

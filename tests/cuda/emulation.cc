@@ -53,8 +53,7 @@ static Barrier block_barrier;
 static Fiber *current;
 static unsigned n_threads, n_started;   /* of the block */
 static Context scheduler;
-static void (*kernel_body) (void *);
-static void *kernel_data;
+static const std::function < void () > *kernel_body;
 alignas (16) static char exchanged[32][32][16];
 
 /* Goes to another context, until somebody comes back to this one. swapcontext() is two system calls; once a fiber has
@@ -156,7 +155,7 @@ fiber_main (void)
   __sanitizer_finish_switch_fiber (NULL, NULL, NULL);
 #endif
   while (true) {
-    kernel_body (kernel_data);
+    (*kernel_body) ();
     current->busy = false;
     leave (warp ());
     leave (&block_barrier);
@@ -230,8 +229,9 @@ static struct Idle
   ~Idle ()
   {
     if (is)
-      fprintf (stderr, "emulated GPU: %lu kernels, %lu plans of cuDNN, %lu copies\n", counts[EMULATED_KERNEL].load (),
-          counts[EMULATED_PLAN].load (), counts[EMULATED_COPY].load ());
+      fprintf (stderr, "emulated GPU: %lu kernels, %lu plans of cuDNN, %lu copies, %lu graphs\n",
+          counts[EMULATED_KERNEL].load (), counts[EMULATED_PLAN].load (), counts[EMULATED_COPY].load (),
+          counts[EMULATED_GRAPH].load ());
   }
 } idle;
 
@@ -243,7 +243,7 @@ emulated_idle (EmulatedKind kind)
 }
 
 void
-emulated_launch (dim3 grid, dim3 block, void (*body) (void *), void *data)
+emulated_run (dim3 grid, dim3 block, const std::function < void () > &body)
 {
   std::lock_guard < std::mutex > guard (launching);
   unsigned n = block.x * block.y * block.z;
@@ -259,12 +259,57 @@ emulated_launch (dim3 grid, dim3 block, void (*body) (void *), void *data)
     fibers.push_back (new_fiber ());
   gridDim = grid;
   blockDim = block;
-  kernel_body = body;
-  kernel_data = data;
+  kernel_body = &body;
   for (blockIdx.z = 0; blockIdx.z < grid.z; blockIdx.z++)
     for (blockIdx.y = 0; blockIdx.y < grid.y; blockIdx.y++)
       for (blockIdx.x = 0; blockIdx.x < grid.x; blockIdx.x++)
         run_block (n);
+}
+
+unsigned long
+emulated_count (EmulatedKind kind)
+{
+  return idle.counts[kind];
+}
+
+/* ---- streams, and what they record */
+
+struct EmulatedGraph
+{
+  std::vector < std::function < void () > >work;
+};
+
+struct EmulatedStream
+{
+  EmulatedGraph *recording;     /* NULL: it does not */
+  bool spoilt;                  /* by what cannot be recorded */
+};
+
+void
+emulated_enqueue (cudaStream_t stream, std::function < void () > work)
+{
+  if (stream->recording != NULL)
+    stream->recording->work.push_back (work);
+  else
+    work ();
+}
+
+void
+emulated_enqueue_call (cudaStream_t stream, void (*func) (void *data), const void *data, size_t size)
+{
+  std::vector < char >copy ((const char *) data, (const char *) data + size);
+
+  emulated_enqueue (stream, [=] { func ((void *) copy.data ()); });
+}
+
+/* What a recording stream is not to be asked for */
+static bool
+spoils (cudaStream_t stream)
+{
+  stream->spoilt |= stream->recording != NULL;
+  if (stream->recording != NULL)
+    last_error = cudaErrorStreamCaptureUnsupported;
+  return stream->recording != NULL;
 }
 
 /* ---- the runtime */
@@ -399,14 +444,16 @@ cudaFreeHost (void *data)
 cudaError_t
 cudaMemcpyAsync (void *to, const void *from, size_t size, enum cudaMemcpyKind kind, cudaStream_t stream)
 {
-  std::lock_guard < std::mutex > guard (copying);
+  emulated_enqueue (stream, [=] {
+      std::lock_guard < std::mutex > guard (copying);
 
-  if (emulated_idle (EMULATED_COPY))
-    return cudaSuccess;
-  if (slow && kind == cudaMemcpyDeviceToHost)
-    copies.push_back ({ to, std::vector < char >((char *) from, (char *) from + size) });
-  else
-    memmove (to, from, size);
+      if (emulated_idle (EMULATED_COPY))
+        return;
+      if (slow && kind == cudaMemcpyDeviceToHost)
+        copies.push_back ({ to, std::vector < char >((char *) from, (char *) from + size) });
+      else
+        memmove (to, from, size);
+    });
   return cudaSuccess;
 }
 
@@ -426,22 +473,25 @@ emulated_slow (int is_slow)
 cudaError_t
 cudaMemsetAsync (void *to, int value, size_t size, cudaStream_t stream)
 {
-  if (!emulated_idle (EMULATED_COPY))
-    memset (to, value, size);
+  emulated_enqueue (stream, [=] {
+      if (!emulated_idle (EMULATED_COPY))
+        memset (to, value, size);
+    });
   return cudaSuccess;
 }
 
 cudaError_t
 cudaStreamCreateWithFlags (cudaStream_t * stream, unsigned flags)
 {
-  *stream = (cudaStream_t) malloc (1);
+  *stream = new EmulatedStream ();
   return cudaSuccess;
 }
 
 cudaError_t
 cudaStreamDestroy (cudaStream_t stream)
 {
-  free (stream);
+  delete stream->recording;
+  delete stream;
   return cudaSuccess;
 }
 
@@ -450,7 +500,63 @@ cudaStreamSynchronize (cudaStream_t stream)
 {
   std::lock_guard < std::mutex > guard (copying);
 
+  if (spoils (stream))
+    return cudaErrorStreamCaptureUnsupported;
   return wait_until (n_copied + copies.size ());
+}
+
+cudaError_t
+cudaStreamBeginCapture (cudaStream_t stream, enum cudaStreamCaptureMode mode)
+{
+  if (spoils (stream))
+    return cudaErrorStreamCaptureUnsupported;
+  stream->recording = new EmulatedGraph ();
+  stream->spoilt = false;
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaStreamEndCapture (cudaStream_t stream, cudaGraph_t * graph)
+{
+  *graph = stream->recording;
+  stream->recording = NULL;
+  if (!stream->spoilt)
+    return *graph ? cudaSuccess : cudaErrorInvalidValue;
+  delete *graph;
+  *graph = NULL;
+  return last_error = cudaErrorStreamCaptureInvalidated;
+}
+
+cudaError_t
+cudaGraphInstantiateWithFlags (cudaGraphExec_t * work, cudaGraph_t graph, unsigned long long flags)
+{
+  *work = new EmulatedGraph (*graph);
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaGraphLaunch (cudaGraphExec_t work, cudaStream_t stream)
+{
+  if (spoils (stream))
+    return cudaErrorStreamCaptureUnsupported;
+  if (!emulated_idle (EMULATED_GRAPH))
+    for (auto & each:work->work)
+      each ();
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaGraphDestroy (cudaGraph_t graph)
+{
+  delete graph;
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaGraphExecDestroy (cudaGraphExec_t work)
+{
+  delete work;
+  return cudaSuccess;
 }
 
 cudaError_t

@@ -201,6 +201,36 @@ is_scratch (const Program * p)
   return scratch;
 }
 
+static void
+run (void *data)
+{
+  Program *p = data;
+
+  if (emulated_idle (EMULATED_PLAN))
+    return;
+  if (p->engine == 0)
+    usleep (200);
+  if (is_scratch (p))
+    return;
+  for (int i = 0; i < p->n_tensors; i++)
+    load (&p->tensors[i]);
+  for (int i = 0; i < p->n_operations; i++) {
+    const Operation *o = &p->operations[i];
+
+    if (o->kind <= CONV_FILTER)
+      run_conv (o, &p->tensors[o->a], &p->tensors[o->b], &p->tensors[o->y]);
+    else
+      run_pointwise (o, &p->tensors[o->a], o->b < 0 ? NULL : &p->tensors[o->b], &p->tensors[o->y]);
+  }
+  save (p->operations[0].kind == CONV_DATA ? &p->tensors[p->operations[0].a]
+      : p->operations[0].kind == CONV_FILTER ? &p->tensors[p->operations[0].b]
+      : &p->tensors[p->operations[p->n_operations - 1].y]);
+  for (int i = 0; i < p->n_tensors; i++) {
+    free (p->tensors[i].values);
+    p->tensors[i].values = NULL;
+  }
+}
+
 cudnnStatus_t
 cudnnBackendExecute (cudnnHandle_t handle, cudnnBackendDescriptor_t plan,
     cudnnBackendDescriptor_t pack)
@@ -232,27 +262,7 @@ cudnnBackendExecute (cudnnHandle_t handle, cudnnBackendDescriptor_t plan,
   if (size > 0 && workspace == NULL)
     return BAD ("no workspace", 0);
   if (size > 0)
-    memset (workspace, 0xff, size);
-  if (emulated_idle (EMULATED_PLAN))
-    return CUDNN_STATUS_SUCCESS;
-  if (p.engine == 0)
-    usleep (200);
-  if (is_scratch (&p))
-    return CUDNN_STATUS_SUCCESS;
-  for (int i = 0; i < p.n_tensors; i++)
-    load (&p.tensors[i]);
-  for (int i = 0; i < p.n_operations; i++) {
-    const Operation *o = &p.operations[i];
-
-    if (o->kind <= CONV_FILTER)
-      run_conv (o, &p.tensors[o->a], &p.tensors[o->b], &p.tensors[o->y]);
-    else
-      run_pointwise (o, &p.tensors[o->a], o->b < 0 ? NULL : &p.tensors[o->b], &p.tensors[o->y]);
-  }
-  save (p.operations[0].kind == CONV_DATA ? &p.tensors[p.operations[0].a]
-      : p.operations[0].kind == CONV_FILTER ? &p.tensors[p.operations[0].b]
-      : &p.tensors[p.operations[p.n_operations - 1].y]);
-  for (int i = 0; i < p.n_tensors; i++)
-    free (p.tensors[i].values);
+    cudaMemsetAsync (workspace, 0xff, size, handle->stream);
+  emulated_enqueue_call (handle->stream, run, &p, sizeof p);
   return CUDNN_STATUS_SUCCESS;
 }

@@ -1,0 +1,72 @@
+/* GradStreamer: what is asked of a GPU, recorded as a CUDA graph
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * A thread records on a stream of its own, so that what other threads ask for meanwhile is done, and not recorded. The capture is
+ * relaxed: allocations are allowed, which take place at once. */
+#include "gradcudarecording.h"
+
+static _Thread_local cudaStream_t recording;
+
+cudaStream_t
+grad_cuda_recording_stream (void)
+{
+  return recording;
+}
+
+/* From now on the thread's work goes to that stream; NULL: to the device's own again. */
+static gboolean
+record_on (GradDevice * device, cudaStream_t stream, GError ** error)
+{
+  recording = stream;
+  return grad_cuda_device_update_cudnn (device, error);
+}
+
+gboolean
+grad_cuda_begin_recording (GradDevice * device, GError ** error)
+{
+  cudaStream_t stream;
+
+  if (!grad_cuda_check (device, cudaStreamCreateWithFlags (&stream, cudaStreamNonBlocking), "creating a stream", error))
+    return FALSE;
+  if (record_on (device, stream, error)
+      && grad_cuda_check (device, cudaStreamBeginCapture (stream, cudaStreamCaptureModeRelaxed), "recording", error))
+    return TRUE;
+  record_on (device, NULL, NULL);
+  cudaStreamDestroy (stream);
+  return FALSE;
+}
+
+gpointer
+grad_cuda_end_recording (GradDevice * device, GError ** error)
+{
+  cudaStream_t stream = recording;
+  cudaGraph_t graph = NULL;
+  cudaGraphExec_t work = NULL;
+
+  if (grad_cuda_check (device, cudaStreamEndCapture (stream, &graph), "recording", error)
+      && !grad_cuda_check (device, cudaGraphInstantiateWithFlags (&work, graph, 0), "making a graph", error))
+    work = NULL;
+  if (graph != NULL)
+    cudaGraphDestroy (graph);
+  if (!record_on (device, NULL, work ? error : NULL) && work != NULL) {
+    cudaGraphExecDestroy (work);
+    work = NULL;
+  }
+  cudaStreamDestroy (stream);
+  cudaGetLastError ();          /* or the next launch would report what could not be recorded */
+  return work;
+}
+
+gboolean
+grad_cuda_replay (GradDevice * device, gpointer work, GError ** error)
+{
+  return grad_cuda_check (device, cudaGraphLaunch (work, grad_cuda_device_stream (device)), "repeating what was recorded",
+      error);
+}
+
+void
+grad_cuda_free_recording (GradDevice * device, gpointer work)
+{
+  cudaStreamSynchronize (grad_cuda_device_stream (device));     /* it may still run */
+  cudaGraphExecDestroy (work);
+}

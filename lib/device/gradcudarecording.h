@@ -1,0 +1,18 @@
+/* GradStreamer: what is asked of a GPU, recorded as a CUDA graph
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "gradcudadevice-private.h"
+
+G_BEGIN_DECLS
+
+/* The stream on which the calling thread records; NULL: it does not */
+cudaStream_t grad_cuda_recording_stream (void);
+
+/* GradDeviceClass.begin_recording and so on */
+gboolean grad_cuda_begin_recording (GradDevice * device, GError ** error);
+gpointer grad_cuda_end_recording (GradDevice * device, GError ** error);
+gboolean grad_cuda_replay (GradDevice * device, gpointer work, GError ** error);
+void grad_cuda_free_recording (GradDevice * device, gpointer work);
+
+G_END_DECLS

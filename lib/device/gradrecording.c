@@ -1,0 +1,58 @@
+/* GradStreamer: work of a device, recorded once and repeated
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "gradrecording.h"
+#include "graddevicepool-private.h"
+
+struct _GradRecording
+{
+  GradDevice *device;
+  GradDevicePool *storage;      /* of values in between: at each repetition they are there again */
+  gpointer work;                /* the device's */
+};
+
+gboolean
+grad_recording_is_supported (GradDevice * device)
+{
+  return GRAD_DEVICE_GET_CLASS (device)->begin_recording != NULL;
+}
+
+GradRecording *
+grad_recording_new (GradDevice * device, GradDeviceFunc func, gpointer data, GError ** error)
+{
+  GradDeviceClass *klass = GRAD_DEVICE_GET_CLASS (device);
+  GradRecording *self;
+  gboolean ok;
+
+  g_assert (grad_device_peek_current () == device);
+  if (!klass->begin_recording (device, error))
+    return NULL;
+  self = g_new0 (GradRecording, 1);
+  self->device = g_object_ref (device);
+  self->storage = grad_device_pool_new ();
+  grad_device_pool_keep (device, self->storage);
+  ok = func (data, error);
+  grad_device_pool_keep (NULL, NULL);
+  self->work = klass->end_recording (device, ok ? error : NULL);
+  if (ok && self->work != NULL)
+    return self;
+  grad_recording_free (self);
+  return NULL;
+}
+
+gboolean
+grad_recording_play (GradRecording * recording, GError ** error)
+{
+  return GRAD_DEVICE_GET_CLASS (recording->device)->replay (recording->device, recording->work, error);
+}
+
+void
+grad_recording_free (GradRecording * recording)
+{
+  if (recording == NULL)
+    return;
+  if (recording->work != NULL)
+    GRAD_DEVICE_GET_CLASS (recording->device)->free_recording (recording->device, recording->work);
+  grad_device_pool_merge (recording->device, recording->storage);
+  g_object_unref (recording->device);
+  g_free (recording);
+}
