@@ -322,10 +322,40 @@ conv_backward_weights (GradPlan * base, const GradTensor * x, const GradTensor *
   return ok;
 }
 
+/* What was changed on the host goes to the device, by the main stream. */
+static void
+take_back (const GradTensor * tensor)
+{
+  if (tensor != NULL)
+    grad_tensor_data (tensor);
+}
+
+static gboolean
+conv_backward (GradPlan * base, const GradTensor * x, const GradTensor * dy, const GradTensor * w, GradTensor * dx,
+    GradTensor * dw, GradTensor * db, gboolean accumulate, GError ** error)
+{
+  GradDevice *device = base->device;
+  gboolean ok;
+
+  if (!grad_cuda_device_has_aside (device))
+    return conv_backward_weights (base, x, dy, dw, db, accumulate, error)
+        && conv_backward_data (base, dy, w, dx, error);
+  take_back (x);
+  take_back (dy);
+  take_back (dw);
+  take_back (db);
+  if (!grad_cuda_device_begin_aside (device, error))
+    return FALSE;
+  ok = conv_backward_weights (base, x, dy, dw, db, accumulate, error);
+  return grad_cuda_device_end_aside (device, x, dy, ok ? error : NULL) && ok
+      && conv_backward_data (base, dy, w, dx, error);
+}
+
 const GradConvOps grad_conv_cudnn_ops = {
   .supports = conv_supports,
   .plan = conv_plan,
   .forward = conv_forward,
   .backward_data = conv_backward_data,
   .backward_weights = conv_backward_weights,
+  .backward = conv_backward,
 };

@@ -30,6 +30,9 @@ typedef struct
   /* dw = or += …; db likewise, NULL without bias */
   gboolean (*backward_weights) (GradPlan * plan, const GradTensor * x, const GradTensor * dy,
       GradTensor * dw, GradTensor * db, gboolean accumulate, GError ** error);
+  /* (optional) Both. Others may look at dw and db only after GradDeviceClass.settle(). */
+  gboolean (*backward) (GradPlan * plan, const GradTensor * x, const GradTensor * dy, const GradTensor * w,
+      GradTensor * dx, GradTensor * dw, GradTensor * db, gboolean accumulate, GError ** error);
 } GradConvOps;
 
 typedef enum

@@ -149,17 +149,22 @@ count_uses (GPtrArray * order)
 }
 
 /* The unit has had its turn: announces the parameters that no other one is still to work on. */
-static void
-announce (GradNetwork * network, GradUnit * unit, GHashTable * uses)
+static gboolean
+announce (GradNetwork * network, GradUnit * unit, GHashTable * uses, GError ** error)
 {
+  gboolean heard = network->bus && grad_bus_is_heard (network->bus);
+
+  if (heard && !grad_device_settle (grad_unit_get_device (unit), error))
+    return FALSE;
   for (guint i = 0; i < grad_unit_get_n_parameters (unit); i++) {
     GradParameter *p = grad_unit_get_parameter (unit, i);
     guint left = GPOINTER_TO_UINT (g_hash_table_lookup (uses, p)) - 1;
 
     g_hash_table_insert (uses, p, GUINT_TO_POINTER (left));
-    if (left == 0 && network->bus && g_hash_table_contains (network->graded, p))
+    if (left == 0 && heard && g_hash_table_contains (network->graded, p))
       grad_bus_announce (network->bus, network, p);
   }
+  return TRUE;
 }
 
 /**
@@ -198,16 +203,15 @@ grad_network_backward (GradNetwork * network, GradNode * root, gboolean accumula
       g_set_error (error, GRAD_ERROR, GRAD_ERROR_ABORTED, "the step was interrupted");
       ok = FALSE;
     } else if (!b.node->wanted || (b.node != root && b.node->grad == NULL)) {
-      if (last)
-        announce (network, unit, uses);
+      ok = !last || announce (network, unit, uses, error);
       grad_node_forget (b.node);        /* nothing downstream of it wanted a gradient */
     } else if ((ok = grad_device_call (grad_unit_get_device (unit), FALSE, backward_job, &b,
                 error))) {
-      if (last)
-        announce (network, unit, uses);
+      ok = !last || announce (network, unit, uses, error);
       grad_node_forget (b.node);
     }
   }
+  ok = grad_device_settle (grad_unit_get_device (root->unit), ok ? error : NULL) && ok;
   for (guint i = 0; i < order->len; i++)
     ((GradNode *) order->pdata[i])->mark = FALSE;
   if (ok) {

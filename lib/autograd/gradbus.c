@@ -251,12 +251,17 @@ grad_bus_get_device (GradBus * bus, GError ** error)
   return device;
 }
 
+/* Whether anybody wants to know of gradients. */
+gboolean
+grad_bus_is_heard (GradBus * bus)
+{
+  return g_signal_has_handler_pending (bus, signals[PARAMETER_GRADIENT], 0, TRUE);
+}
+
 void
 grad_bus_announce (GradBus * bus, GradNetwork * network, GradParameter * parameter)
 {
-  if (g_signal_has_handler_pending (bus, signals[PARAMETER_GRADIENT], 0, TRUE))
-    g_signal_emit (bus, signals[PARAMETER_GRADIENT], 0, network->name, parameter->name,
-        parameter->grad);
+  g_signal_emit (bus, signals[PARAMETER_GRADIENT], 0, network->name, parameter->name, parameter->grad);
 }
 
 static void

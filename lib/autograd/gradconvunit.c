@@ -302,17 +302,38 @@ backward_to_z (GradConvUnit * self, GradDevice * device, GradNode * node, GradTe
   return grad_tensor_ref (masked ? masked : dy);
 }
 
+/* Gradients of x, unless dx is NULL, and of the parameters, unless it is frozen; w is what x was multiplied by. */
+static gboolean
+conv_backward (GradConvUnit * self, GradDevice * device, GradNode * node, GradTensor * dz, GradTensor * w, GradTensor * dx,
+    gboolean accumulate, GError ** error)
+{
+  const GradConvOps *conv = grad_device_kernels (device)->conv;
+  const ConvUnitPlan *plan = grad_node_get_plan (node);
+  GradParameter *bias = self->norm_name ? NULL : self->bias;
+  GradTensor *x = node->saved[SAVED_X], *dw, *db = NULL;
+
+  if (node->frozen)
+    return dx == NULL || conv->backward_data (plan->conv, dz, w, dx, error);
+  if (!grad_unit_ensure_grad (GRAD_UNIT (self), self->weight, error)
+      || (bias && !grad_unit_ensure_grad (GRAD_UNIT (self), bias, error)))
+    return FALSE;
+  dw = self->weight->grad;
+  db = bias ? bias->grad : NULL;
+  if (conv->backward != NULL && dx != NULL)
+    return conv->backward (plan->conv, x, dz, w, dx, dw, db, accumulate, error);
+  return (!accumulate || grad_device_settle (device, error))
+      && conv->backward_weights (plan->conv, x, dz, dw, db, accumulate, error)
+      && (dx == NULL || conv->backward_data (plan->conv, dz, w, dx, error));
+}
+
 static gboolean
 grad_conv_unit_backward (GradUnit * unit, GradNode * node, GradTensor * dy, GradTensor ** dx,
     const gboolean * wanted, gboolean accumulate, GError ** error)
 {
   GradConvUnit *self = GRAD_CONV_UNIT (unit);
   GradDevice *device = grad_unit_get_device (unit);
-  const GradConvOps *conv = grad_device_kernels (device)->conv;
   const ConvUnitPlan *plan = grad_node_get_plan (node);
-  GradParameter *bias = self->norm_name ? NULL : self->bias;
   gboolean folded = self->norm_name && node->frozen;
-  GradTensor *x = node->saved[SAVED_X];
   g_autoptr (GradTensor) whole = NULL, dz = NULL;
 
   if (plan->pool != NULL) {
@@ -325,19 +346,16 @@ grad_conv_unit_backward (GradUnit * unit, GradNode * node, GradTensor * dy, Grad
   grad_node_drop_saved (node, SAVED_Y);
   grad_node_drop_saved (node, SAVED_Z);
   grad_node_drop_saved (node, SAVED_PLACES);
-  if (dz == NULL || (!node->frozen && (!grad_unit_ensure_grad (unit, self->weight, error)
-              || (bias && !grad_unit_ensure_grad (unit, bias, error))
-              || !conv->backward_weights (plan->conv, x, dz, self->weight->grad,
-                  bias ? bias->grad : NULL, accumulate, error))))
+  if (dz == NULL)
     return FALSE;
-  if (wanted[0]) {
-    dx[0] = grad_tensor_new (device, GRAD_DTYPE_FLOAT32, grad_tensor_get_shape (x), error);
-    /* folded again, should averages of the weights have been folded meanwhile, to infer */
-    if (dx[0] == NULL || (folded && !fold (self, device, error))
-        || !conv->backward_data (plan->conv, dz, folded ? self->folded.weight
-            : self->weight->value, dx[0], error))
-      return FALSE;
-  }
+  /* folded again, should averages of the weights have been folded meanwhile, to infer */
+  if (wanted[0] && (!(dx[0] = grad_tensor_new (device, GRAD_DTYPE_FLOAT32,
+                  grad_tensor_get_shape (node->saved[SAVED_X]), error))
+          || (folded && !fold (self, device, error))))
+    return FALSE;
+  if (!conv_backward (self, device, node, dz, folded ? self->folded.weight : self->weight->value, dx[0], accumulate,
+          error))
+    return FALSE;
   grad_node_drop_saved (node, SAVED_X);
   return TRUE;
 }

@@ -79,6 +79,7 @@ gboolean grad_bus_join (GradBus * bus);
 void grad_bus_leave (GradBus * bus);
 
 /* Called in the thread that runs backward: a parameter's gradient is final. */
+gboolean grad_bus_is_heard (GradBus * bus);
 void grad_bus_announce (GradBus * bus, GradNetwork * network, GradParameter * parameter);
 
 G_END_DECLS

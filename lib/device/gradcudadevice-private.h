@@ -16,7 +16,7 @@ enum
   GRAD_CUDA_NHWC_BF16 = 2
 };
 
-/* All work is enqueued on one stream, in order (gradcudarecording.h has the exception): storage that goes back to the pool may be handed out at once, for
+/* All work is enqueued on one stream, in order, but for what is done aside or recorded: storage that goes back to the pool may be handed out at once, for
  * whatever comes next on the stream. So a kernel gets scratch memory with grad_device_pool_get() and gives it
  * back right after the launch. */
 cudaStream_t grad_cuda_device_stream (GradDevice * device);
@@ -27,8 +27,15 @@ guint grad_cuda_device_n_multiprocessors (GradDevice * device);
 struct _GradCudnn *grad_cuda_device_cudnn (GradDevice * device, GError ** error);
 #endif
 
-/* Tells cuDNN, if it is there, which stream the calling thread's work goes to. */
-gboolean grad_cuda_device_update_cudnn (GradDevice * device, GError ** error);
+/* In a job: the stream that the calling thread's work goes to from now on, instead of the device's own one; NULL ends that. */
+gboolean grad_cuda_device_use_stream (GradDevice * device, cudaStream_t stream, GError ** error);
+
+/* In a job: what the calling thread asks for between the next two is done aside, on a second stream, behind all that was asked for
+ * before. It may read a and b, and write what nobody looks at before GradDeviceClass.settle(), also after a failure. With
+ * GRAD_CUDA_SERIAL in the environment there is no second stream. */
+gboolean grad_cuda_device_has_aside (GradDevice * device);
+gboolean grad_cuda_device_begin_aside (GradDevice * device, GError ** error);
+gboolean grad_cuda_device_end_aside (GradDevice * device, const GradTensor * a, const GradTensor * b, GError ** error);
 
 /* FALSE, and an error that says what failed on which device, unless status is success. */
 gboolean grad_cuda_check (GradDevice * device, cudaError_t status, const gchar * what,

@@ -4,6 +4,7 @@
  * A module of its own, loaded by gradbackend.c. */
 #include "config.h"
 #include "gradcudarecording.h"
+#include "gradcudaside.h"
 #include "gradcudastaging.h"
 #include "kernels/kernels.h"
 #ifdef HAVE_CUDNN
@@ -30,8 +31,10 @@ struct _GradCudaDevice
   guint n_multiprocessors;
   cudaStream_t stream;
   GradCudaStaging *staging;
+  gboolean serial;              /* one stream only */
+  GradCudaSide *side;           /* NULL until somebody wants it, as cudnn */
 #ifdef HAVE_CUDNN
-  GradCudnn *cudnn;             /* NULL until somebody wants it */
+  GradCudnn *cudnn;
 #endif
 };
 
@@ -54,14 +57,14 @@ static const GradKernels cuda_kernels = {
   .augment = &grad_augment_cuda_ops,
 };
 
+static _Thread_local cudaStream_t used; /* see grad_cuda_device_use_stream() */
+
 /* Every thread has a current GPU of its own, and some launch from streaming threads. */
 cudaStream_t
 grad_cuda_device_stream (GradDevice * device)
 {
-  cudaStream_t recording = grad_cuda_recording_stream ();
-
   cudaSetDevice (GRAD_CUDA_DEVICE (device)->index);
-  return recording ? recording : GRAD_CUDA_DEVICE (device)->stream;
+  return used ? used : GRAD_CUDA_DEVICE (device)->stream;
 }
 
 guint
@@ -85,8 +88,9 @@ grad_cuda_device_cudnn (GradDevice * device, GError ** error)
 #endif
 
 gboolean
-grad_cuda_device_update_cudnn (GradDevice * device, GError ** error)
+grad_cuda_device_use_stream (GradDevice * device, cudaStream_t stream, GError ** error)
 {
+  used = stream;
 #ifdef HAVE_CUDNN
   GradCudnn *cudnn = GRAD_CUDA_DEVICE (device)->cudnn;
 
@@ -95,6 +99,36 @@ grad_cuda_device_update_cudnn (GradDevice * device, GError ** error)
 #else
   return TRUE;
 #endif
+}
+
+gboolean
+grad_cuda_device_has_aside (GradDevice * device)
+{
+  return !GRAD_CUDA_DEVICE (device)->serial;
+}
+
+gboolean
+grad_cuda_device_begin_aside (GradDevice * device, GError ** error)
+{
+  GradCudaDevice *self = GRAD_CUDA_DEVICE (device);
+
+  if (self->side == NULL)
+    self->side = grad_cuda_side_new (device, self->stream, error);
+  return self->side != NULL && grad_cuda_side_begin (self->side, error);
+}
+
+gboolean
+grad_cuda_device_end_aside (GradDevice * device, const GradTensor * a, const GradTensor * b, GError ** error)
+{
+  return grad_cuda_side_end (GRAD_CUDA_DEVICE (device)->side, a, b, error);
+}
+
+static gboolean
+grad_cuda_device_settle (GradDevice * device, GError ** error)
+{
+  GradCudaDevice *self = GRAD_CUDA_DEVICE (device);
+
+  return self->side == NULL || grad_cuda_side_settle (self->side, error);
 }
 
 gboolean
@@ -155,6 +189,7 @@ grad_cuda_device_open (GradDevice * device, GError ** error)
   GradCudaDevice *self = GRAD_CUDA_DEVICE (device);
   const GradDeviceSettings *settings = grad_device_settings (device);
   struct cudaDeviceProp prop;
+  gint priority;
 
   if (!parse_index (settings->name, &self->index, error)
       || !find_gpu (self, settings->name, &prop, error))
@@ -172,9 +207,11 @@ grad_cuda_device_open (GradDevice * device, GError ** error)
   }
   if (settings->precision <= GRAD_PRECISION_AUTO)
     grad_device_set_precision (device, GRAD_PRECISION_BF16);
+  self->serial = g_getenv ("GRAD_CUDA_SERIAL") != NULL;
   self->n_multiprocessors = prop.multiProcessorCount;
   if (!enter (self, error)
-      || !grad_cuda_check (device, cudaStreamCreateWithFlags (&self->stream, cudaStreamNonBlocking),
+      || !grad_cuda_check (device, cudaDeviceGetStreamPriorityRange (NULL, &priority), "asking for priorities", error)
+      || !grad_cuda_check (device, cudaStreamCreateWithPriority (&self->stream, cudaStreamNonBlocking, priority),
           "creating a stream", error))
     return FALSE;
   self->staging = grad_cuda_staging_new (device, self->stream);
@@ -333,6 +370,7 @@ grad_cuda_device_finalize (GObject * object)
   if (self->stream != NULL) {
     enter (self, NULL);
     cudaStreamSynchronize (self->stream);
+    grad_cuda_side_free (self->side);
 #ifdef HAVE_CUDNN
     grad_cudnn_free (self->cudnn);
 #endif
@@ -379,6 +417,7 @@ grad_cuda_device_class_init (GradCudaDeviceClass * klass)
   device_class->layout_name = grad_cuda_device_layout_name;
   device_class->finish = grad_cuda_device_finish;
   device_class->enter_thread = grad_cuda_device_enter_thread;
+  device_class->settle = grad_cuda_device_settle;
   device_class->begin_recording = grad_cuda_begin_recording;
   device_class->end_recording = grad_cuda_end_recording;
   device_class->replay = grad_cuda_replay;

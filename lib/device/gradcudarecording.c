@@ -5,22 +5,6 @@
  * relaxed: allocations are allowed, which take place at once. */
 #include "gradcudarecording.h"
 
-static _Thread_local cudaStream_t recording;
-
-cudaStream_t
-grad_cuda_recording_stream (void)
-{
-  return recording;
-}
-
-/* From now on the thread's work goes to that stream; NULL: to the device's own again. */
-static gboolean
-record_on (GradDevice * device, cudaStream_t stream, GError ** error)
-{
-  recording = stream;
-  return grad_cuda_device_update_cudnn (device, error);
-}
-
 gboolean
 grad_cuda_begin_recording (GradDevice * device, GError ** error)
 {
@@ -28,10 +12,10 @@ grad_cuda_begin_recording (GradDevice * device, GError ** error)
 
   if (!grad_cuda_check (device, cudaStreamCreateWithFlags (&stream, cudaStreamNonBlocking), "creating a stream", error))
     return FALSE;
-  if (record_on (device, stream, error)
+  if (grad_cuda_device_use_stream (device, stream, error)
       && grad_cuda_check (device, cudaStreamBeginCapture (stream, cudaStreamCaptureModeRelaxed), "recording", error))
     return TRUE;
-  record_on (device, NULL, NULL);
+  grad_cuda_device_use_stream (device, NULL, NULL);
   cudaStreamDestroy (stream);
   return FALSE;
 }
@@ -39,7 +23,7 @@ grad_cuda_begin_recording (GradDevice * device, GError ** error)
 gpointer
 grad_cuda_end_recording (GradDevice * device, GError ** error)
 {
-  cudaStream_t stream = recording;
+  cudaStream_t stream = grad_cuda_device_stream (device);
   cudaGraph_t graph = NULL;
   cudaGraphExec_t work = NULL;
 
@@ -48,7 +32,7 @@ grad_cuda_end_recording (GradDevice * device, GError ** error)
     work = NULL;
   if (graph != NULL)
     cudaGraphDestroy (graph);
-  if (!record_on (device, NULL, work ? error : NULL) && work != NULL) {
+  if (!grad_cuda_device_use_stream (device, NULL, work ? error : NULL) && work != NULL) {
     cudaGraphExecDestroy (work);
     work = NULL;
   }

@@ -6,9 +6,6 @@
 
 G_BEGIN_DECLS
 
-/* The stream on which the calling thread records; NULL: it does not */
-cudaStream_t grad_cuda_recording_stream (void);
-
 /* GradDeviceClass.begin_recording and so on */
 gboolean grad_cuda_begin_recording (GradDevice * device, GError ** error);
 gpointer grad_cuda_end_recording (GradDevice * device, GError ** error);

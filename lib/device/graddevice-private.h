@@ -49,6 +49,8 @@ struct _GradDeviceClass
   gboolean (*finish) (GradDevice * device, GError ** error);
   /* called first in the compute thread, and before each job that runs elsewhere; (optional) */
   void (*enter_thread) (GradDevice * device);
+  /* lets whatever is asked for next see the parameter gradients of grad_network_backward(); in a job; (optional): it does anyway */
+  gboolean (*settle) (GradDevice * device, GError ** error);
   /* what the calling thread, in a job, asks for between the first two is recorded instead of done, and replay() does it; see
    * gradrecording.h; (optional) all four. end_recording() also ends one that has failed, and then returns %NULL */
   gboolean (*begin_recording) (GradDevice * device, GError ** error);
@@ -93,6 +95,8 @@ gboolean grad_device_call (GradDevice * device, gboolean urgent, GradDeviceFunc 
 /* From within a job: runs a part of it in the compute thread. OpenMP teams belong to a thread. */
 gboolean grad_device_call_compute_thread (GradDevice * device, GradDeviceFunc func, gpointer data,
     GError ** error);
+/* See GradDeviceClass.settle(); in a job or not. */
+gboolean grad_device_settle (GradDevice * device, GError ** error);
 /* The device whose turn the calling thread has, or NULL */
 GradDevice *grad_device_peek_current (void);
 

@@ -168,6 +168,18 @@ grad_device_call_compute_thread (GradDevice * device, GradDeviceFunc func, gpoin
   return job.result;
 }
 
+static gboolean
+settle_job (gpointer device, GError ** error)
+{
+  return GRAD_DEVICE_GET_CLASS (device)->settle (device, error);
+}
+
+gboolean
+grad_device_settle (GradDevice * device, GError ** error)
+{
+  return GRAD_DEVICE_GET_CLASS (device)->settle == NULL || grad_device_call (device, FALSE, settle_job, device, error);
+}
+
 GradDevicePool *
 grad_device_peek_pool (GradDevice * device)
 {

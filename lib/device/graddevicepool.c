@@ -20,6 +20,13 @@ compare_sizes (gconstpointer a, gconstpointer b, gpointer unused)
   return *(const gsize *) a < *(const gsize *) b ? -1 : *(const gsize *) a > *(const gsize *) b;
 }
 
+/* The thread's own, see grad_device_pool_keep() */
+static _Thread_local struct
+{
+  GradDevice *device;
+  GradDevicePool *pool;
+} kept;
+
 gpointer
 grad_device_storage_new (GradDevice * device, gsize size, GError ** error)
 {
@@ -27,6 +34,8 @@ grad_device_storage_new (GradDevice * device, gsize size, GError ** error)
   gpointer data = GRAD_DEVICE_GET_CLASS (device)->alloc (device, size, NULL);
 
   if (data == NULL) {           /* what lies in the pool may be too small for anything that is still to come */
+    if (kept.device == NULL && grad_device_peek_current () == device)
+      grad_device_settle (device, NULL);        /* more comes back to it */
     grad_device_pool_clear (device);
     data = GRAD_DEVICE_GET_CLASS (device)->alloc (device, size, error);
   }
@@ -49,13 +58,6 @@ grad_device_storage_free (GradDevice * device, gpointer data, gsize size)
   self->bytes_allocated -= size;
   g_mutex_unlock (&self->lock);
 }
-
-/* The thread's own, see grad_device_pool_keep() */
-static _Thread_local struct
-{
-  GradDevice *device;
-  GradDevicePool *pool;
-} kept;
 
 void
 grad_device_pool_keep (GradDevice * device, GradDevicePool * pool)

@@ -5,7 +5,7 @@
  * a GPU: every index, barrier and shuffle of a kernel, under the address sanitizer if wanted. What it does not
  * show: speed, and races between threads that do not meet at a barrier. "Device memory" is filled with NaN when
  * it is allocated. EMULATED_GPU_MEMORY in the environment limits it (bytes); EMULATED_GPU_MULTIPROCESSORS is what the device
- * says it has, else 4. With EMULATED_GPU_IDLE nothing is computed and memory is 0: what is left is what a step costs the host, without
+ * says it has, else 4. A stream of the least priority does nothing until somebody waits for it. With EMULATED_GPU_IDLE nothing is computed and memory is 0: what is left is what a step costs the host, without
  * the driver's share; what was asked for is counted and said in the end. */
 #pragma once
 
@@ -55,6 +55,8 @@ cudaError_t cudaMemcpyAsync (void *to, const void *from, size_t size, enum cudaM
     cudaStream_t stream);
 cudaError_t cudaMemsetAsync (void *to, int value, size_t size, cudaStream_t stream);
 cudaError_t cudaStreamCreateWithFlags (cudaStream_t * stream, unsigned flags);
+cudaError_t cudaStreamCreateWithPriority (cudaStream_t * stream, unsigned flags, int priority);
+cudaError_t cudaDeviceGetStreamPriorityRange (int *least, int *greatest);
 cudaError_t cudaStreamDestroy (cudaStream_t stream);
 cudaError_t cudaStreamSynchronize (cudaStream_t stream);
 cudaError_t cudaStreamWaitEvent (cudaStream_t stream, cudaEvent_t event, unsigned flags);

@@ -6,6 +6,7 @@
  * not all remaining threads reach is a deadlock, and aborts. */
 #include "cuda_runtime.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <deque>
@@ -283,15 +284,48 @@ struct EmulatedStream
 {
   EmulatedGraph *recording;     /* NULL: it does not */
   bool spoilt;                  /* by what cannot be recorded */
+  std::deque < std::function < void () > >work;        /* of a lazy one, that it has not come to; the first is number n_done */
+  size_t n_done;
 };
+
+static std::recursive_mutex working;
+static std::vector < cudaStream_t > lazy_streams;
+
+/* Other libraries' streams may be anything, and have done their work. */
+static bool
+is_lazy (cudaStream_t stream)
+{
+  return std::find (lazy_streams.begin (), lazy_streams.end (), stream) != lazy_streams.end ();
+}
 
 void
 emulated_enqueue (cudaStream_t stream, std::function < void () > work)
 {
+  std::lock_guard < std::recursive_mutex > guard (working);
+
   if (stream->recording != NULL)
     stream->recording->work.push_back (work);
+  else if (is_lazy (stream))
+    stream->work.push_back (work);
   else
     work ();
+}
+
+static void
+work_until (cudaStream_t stream, size_t end)
+{
+  std::lock_guard < std::recursive_mutex > guard (working);
+
+  for (; stream->n_done < end; stream->n_done++) {
+    stream->work.front () ();
+    stream->work.pop_front ();
+  }
+}
+
+static size_t
+end_of (cudaStream_t stream)
+{
+  return stream->n_done + stream->work.size ();
 }
 
 void
@@ -388,6 +422,13 @@ cudaMalloc (void **data, size_t size)
 cudaError_t
 cudaFree (void *data)
 {
+  {
+    std::lock_guard < std::recursive_mutex > guard (working);
+
+    for (auto stream:lazy_streams)
+      work_until (stream, end_of (stream));
+  }
+
   std::lock_guard < std::mutex > guard (memory_lock);
 
   if (data != NULL) {
@@ -488,8 +529,33 @@ cudaStreamCreateWithFlags (cudaStream_t * stream, unsigned flags)
 }
 
 cudaError_t
+cudaStreamCreateWithPriority (cudaStream_t * stream, unsigned flags, int priority)
+{
+  std::lock_guard < std::recursive_mutex > guard (working);
+
+  cudaStreamCreateWithFlags (stream, flags);
+  if (priority == 0)
+    lazy_streams.push_back (*stream);
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaDeviceGetStreamPriorityRange (int *least, int *greatest)
+{
+  if (least != NULL)
+    *least = 0;
+  if (greatest != NULL)
+    *greatest = -5;
+  return cudaSuccess;
+}
+
+cudaError_t
 cudaStreamDestroy (cudaStream_t stream)
 {
+  std::lock_guard < std::recursive_mutex > guard (working);
+
+  work_until (stream, end_of (stream));
+  std::erase (lazy_streams, stream);
   delete stream->recording;
   delete stream;
   return cudaSuccess;
@@ -498,6 +564,8 @@ cudaStreamDestroy (cudaStream_t stream)
 cudaError_t
 cudaStreamSynchronize (cudaStream_t stream)
 {
+  work_until (stream, end_of (stream));
+
   std::lock_guard < std::mutex > guard (copying);
 
   if (spoils (stream))
@@ -559,15 +627,11 @@ cudaGraphExecDestroy (cudaGraphExec_t work)
   return cudaSuccess;
 }
 
-cudaError_t
-cudaStreamWaitEvent (cudaStream_t stream, cudaEvent_t event, unsigned flags)
-{
-  return cudaSuccess;
-}
-
 struct EmulatedEvent
 {
-  size_t n_copies;              /* that come before it */
+  cudaStream_t stream;
+  size_t end;                   /* of what comes before it there */
+  size_t n_copies;              /* the same of copies */
   std::chrono::steady_clock::time_point time;
 };
 
@@ -588,10 +652,22 @@ cudaEventDestroy (cudaEvent_t event)
 cudaError_t
 cudaEventRecord (cudaEvent_t event, cudaStream_t stream)
 {
+  std::lock_guard < std::recursive_mutex > streams (working);
   std::lock_guard < std::mutex > guard (copying);
 
+  event->stream = is_lazy (stream) ? stream : NULL;
+  event->end = event->stream ? end_of (stream) : 0;
   event->n_copies = n_copied + copies.size ();
   event->time = std::chrono::steady_clock::now ();
+  return cudaSuccess;
+}
+
+/* A lazy stream finds all that others were asked for done. */
+cudaError_t
+cudaStreamWaitEvent (cudaStream_t stream, cudaEvent_t event, unsigned flags)
+{
+  if (event->stream != NULL && event->stream != stream)
+    work_until (event->stream, event->end);
   return cudaSuccess;
 }
 
@@ -608,6 +684,9 @@ cudaEventQuery (cudaEvent_t event)
 cudaError_t
 cudaEventSynchronize (cudaEvent_t event)
 {
+  if (event->stream != NULL)
+    work_until (event->stream, event->end);
+
   std::lock_guard < std::mutex > guard (copying);
 
   return wait_until (event->n_copies);
