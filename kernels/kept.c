@@ -1,7 +1,7 @@
-/* GradStreamer kernels: weights as a kernel of the cpu device wants them
+/* GradStreamer kernels: weights as a kernel wants them
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "kernels/kept.h"
-#include "lib/device/gradcpudevice-private.h"
+#include "lib/device/graddevice-private.h"
 
 typedef struct
 {
@@ -38,7 +38,21 @@ grad_kept_get (const GradTensor * weights, GQuark form, gsize size, gboolean * f
   g_assert (kept->size == size);
   *fresh = kept->version == weights->version;
   kept->version = weights->version;
-  if (!*fresh)
-    g_atomic_int_inc (&grad_cpu_reorders.parameters);
   return kept->data;
+}
+
+gpointer
+grad_kept_find (const GradTensor * weights, GQuark form)
+{
+  Kept *kept = gst_mini_object_get_qdata ((GstMiniObject *) weights, form);
+
+  return kept != NULL && kept->version == weights->version ? kept->data : NULL;
+}
+
+void
+grad_kept_follow (const GradTensor * weights, GQuark form)
+{
+  Kept *kept = gst_mini_object_get_qdata ((GstMiniObject *) weights, form);
+
+  kept->version = weights->version;
 }

@@ -27,7 +27,7 @@ grad_conv_unpack (const GradPack < V, T > &pack, float *to)
 typedef struct
 {
   int depth, width;             /* channels summed over, channels of the result */
-  gsize depth_stride, width_stride;     /* from one to the next in w */
+  gsize depth_stride, width_stride, tap_stride; /* from one to the next in w */
   int kernel, p0, q0, step, n_p, n_q;   /* taps p0 + step * (0 … n_p - 1), same with q */
   int rows, columns;            /* with what fills up tiles */
 } GradConvPacking;
@@ -41,7 +41,7 @@ gboolean grad_conv_pack (GradDevice * device, const GradConvPacking * packing, c
     float *packed, GError ** error);
 
 /* What is added up for a weight gradient: for each of n_parts parts, for each o, one value per tap
- * and c, in the order (p, q, c), then, with a bias, one for it. */
+ * and c, in the order (p, q, c), as weights lie, then, with a bias, one for it. */
 static inline gsize
 grad_conv_part_row (const GradConvDesc * d)
 {

@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  *   x, dx: (N, I, IH, IW), y, dy, residual: (N, O, OH, OW), in the device's layout, NHWC
- *   w, dw: (O, I, kernel, kernel), b, db: (O), plain f32
+ *   w, dw: (O, I, kernel, kernel), which lie as (O, kernel, kernel, I), b, db: (O), f32
  *   y =, dx =, dw = or +=, db = or +=
  *
  * Graphs, in cuDNN's words; for all it has compiled kernels, with tensor cores for bf16:
@@ -14,8 +14,8 @@
  * rounded to bf16, and zero where there is none. No engine takes bf16 pictures to f32 weight
  * gradients: their sums are made in f32, rounded to bf16 once, and added to dw in f32.
  *
- * cuDNN wants filters packed, (O, kernel, kernel, I), in the type of activations: such a copy is
- * made when the master's version has changed, and used by forward and backward_data.
+ * cuDNN wants filters in the type of activations: in bf16 a rounded copy is kept with the master
+ * (conv-weights.h), for plans of all shapes.
  *
  * Shapes that cuDNN cannot do or has no plan for go to grad_conv_cuda_ops. Deterministic, once a
  * plan is chosen, see cudnn.h. Not run on a GPU yet. */
@@ -25,23 +25,16 @@
 
 #define GST_CAT_DEFAULT grad_cudnn_debug_category ()
 
-/* A packed copy of a parameter */
-typedef struct
-{
-  gpointer data;
-  gsize capacity;
-  guint64 version;              /* of the tensor that it is a copy of, see grad_tensor_touch() */
-} Packed;
-
 typedef struct
 {
   GradPlan base;
   GradConvDesc desc;
   guint layout;
   gboolean fused;               /* forward adds residual and bias, and does the ReLU */
-  Packed w, b;                  /* b only if fused */
+  gpointer zeros;               /* instead of a bias; only if fused without one */
+  gsize zeros_capacity;
   GradCudnnPlan *forward, *backward_data, *backward_weights;    /* the latter may be NULL */
-  gsize dw_size;                /* bytes, packed */
+  gsize n_weights, type_size;   /* bytes of an activation */
 
   GradPlan *own;                /* instead of all this: grad_conv_cuda_ops' */
 } Plan;
@@ -51,8 +44,7 @@ grad_conv_cudnn_supports (const GradConvDesc * d, cudnnDataType_t type)
 {
   gint multiple = type == CUDNN_DATA_BFLOAT16 ? 8 : 4;
 
-  return d->ic % multiple == 0 && d->oc % multiple == 0
-      && grad_conv_weights_ops.supports (d->kernel);
+  return d->ic % multiple == 0 && d->oc % multiple == 0;
 }
 
 GradCudnnGraph *
@@ -85,41 +77,23 @@ grad_conv_cudnn_graph (const GradConvDesc * d, cudnnDataType_t type, GradCudnnDi
   return graph;
 }
 
-static gboolean
-alloc_packed (GradDevice * device, Packed * packed, gsize size, GError ** error)
+/* In the type of activations; NULL after an error */
+static gpointer
+in_type (Plan * plan, const GradTensor * parameter, GError ** error)
 {
-  packed->data = grad_device_pool_get (device, size, &packed->capacity, error);
-  return packed->data != NULL
-      && grad_cuda_check (device, cudaMemsetAsync (packed->data, 0, size,
-          grad_cuda_device_stream (device)), "clearing packed weights", error);
-}
-
-static void
-free_packed (GradDevice * device, Packed * packed)
-{
-  if (packed->data != NULL)
-    grad_device_pool_put (device, packed->data, packed->capacity);
+  return plan->layout == GRAD_CUDA_NHWC_BF16 ? grad_conv_weights_ops.rounded (parameter, error)
+      : grad_tensor_data (parameter);
 }
 
 static gboolean
-pack (Plan * plan, const GradTensor * master, gint o, gint i, gint kernel, Packed * packed,
-    GError ** error)
+make_zeros (Plan * plan, GError ** error)
 {
-  gconstpointer data = grad_tensor_data (master);
+  GradDevice *device = plan->base.device;
+  gsize size = plan->desc.oc * plan->type_size;
 
-  if (packed->version == master->version)
-    return TRUE;
-  if (!grad_conv_weights_ops.pack (plan->base.device, plan->layout, o, i, kernel, data,
-          packed->data, error))
-    return FALSE;
-  packed->version = master->version;
-  return TRUE;
-}
-
-static gboolean
-pack_weights (Plan * plan, const GradTensor * w, GError ** error)
-{
-  return pack (plan, w, plan->desc.oc, plan->desc.ic, plan->desc.kernel, &plan->w, error);
+  plan->zeros = grad_device_pool_get (device, size, &plan->zeros_capacity, error);
+  return plan->zeros != NULL && grad_cuda_check (device, cudaMemsetAsync (plan->zeros, 0, size,
+          grad_cuda_device_stream (device)), "clearing a bias", error);
 }
 
 static void
@@ -131,8 +105,8 @@ conv_free (GradPlan * base)
   grad_cudnn_plan_free (plan->forward);
   grad_cudnn_plan_free (plan->backward_data);
   grad_cudnn_plan_free (plan->backward_weights);
-  free_packed (base->device, &plan->w);
-  free_packed (base->device, &plan->b);
+  if (plan->zeros != NULL)
+    grad_device_pool_put (base->device, plan->zeros, plan->zeros_capacity);
   g_free (plan);
 }
 
@@ -174,14 +148,12 @@ static gboolean
 plan_cudnn (Plan * plan, cudnnDataType_t type, GError ** error)
 {
   const GradConvDesc *d = &plan->desc;
-  GradDevice *device = plan->base.device;
-  gsize size = type == CUDNN_DATA_BFLOAT16 ? 2 : 4;
-  GradCudnn *cudnn = grad_cuda_device_cudnn (device, error);
+  GradCudnn *cudnn = grad_cuda_device_cudnn (plan->base.device, error);
 
-  plan->dw_size = (gsize) d->oc * d->ic * d->kernel * d->kernel * size;
+  plan->type_size = type == CUDNN_DATA_BFLOAT16 ? 2 : 4;
+  plan->n_weights = (gsize) d->oc * d->ic * d->kernel * d->kernel;
   return cudnn != NULL && plan_forward (plan, cudnn, type, error)
-      && alloc_packed (device, &plan->w, plan->dw_size, error)
-      && (!plan->fused || alloc_packed (device, &plan->b, d->oc * size, error))
+      && (!plan->fused || d->bias || make_zeros (plan, error))
       && (!grad_conv_desc_has_backward (d)
       || ((plan->backward_data = plan_graph (plan, cudnn, type, GRAD_CUDNN_BACKWARD_DATA, FALSE,
                   error))
@@ -251,12 +223,11 @@ conv_forward (GradPlan * base, const GradTensor * x, const GradTensor * w, const
 
   if (plan->own != NULL)
     return grad_conv_cuda_ops.forward (plan->own, x, w, b, residual, y, error);
-  if (!pack_weights (plan, w, error)
-      || (plan->fused && d->bias && !pack (plan, b, 1, d->oc, 1, &plan->b, error)))
-    return FALSE;
   pointers[GRAD_CUDNN_X] = grad_tensor_data (x);
-  pointers[GRAD_CUDNN_W] = plan->w.data;
-  pointers[GRAD_CUDNN_BIAS] = plan->b.data;
+  pointers[GRAD_CUDNN_W] = in_type (plan, w, error);
+  pointers[GRAD_CUDNN_BIAS] = plan->fused && d->bias ? in_type (plan, b, error) : plan->zeros;
+  if (pointers[GRAD_CUDNN_W] == NULL || (plan->fused && pointers[GRAD_CUDNN_BIAS] == NULL))
+    return FALSE;
   pointers[GRAD_CUDNN_RESIDUAL] = d->add ? grad_tensor_data (residual) : NULL;
   pointers[GRAD_CUDNN_Y] = grad_tensor_data (y);
   if (pointers[GRAD_CUDNN_RESIDUAL] != pointers[GRAD_CUDNN_Y])
@@ -285,10 +256,9 @@ conv_backward_data (GradPlan * base, const GradTensor * dy, const GradTensor * w
   if (plan->own != NULL)
     return grad_conv_cuda_ops.backward_data (plan->own, dy, w, dx, error);
   if (!grad_conv_check_backward (plan->backward_data != NULL, error)
-      || !pack_weights (plan, w, error))
+      || !(pointers[GRAD_CUDNN_W] = in_type (plan, w, error)))
     return FALSE;
   pointers[GRAD_CUDNN_X] = grad_tensor_data (dx);
-  pointers[GRAD_CUDNN_W] = plan->w.data;
   pointers[GRAD_CUDNN_Y] = grad_tensor_data (dy);
   return grad_cudnn_plan_run (plan->backward_data, pointers, error);
 }
@@ -300,25 +270,27 @@ conv_backward_weights (GradPlan * base, const GradTensor * x, const GradTensor *
   Plan *plan = (Plan *) base;
   const GradConvDesc *d = &plan->desc;
   GradDevice *device = base->device;
-  gpointer pointers[GRAD_CUDNN_N_POINTERS] = { NULL }, packed;
+  gboolean direct = plan->layout == GRAD_CUDA_NHWC_F32 && !accumulate;  /* cuDNN can write it itself */
+  gpointer pointers[GRAD_CUDNN_N_POINTERS] = { NULL }, scratch = NULL;
   gsize capacity;
   gboolean ok;
 
   if (plan->own != NULL)
     return grad_conv_cuda_ops.backward_weights (plan->own, x, dy, dw, db, accumulate, error);
   if (!grad_conv_check_backward (plan->backward_weights != NULL, error)
-      || !(packed = grad_device_pool_get (device, plan->dw_size, &capacity, error)))
+      || (!direct && !(scratch = grad_device_pool_get (device, plan->n_weights * plan->type_size, &capacity, error))))
     return FALSE;
   pointers[GRAD_CUDNN_X] = grad_tensor_data (x);
-  pointers[GRAD_CUDNN_W] = packed;
+  pointers[GRAD_CUDNN_W] = direct ? grad_tensor_data (dw) : scratch;
   pointers[GRAD_CUDNN_Y] = grad_tensor_data (dy);
   ok = grad_cudnn_plan_run (plan->backward_weights, pointers, error)
-      && grad_conv_weights_ops.unpack (device, plan->layout, d->oc, d->ic, d->kernel, packed,
-      grad_tensor_data (dw), accumulate, error)
+      && (direct || grad_conv_weights_ops.add (device, plan->layout, scratch, plan->n_weights, grad_tensor_data (dw),
+              accumulate, error))
       && (!d->bias || grad_conv_weights_ops.sum_rows (device, plan->layout,
           (gsize) d->n * d->oh * d->ow, d->oc, pointers[GRAD_CUDNN_Y], grad_tensor_data (db),
           accumulate, error));
-  grad_device_pool_put (device, packed, capacity);
+  if (scratch != NULL)
+    grad_device_pool_put (device, scratch, capacity);
   return ok;
 }
 

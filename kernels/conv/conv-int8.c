@@ -151,8 +151,10 @@ grad_conv_int8_run (GradConvInt8 * self, const GradTensor * x, const GradTensor 
           + sizeof (gint32)), &ready, error);
   if (jobs.call.weights == NULL)
     return FALSE;
-  if (!ready)
+  if (!ready) {
+    g_atomic_int_inc (&grad_cpu_reorders.parameters);
     grad_parallel_for (self->desc.oc / self->lanes, weights_job, &jobs.call);
+  }
   grad_parallel_for (self->desc.n, quantise_job, &jobs.call);
   n = split (self, &jobs);
   grad_parallel_work (n, run_job, &jobs);

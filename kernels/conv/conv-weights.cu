@@ -1,95 +1,81 @@
-/* GradStreamer kernels: what cuDNN's convolutions leave to us: filters between the master's layout
- * and cuDNN's, what is added, sums for a bias
+/* GradStreamer kernels: what cuDNN's convolutions leave to us: filters in bfloat16, what is added, sums
+ * for a bias
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- *   packed: (O, k, k, I), w, dw: (O, I, k, k), plain f32, b, db: (O), y, residual, dy: rows of O
- *   packed =, dw = or +=, db = or +=, y = in place
+ *   w, dw: (O, I, k, k), which lie as (O, k, k, I), b, db: (O), f32, y, residual, dy: rows of O
+ *   rounded =, dw = or +=, db = or +=, y = in place
  *
- * pack and unpack read and write every weight once, unpack twice when it adds. A block takes some
- * channels of one output channel through shared memory, so that both sides are contiguous. The 11
- * million weights of ResNet-18 are 67 MB both ways in bf16, 16 us at 4.3 TB/s for all layers;
- * launches cost more. sum_rows reads dy once; finish reads y and residual and writes y once.
+ * Memory bound, each in one pass. The 11 million weights of ResNet-18 are 67 MB read and written in
+ * bf16, 16 us at 4.3 TB/s for all layers; launches cost more: so updates write the rounded ones (optim.cu).
+ * sum_rows reads dy once; finish reads y and residual and writes y once.
  * Deterministic: partial sums of fixed rows, added in order. Not run on a GPU yet. */
 #define GRAD_REAL float
 #include "kernels/cuda.h"
 #include "kernels/elementwise/elementwise-body.h"
+#include "kernels/kept.h"
 #include "conv-weights.h"
 
 #define THREADS 256
-#define TILE 2304               /* 256 channels of a 3x3 kernel, 9 KB */
 
-static int
-channels_per_tile (int i, int k2)
+static __global__ void
+round_kernel (const float *from, __nv_bfloat16 * to, gsize n)
 {
-  return MIN (i, TILE / k2);
-}
+  gsize i = ((gsize) blockIdx.x * THREADS + threadIdx.x) * 8;
+  float values[8];
 
-/* blockIdx.x is an output channel and some input channels; k2 is the square of the kernel size */
-template < class T > __global__ void
-pack_kernel (const float *w, T * packed, int channels, int k2, int per_tile)
-{
-  __shared__ float tile[TILE];
-  int tiles = (channels + per_tile - 1) / per_tile;
-  gsize base = (gsize) (blockIdx.x / tiles) * channels * k2;
-  int first = blockIdx.x % tiles * per_tile, n = min (per_tile, channels - first);
-
-  for (int t = threadIdx.x; t < n * k2; t += THREADS)
-    tile[t] = w[base + (gsize) first * k2 + t];
-  __syncthreads ();
-  for (int t = threadIdx.x; t < n * k2; t += THREADS) {
-    int p = t / n, c = t % n;
-
-    grad_store (packed + base + (gsize) p * channels + first + c, tile[c * k2 + p]);
-  }
-}
-
-template < class T > __global__ void
-unpack_kernel (const T * packed, float *dw, int channels, int k2, int per_tile, bool accumulate)
-{
-  __shared__ float tile[TILE];
-  int tiles = (channels + per_tile - 1) / per_tile;
-  gsize base = (gsize) (blockIdx.x / tiles) * channels * k2;
-  int first = blockIdx.x % tiles * per_tile, n = min (per_tile, channels - first);
-
-  for (int t = threadIdx.x; t < n * k2; t += THREADS) {
-    int p = t / n, c = t % n;
-
-    tile[c * k2 + p] = grad_load (packed + base + (gsize) p * channels + first + c);
-  }
-  __syncthreads ();
-  for (int t = threadIdx.x; t < n * k2; t += THREADS) {
-    float *to = dw + base + (gsize) first * k2 + t;
-
-    *to = accumulate ? *to + tile[t] : tile[t];
-  }
+  if (i >= n)
+    return;
+  grad_load_vector < 4 > (from + i, values);
+  grad_load_vector < 4 > (from + i + 4, values + 4);
+  grad_store_vector < 8 > (to + i, values);
 }
 
 static gboolean
-supports (gint kernel)
+round_values (GradDevice * device, const float *from, __nv_bfloat16 * to, gsize n, GError ** error)
 {
-  return kernel <= 48;          /* kernel * kernel <= TILE */
-}
-
-template < class T > static gboolean
-pack_typed (GradDevice * device, gint o, gint i, gint kernel, const gfloat * w, T * packed,
-    GError ** error)
-{
-  int per_tile = channels_per_tile (i, kernel * kernel);
-
-  GRAD_CUDA_LAUNCH (device, "packing of weights", error, o * grad_cuda_blocks (i, per_tile),
-      THREADS, (pack_kernel < T >), w, packed, i, kernel * kernel, per_tile);
+  GRAD_CUDA_LAUNCH (device, "rounding of weights", error, grad_cuda_blocks (n, THREADS * 8), THREADS, round_kernel,
+      from, to, n);
   return TRUE;
 }
 
-template < class T > static gboolean
-unpack_typed (GradDevice * device, gint o, gint i, gint kernel, const T * packed, gfloat * dw,
-    gboolean accumulate, GError ** error)
+static gpointer
+rounded (const GradTensor * parameter, GError ** error)
 {
-  int per_tile = channels_per_tile (i, kernel * kernel);
+  gsize n = grad_shape_n_elements (&parameter->shape);
+  const float *from = grad_cuda_data < const float >(parameter);
+  gboolean fresh;
+  gpointer to = grad_kept_get (parameter, g_quark_from_static_string (GRAD_CONV_ROUNDED), n * sizeof (__nv_bfloat16),
+      &fresh, error);
 
-  GRAD_CUDA_LAUNCH (device, "unpacking of weight gradients", error,
-      o * grad_cuda_blocks (i, per_tile), THREADS, (unpack_kernel < T >), packed, dw, i,
-      kernel * kernel, per_tile, accumulate != FALSE);
+  return to != NULL && (fresh || round_values (parameter->device, from, (__nv_bfloat16 *) to, n, error)) ? to : NULL;
+}
+
+template < class T > static __global__ void
+add_kernel (const T * from, float *dw, gsize n, bool accumulate)
+{
+  const int V = GradWidth < T >::value;
+  gsize i = ((gsize) blockIdx.x * THREADS + threadIdx.x) * V;
+  float values[V], sums[V] = { };
+
+  if (i >= n)
+    return;
+  grad_load_vector < V > (from + i, values);
+#pragma unroll
+  for (int k = 0; k < V; k += 4) {
+    if (accumulate)
+      grad_load_vector < 4 > (dw + i + k, sums + k);
+#pragma unroll
+    for (int v = k; v < k + 4; v++)
+      sums[v] += values[v];
+    grad_store_vector < 4 > (dw + i + k, sums + k);
+  }
+}
+
+template < class T > static gboolean
+add_typed (GradDevice * device, const T * from, gsize n, gfloat * dw, gboolean accumulate, GError ** error)
+{
+  GRAD_CUDA_LAUNCH (device, "adding weight gradients", error, grad_cuda_blocks (n, THREADS * GradWidth < T >::value),
+      THREADS, (add_kernel < T >), from, dw, n, accumulate != FALSE);
   return TRUE;
 }
 
@@ -193,21 +179,11 @@ finish_typed (GradDevice * device, gsize rows, gint o, const gfloat * b, const T
 }
 
 static gboolean
-pack (GradDevice * device, guint layout, gint o, gint i, gint kernel, const gfloat * w,
-    gpointer packed, GError ** error)
+add (GradDevice * device, guint layout, gconstpointer from, gsize n, gfloat * dw, gboolean accumulate, GError ** error)
 {
   return layout == GRAD_CUDA_NHWC_BF16
-      ? pack_typed (device, o, i, kernel, w, (__nv_bfloat16 *) packed, error)
-      : pack_typed (device, o, i, kernel, w, (float *) packed, error);
-}
-
-static gboolean
-unpack (GradDevice * device, guint layout, gint o, gint i, gint kernel, gconstpointer packed,
-    gfloat * dw, gboolean accumulate, GError ** error)
-{
-  return layout == GRAD_CUDA_NHWC_BF16
-      ? unpack_typed (device, o, i, kernel, (const __nv_bfloat16 *) packed, dw, accumulate, error)
-      : unpack_typed (device, o, i, kernel, (const float *) packed, dw, accumulate, error);
+      ? add_typed (device, (const __nv_bfloat16 *) from, n, dw, accumulate, error)
+      : add_typed (device, (const float *) from, n, dw, accumulate, error);
 }
 
 static gboolean
@@ -247,9 +223,8 @@ finish (GradDevice * device, guint layout, gsize rows, gint o, const gfloat * b,
 }
 
 extern "C" const GradConvWeightsOps grad_conv_weights_ops = {
-  .supports = supports,
-  .pack = pack,
-  .unpack = unpack,
+  .rounded = rounded,
+  .add = add,
   .sum_rows = sum_rows,
   .finish = finish,
 };

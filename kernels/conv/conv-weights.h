@@ -6,19 +6,18 @@
 
 G_BEGIN_DECLS
 
-/* A filter is plain (O, I, k, k) floats, the master, or packed (O, k, k, I), as pictures lie, in
- * the type of activations; `layout` is that of activations. Rows are the N·H·W pixels of a
- * picture tensor of O channels, O a multiple of what fits in 16 bytes. */
+/* What rounded() keeps of a parameter (kernels/kept.h); an update brings it up to date as well. */
+#define GRAD_CONV_ROUNDED "bf16"
+
+/* Filters (O, I, k, k) lie as pictures do, so that they are rows of numbers here; `layout` is that of activations. Rows are the
+ * N·H·W pixels of a picture tensor of O channels, O a multiple of what fits in 16 bytes. */
 typedef struct
 {
-  /* whether pack and unpack take kernels of this size */
-  gboolean (*supports) (gint kernel);
-  /* packed = w; a vector is a filter of O = 1, k = 1 */
-  gboolean (*pack) (GradDevice * device, guint layout, gint o, gint i, gint kernel,
-      const gfloat * w, gpointer packed, GError ** error);
-  /* dw = or += packed */
-  gboolean (*unpack) (GradDevice * device, guint layout, gint o, gint i, gint kernel,
-      gconstpointer packed, gfloat * dw, gboolean accumulate, GError ** error);
+  /* A parameter in bfloat16, of n values, a multiple of 8; NULL with GRAD_ERROR_NO_MEMORY */
+  gpointer (*rounded) (const GradTensor * parameter, GError ** error);
+  /* dw = or += what is in the type of activations; n values, a multiple of 8 or, of floats, 4 */
+  gboolean (*add) (GradDevice * device, guint layout, gconstpointer from, gsize n, gfloat * dw,
+      gboolean accumulate, GError ** error);
   /* db(o) = or += sum of the rows of dy */
   gboolean (*sum_rows) (GradDevice * device, guint layout, gsize rows, gint o, gconstpointer dy,
       gfloat * db, gboolean accumulate, GError ** error);

@@ -148,7 +148,7 @@ run_parts (GradDevice * device, const GradConvDesc * d, const GradTensor * x, co
 
 /* A thread of each of the block's SLICES rows for one of `n` values: they share its parts. */
 template < int SLICES > __global__ void
-add_parts_kernel (const float *parts, int n_parts, gsize n, float *dw, float *db, int c, int taps,
+add_parts_kernel (const float *parts, int n_parts, gsize n, float *dw, float *db, int o_size,
     int part_row, gboolean accumulate)
 {
   const int LANES = 256 / SLICES;
@@ -172,7 +172,7 @@ add_parts_kernel (const float *parts, int n_parts, gsize n, float *dw, float *db
     }
     if (i < n && slice == 0) {
       int o = i / part_row, row = i - (gsize) o * part_row;
-      float *to = row == taps * c ? db + o : dw + ((gsize) o * c + row % c) * taps + row / c;
+      float *to = row == o_size ? db + o : dw + (gsize) o * o_size + row;
 
       *to = accumulate ? *to + sum : sum;
     }
@@ -184,18 +184,18 @@ grad_conv_add_parts (GradDevice * device, const GradConvDesc * d, const float *p
     GradTensor * dw, GradTensor * db, gboolean accumulate, GError ** error)
 {
   gsize row = grad_conv_part_row (d), n = d->oc * row;
-  int taps = d->kernel * d->kernel;
+  int o_size = d->kernel * d->kernel * d->ic;
   float *w = grad_cuda_data < float >(dw), *b = d->bias ? grad_cuda_data < float >(db) : NULL;
 
   /* few values: threads share the parts of each */
   if (n_parts >= 16 && n < (gsize) 256 * grad_cuda_device_n_multiprocessors (device))
     GRAD_CUDA_LAUNCH (device, "convolution's weight gradient", error,
         grad_conv_loop_blocks (device, n, 32), dim3 (32, 8), (add_parts_kernel < 8 >), parts,
-        n_parts, n, w, b, d->ic, taps, row, accumulate);
+        n_parts, n, w, b, o_size, row, accumulate);
   else
     GRAD_CUDA_LAUNCH (device, "convolution's weight gradient", error,
         grad_conv_loop_blocks (device, n, 256), dim3 (256, 1), (add_parts_kernel < 1 >), parts,
-        n_parts, n, w, b, d->ic, taps, row, accumulate);
+        n_parts, n, w, b, o_size, row, accumulate);
   return TRUE;
 }
 

@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  *   x, dx: (N, I, IH, IW), y, dy, residual: (N, O, OH, OW), NHWC, bf16 or f32
- *   w, dw: (O, I, kernel, kernel), b, db: (O), plain f32
+ *   w, dw: (O, I, kernel, kernel), which lie as (O, kernel, kernel, I), b, db: (O), f32
  *   y =, dx =, dw = or +=, db = or +=
  *
  * For every shape: what cuDNN does not take, and what it can be compared with; it has the tensor
@@ -31,7 +31,7 @@ grad_conv_packing (const GradConvDesc * d, int columns)
   gsize taps = (gsize) d->kernel * d->kernel;
 
   return (GradConvPacking) {
-    .depth = d->ic,.width = d->oc,.depth_stride = taps,.width_stride = d->ic * taps,
+    .depth = d->ic,.width = d->oc,.depth_stride = 1,.width_stride = d->ic * taps,.tap_stride = (gsize) d->ic,
     .kernel = d->kernel,.p0 = 0,.q0 = 0,.step = 1,.n_p = d->kernel,.n_q = d->kernel,
     .rows = (int) (d->ic * taps + DEPTH - 1) / DEPTH * DEPTH,
     .columns = (d->oc + columns - 1) / columns * columns,
@@ -59,7 +59,7 @@ pack_kernel (const float *w, float *packed, const GradConvPacking m)
     for (int p = 0; p < m.n_p; p++)
       for (int q = 0; q < m.n_q; q++) {
         const float *from = w + d * m.depth_stride + column * m.width_stride
-            + (m.p0 + p * m.step) * m.kernel + m.q0 + q * m.step;
+            + ((m.p0 + p * m.step) * m.kernel + m.q0 + q * m.step) * m.tap_stride;
 
         *to = make_float4 (column < m.width ? from[0] : 0,
             column + 1 < m.width ? from[m.width_stride] : 0,
@@ -296,7 +296,7 @@ conv_backward_data (GradPlan * base, const GradTensor * dy, const GradTensor * w
   packing.depth = d->oc;
   packing.width = d->ic;
   packing.depth_stride = packing.width_stride;
-  packing.width_stride = (gsize) d->kernel * d->kernel;
+  packing.width_stride = 1;
   packing.columns = (d->ic + columns - 1) / columns * columns;
   packing.step = s;
   for (int i = 0; i < MIN (s, d->ih); i++)

@@ -205,6 +205,8 @@ grad_direct_convolve (GradDirect * self, const GradTensor * x, const GradTensor 
     call.w = grad_kept_get (w, self->form, packed_size (self), &ready, error);
     if (call.w == NULL)
       return FALSE;
+    if (!ready)
+      g_atomic_int_inc (&grad_cpu_reorders.parameters);
   } else if (!ready) {
     call.w = call.buffers;
     call.buffers += packed_size (self) / sizeof (gfloat);

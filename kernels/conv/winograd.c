@@ -183,6 +183,8 @@ grad_winograd_convolve (GradWinograd * self, const GradTensor * x, const GradTen
     call.u = grad_kept_get (w, self->form, self->u_size * sizeof (gfloat), &ready, error);
     if (call.u == NULL)
       return FALSE;
+    if (!ready)
+      g_atomic_int_inc (&grad_cpu_reorders.parameters);
   } else {
     call.u = call.buffers;
     call.buffers += self->u_size;

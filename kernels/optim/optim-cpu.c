@@ -164,7 +164,7 @@ update (Job * job, const GradOptimTensor * tensors, guint n_tensors, const GradO
 }
 
 static gboolean
-adam (GradDevice * device, const GradOptimTensor * tensors, guint n_tensors,
+adam (GradDevice * device, GradOptimTensor * tensors, guint n_tensors,
     const GradAdamArgs * args, const GradOptimStep * step, GError ** error)
 {
   Job job = {.span = adam_span,.adam = args,.step = step };
@@ -173,7 +173,7 @@ adam (GradDevice * device, const GradOptimTensor * tensors, guint n_tensors,
 }
 
 static gboolean
-sgd (GradDevice * device, const GradOptimTensor * tensors, guint n_tensors,
+sgd (GradDevice * device, GradOptimTensor * tensors, guint n_tensors,
     const GradSgdArgs * args, const GradOptimStep * step, GError ** error)
 {
   Job job = {.span = sgd_span,.sgd = grad_sgd_step (args, step) };

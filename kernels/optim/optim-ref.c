@@ -21,7 +21,7 @@ average (const GradOptimTensor * tensor, gsize i, gdouble value, const GradOptim
 }
 
 static gboolean
-adam (GradDevice * device, const GradOptimTensor * tensors, guint n_tensors,
+adam (GradDevice * device, GradOptimTensor * tensors, guint n_tensors,
     const GradAdamArgs * args, const GradOptimStep * step, GError ** error)
 {
   gdouble scale;
@@ -43,7 +43,7 @@ adam (GradDevice * device, const GradOptimTensor * tensors, guint n_tensors,
 }
 
 static gboolean
-sgd (GradDevice * device, const GradOptimTensor * tensors, guint n_tensors,
+sgd (GradDevice * device, GradOptimTensor * tensors, guint n_tensors,
     const GradSgdArgs * args, const GradOptimStep * step, GError ** error)
 {
   gdouble scale;

@@ -12,6 +12,7 @@ typedef struct
   const GradTensor *grad;
   gdouble rate_scale;           /* of the learning rate */
   guint64 number;               /* of its update, from 1; for Adam */
+  GQuark kept;                  /* (out): the form in which value was kept, and is as up to date as before (kept.h); 0: none */
 } GradOptimTensor;
 
 /* What any update does, with grad = scale grad and the learning rate times the tensor's rate_scale:
@@ -58,9 +59,9 @@ typedef struct
 
 typedef struct
 {
-  gboolean (*adam) (GradDevice * device, const GradOptimTensor * tensors, guint n_tensors,
+  gboolean (*adam) (GradDevice * device, GradOptimTensor * tensors, guint n_tensors,
       const GradAdamArgs * args, const GradOptimStep * step, GError ** error);
-  gboolean (*sgd) (GradDevice * device, const GradOptimTensor * tensors, guint n_tensors,
+  gboolean (*sgd) (GradDevice * device, GradOptimTensor * tensors, guint n_tensors,
       const GradSgdArgs * args, const GradOptimStep * step, GError ** error);
   /* Of the tensors only grad is looked at. result: three doubles in a plain uint8 tensor
    * (GRAD_MEASURE_SIZE), so that nobody has to wait for them. */

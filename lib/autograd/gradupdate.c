@@ -4,6 +4,7 @@
 #include "gradunit-private.h"
 #include "../model/gradparameter-private.h"
 #include "../tensor/gradtensor-private.h"
+#include "kernels/kept.h"
 
 typedef gboolean (*EnsureFunc) (GradDevice * device, GradParameter * parameter, GError ** error);
 
@@ -103,6 +104,8 @@ update_job (gpointer data, GError ** error)
     GradOptimTensor *t = &u->tensors[i];
 
     grad_tensor_touch (t->value);
+    if (t->kept != 0)
+      grad_kept_follow (t->value, t->kept);
     if (t->average != NULL)
       grad_tensor_touch (t->average);
     grad_job_add (&job, t->grad, 1);

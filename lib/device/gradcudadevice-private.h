@@ -8,8 +8,8 @@
 
 G_BEGIN_DECLS
 
-/* Layouts. Pictures (N, C, H, W) lie as (N, H, W, C), in bfloat16 or in float; all else is plain: vectors (N, K), parameters,
- * statistics and their gradients as floats, uint8 as it is. */
+/* Layouts. Pictures (N, C, H, W) lie as (N, H, W, C), in bfloat16 or in float; filters (O, I, H, W), their gradients and moments
+ * as (O, H, W, I), in float. All else is plain: vectors (N, K), other parameters, statistics as floats, uint8 as it is. */
 enum
 {
   GRAD_CUDA_NHWC_F32 = 1,

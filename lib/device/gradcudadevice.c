@@ -262,6 +262,12 @@ grad_cuda_device_activation_layout (GradDevice * device, GradDType dtype, const 
       ? GRAD_CUDA_NHWC_BF16 : GRAD_CUDA_NHWC_F32;
 }
 
+static guint
+grad_cuda_device_parameter_layout (GradDevice * device, const GradShape * shape)
+{
+  return shape->rank == 4 ? GRAD_CUDA_NHWC_F32 : GRAD_LAYOUT_PLAIN;
+}
+
 static gsize
 grad_cuda_device_storage_size (GradDevice * device, GradDType dtype, const GradShape * shape,
     guint layout)
@@ -407,6 +413,7 @@ grad_cuda_device_class_init (GradCudaDeviceClass * klass)
   device_class->alloc = grad_cuda_device_alloc;
   device_class->free = grad_cuda_device_free;
   device_class->activation_layout = grad_cuda_device_activation_layout;
+  device_class->parameter_layout = grad_cuda_device_parameter_layout;
   device_class->storage_size = grad_cuda_device_storage_size;
   device_class->is_host = grad_cuda_device_is_host;
   device_class->upload = grad_cuda_device_upload;

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "../testutil.h"
 #include "kernels/conv/conv-weights.h"
+#include "kernels/kept.h"
 
 #include <math.h>
 
@@ -30,44 +31,103 @@ assert_same (GradTensor * tensor, const gfloat * expected)
       g_error ("element %" G_GSIZE_FORMAT " is %.9g, not %.9g", i, got[i], expected[i]);
 }
 
-/* A packed filter lies as a picture (O, I, k, k) does, so it is made and read as one. */
+static const gint filters[][3] = {      /* O, I, k */
+  {1, 16, 1}, {8, 8, 3}, {16, 24, 3}, {3, 264, 3}, {4, 8, 7}, {2, 100, 2}, {1, 8, 48}, {40, 512, 1},
+};
+
+/* Values that have been rounded, and on the way to it those in the type of activations */
 static void
-test_pack (gconstpointer name)
+test_add (gconstpointer name)
 {
-  static const gint cases[][3] = {      /* O, I, k */
-    {1, 16, 1}, {8, 8, 3}, {16, 24, 3}, {3, 264, 3}, {2, 520, 3}, {4, 8, 7}, {2, 100, 5},
-    {2, 2304, 1}, {1, 2312, 1}, {1, 8, 48}, {5, 3, 2}, {1, 1, 1},
-  };
   g_autoptr (GradDevice) device = test_device (name);
   const GradConvWeightsOps *ops = test_cuda_symbol ("grad_conv_weights_ops");
-  guint layout = layout_of (device);
 
-  g_assert_true (ops->supports (48));
-  g_assert_false (ops->supports (49));
-  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
-    const gint *c = cases[i];
+  for (guint i = 0; i < G_N_ELEMENTS (filters); i++) {
+    const gint *c = filters[i];
+    GradShape shape = GRAD_SHAPE (c[0], c[1], c[2], c[2]);
+    gsize n = grad_shape_n_elements (&shape);
+    g_autoptr (GradTensor) from = test_random (device, shape, i, -1, 1);        /* it lies as a filter does */
+    g_autoptr (GradTensor) dw = test_random_parameter (device, shape, i + 1, -1, 1);
+    g_autofree gfloat *values = test_download (from), *sums = test_download (dw);
+
+    for (gsize k = 0; k < n; k++)
+      sums[k] += values[k];
+    TEST_RUN (device, ops->add (device, layout_of (device), grad_tensor_data (from), n, grad_tensor_data (dw), TRUE,
+            &error));
+    assert_same (dw, sums);
+    TEST_RUN (device, ops->add (device, layout_of (device), grad_tensor_data (from), n, grad_tensor_data (dw), FALSE,
+            &error));
+    assert_same (dw, values);
+  }
+}
+
+/* What is kept of w, which is rounded, is w + 0 when it is added to nothing. */
+static void
+assert_rounded (GradTensor * w, gpointer kept)
+{
+  const GradConvWeightsOps *ops = test_cuda_symbol ("grad_conv_weights_ops");
+  GradDevice *device = grad_tensor_get_device (w);
+  gsize n = grad_shape_n_elements (grad_tensor_get_shape (w));
+  g_autoptr (GradTensor) got = test_new_parameter (device, *grad_tensor_get_shape (w));
+  g_autoptr (GradTensor) bf16 = test_new (device, GRAD_SHAPE (1, 8, 1, 1));
+  g_autofree gfloat *values = test_download (w);
+
+  for (gsize k = 0; k < n; k++)
+    values[k] = test_stored (bf16, values[k]);
+  TEST_RUN (device, ops->add (device, layout_of (device), kept, n, grad_tensor_data (got), FALSE, &error));
+  assert_same (got, values);
+}
+
+static gpointer
+rounded (GradTensor * w)
+{
+  const GradConvWeightsOps *ops = test_cuda_symbol ("grad_conv_weights_ops");
+  gpointer kept;
+
+  TEST_RUN (grad_tensor_get_device (w), (kept = ops->rounded (w, &error)) != NULL);
+  return kept;
+}
+
+/* It follows what is written to w, and is written by an update that finds it up to date. */
+static void
+test_rounded (gconstpointer name)
+{
+  g_autoptr (GradDevice) device = test_device (name);
+  const GradOptimOps *ops = grad_device_kernels (device)->optim;
+  GQuark form = g_quark_from_static_string (GRAD_CONV_ROUNDED);
+
+  if (vector_width (device) != 8)
+    return;                     /* floats are not rounded */
+  for (guint i = 0; i < 2 * G_N_ELEMENTS (filters); i++) {
+    const gint *c = filters[i / 2];
     GradShape shape = GRAD_SHAPE (c[0], c[1], c[2], c[2]);
     gsize n = grad_shape_n_elements (&shape);
     g_autoptr (GradTensor) w = test_random_parameter (device, shape, i, -1, 1);
-    g_autoptr (GradTensor) packed = test_new (device, shape);
-    g_autoptr (GradTensor) dw = test_random_parameter (device, shape, i + 1, -1, 1);
-    g_autofree gfloat *values = test_download (w), *before = test_download (dw);
-    g_autofree gfloat *sums = g_new (gfloat, n);
+    g_autoptr (GradTensor) m = test_random_parameter (device, shape, i + 1, -1, 1);
+    g_autoptr (GradTensor) v = test_random_parameter (device, shape, i + 2, 0, 1);
+    g_autoptr (GradTensor) grad = test_random_parameter (device, shape, i + 3, -1, 1);
+    g_autoptr (GradTensor) vector = test_random_parameter (device, GRAD_SHAPE (8), i, -1, 1);
+    g_autofree gfloat *values = test_download (grad);
+    GradOptimTensor tensors[] = { {vector, vector, NULL, NULL, vector, 1, 1, 0}, {w, m, v, NULL, grad, 1, 1, 0} };
+    gpointer kept = rounded (w);
 
-    g_test_message ("%d from %d, %dx%d", c[0], c[1], c[2], c[2]);
-    TEST_RUN (device, ops->pack (device, layout, c[0], c[1], c[2], grad_tensor_data (w),
-            grad_tensor_data (packed), &error));
-    for (gsize k = 0; k < n; k++) {
-      values[k] = test_stored (packed, values[k]);
-      sums[k] = before[k] + values[k];
+    assert_rounded (w, kept);
+    g_assert_true (grad_tensor_upload (w, values, n * sizeof (gfloat), NULL));
+    g_assert_null (grad_kept_find (w, form));
+    if (i % 2) {
+      g_assert_true (rounded (w) == kept);
+      assert_rounded (w, kept);
     }
-    assert_same (packed, values);
-    TEST_RUN (device, ops->unpack (device, layout, c[0], c[1], c[2], grad_tensor_data (packed),
-            grad_tensor_data (dw), TRUE, &error));
-    assert_same (dw, sums);
-    TEST_RUN (device, ops->unpack (device, layout, c[0], c[1], c[2], grad_tensor_data (packed),
-            grad_tensor_data (dw), FALSE, &error));
-    assert_same (dw, values);
+    TEST_RUN (device, ops->sgd (device, tensors, 2, &(GradSgdArgs) {.momentum = 0.5 },
+            &(GradOptimStep) {.learning_rate = 0.1 }, &error));
+    g_assert_cmpuint (tensors[0].kept, ==, 0);
+    g_assert_cmpuint (tensors[1].kept, ==, i % 2 ? form : 0);
+    grad_tensor_touch (w);
+    g_assert_null (grad_kept_find (w, form));
+    if (i % 2)
+      grad_kept_follow (w, form);
+    g_assert_true (rounded (w) == kept);
+    assert_rounded (w, kept);
   }
 }
 
@@ -150,7 +210,7 @@ main (int argc, char **argv)
     const gchar *name;
     GTestDataFunc func;
   } tests[] = {
-    {"pack", test_pack}, {"sum-rows", test_sum_rows}, {"finish", test_finish}
+    {"add", test_add}, {"rounded", test_rounded}, {"sum-rows", test_sum_rows}, {"finish", test_finish}
   };
 
   gst_init (&argc, &argv);

@@ -449,7 +449,7 @@ adam_run (BenchCall * s, GError ** error)
   GradOptimStep step = {.learning_rate = 0.001 };
 
   return grad_device_kernels (s->device)->optim->adam (s->device,
-      (const GradOptimTensor *) s->adam->data, s->adam->len, &args, &step, error);
+      (GradOptimTensor *) s->adam->data, s->adam->len, &args, &step, error);
 }
 
 /* ---- resizing */
