@@ -16,6 +16,7 @@ typedef struct
 {
   GradPlan plan;
   GradNormDesc desc;
+  GradPoolDesc pool;            /* behind it, if any */
 } CudaPlan;
 
 /* mean, var and affine, (2, C): scale and shift of grad_norm_forward(); in norm.cu */
@@ -33,6 +34,13 @@ gboolean grad_norm_cuda_backward (GradPlan * plan, const GradTensor * x, const G
     const GradTensor * dy, const GradTensor * gamma, const GradTensor * mean, const GradTensor * var,
     GradTensor * dx, GradTensor * dresidual, GradTensor * dgamma, GradTensor * dbeta,
     gboolean accumulate, GError ** error);
+
+gboolean grad_norm_cuda_forward_pool (GradPlan * plan, const GradTensor * x, const GradTensor * gamma,
+    const GradTensor * beta, GradTensor * mean, GradTensor * var, GradTensor * y, GradTensor * places,
+    GError ** error);
+gboolean grad_norm_cuda_backward_pool (GradPlan * plan, const GradTensor * x, const GradTensor * places,
+    const GradTensor * dy, const GradTensor * gamma, const GradTensor * mean, const GradTensor * var,
+    GradTensor * dx, GradTensor * dgamma, GradTensor * dbeta, gboolean accumulate, GError ** error);
 
 static inline gsize
 rows_of (const GradNormDesc * d)

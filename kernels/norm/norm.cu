@@ -307,16 +307,23 @@ fold (GradDevice * device, const GradNormFold * f, GError ** error)
 static gboolean
 supports (GradDevice * device, const GradNormDesc * desc)
 {
-  return desc->pool.kernel == 0;
+  GradPoolDesc pool;
+
+  return grad_norm_desc_pool (desc, &pool, NULL);
 }
 
 static GradPlan *
 plan_new (GradDevice * device, const GradNormDesc * desc, GError ** error)
 {
-  CudaPlan *self = g_new (CudaPlan, 1);
+  CudaPlan *self;
+  GradPoolDesc pool;
 
+  if (!grad_norm_desc_pool (desc, &pool, error))
+    return NULL;
+  self = g_new (CudaPlan, 1);
   self->plan = (GradPlan) {.device = device };
   self->desc = *desc;
+  self->pool = pool;
   return &self->plan;
 }
 
@@ -326,6 +333,8 @@ extern "C" const GradNormOps grad_norm_cuda_ops = {
   .forward_train = forward_train,
   .forward_infer = forward_infer,
   .backward = grad_norm_cuda_backward,
+  .forward_pool = grad_norm_cuda_forward_pool,
+  .backward_pool = grad_norm_cuda_backward_pool,
   .update_running = update_running,
   .fold = fold,
 };
