@@ -44,9 +44,9 @@ grad_rows_tiles (const GradRows & m, int unroll)
 
 /* How many blocks share the tiles, as many as run at a time: part p has tiles p, p + parts … */
 static inline unsigned
-grad_rows_parts (GradDevice * device, const GradRows & m, int unroll)
+grad_rows_parts (GradDevice * device, const GradRows & m, int unroll, unsigned per_multiprocessor = GRAD_ROWS_BLOCKS)
 {
-  gsize blocks = grad_cuda_device_n_multiprocessors (device) * GRAD_ROWS_BLOCKS;
+  gsize blocks = grad_cuda_device_n_multiprocessors (device) * per_multiprocessor;
 
   return MIN (grad_rows_tiles (m, unroll), MAX (blocks / m.chunks, 1));
 }

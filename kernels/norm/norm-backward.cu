@@ -67,7 +67,6 @@ sums_kernel (GradRows m, const T * x, const T * y, const T * dy, const float *me
   write_partials < V > (partials, m, channel, totals);
 }
 
-/* gradient: (3, C), scale, slope and shift */
 static __global__ void
 finish_backward_kernel (const float *partials, int parts, int channels, double count, double eps,
     const float *gamma, const float *var, bool accumulate, float *dgamma, float *dbeta, float *gradient)
@@ -81,6 +80,18 @@ finish_backward_kernel (const float *partials, int parts, int channels, double c
   if (threadIdx.y == 0)
     grad_norm_gradient (totals[0], totals[1], count, var[c], eps, gamma[c], accumulate, dgamma + c,
         dbeta + c, gradient + c, gradient + channels + c, gradient + 2 * channels + c);
+}
+
+gboolean
+grad_norm_cuda_gradients (GradDevice * device, const GradNormDesc * d, const float *partials, unsigned parts,
+    const GradTensor * gamma, const GradTensor * var, gboolean accumulate, GradTensor * dgamma,
+    GradTensor * dbeta, float *gradient, GError ** error)
+{
+  GRAD_CUDA_LAUNCH (device, "gradients of a batch norm", error, grad_cuda_blocks (d->c, FINISH_CHANNELS),
+      finish_block (parts), finish_backward_kernel, partials, parts, d->c, rows_of (d), d->eps,
+      grad_cuda_data < const float >(gamma), grad_cuda_data < const float >(var), accumulate,
+      grad_cuda_data < float >(dgamma), grad_cuda_data < float >(dbeta), gradient);
+  return TRUE;
 }
 
 /* dz is masked already, or mask says where to */
@@ -141,13 +152,14 @@ run_backward (GradDevice * device, const GradRows & m, const T * x, const T * dz
 template < class T > struct Call
 {
   GradDevice *device;
+  const GradNormDesc *desc;
   GradRows m;
-  float eps;
   unsigned parts;
   const T *x, *y, *dy;
-  const float *gamma, *mean, *var;
+  const float *mean;
   T *dx, *dresidual;
-  float *dgamma, *dbeta;
+  const GradTensor *gamma, *var;
+  GradTensor *dgamma, *dbeta;
   gboolean accumulate;
   float *partials, *gradient;   /* scratch */
   guint8 *mask;
@@ -160,10 +172,9 @@ run (const Call < T > &c, GError ** error)
 
   GRAD_CUDA_LAUNCH (c.device, "sums of a batch norm", error, c.m.chunks * c.parts, block,
       (sums_kernel < T, V, RELU, WRITE >), c.m, c.x, c.y, c.dy, c.mean, c.dresidual, c.mask, c.partials);
-  GRAD_CUDA_LAUNCH (c.device, "gradients of a batch norm", error,
-      grad_cuda_blocks (c.m.channels, FINISH_CHANNELS), finish_block (c.parts), finish_backward_kernel,
-      c.partials, c.parts, c.m.channels, c.m.rows, c.eps, c.gamma, c.var, c.accumulate, c.dgamma,
-      c.dbeta, c.gradient);
+  if (!grad_norm_cuda_gradients (c.device, c.desc, c.partials, c.parts, c.gamma, c.var, c.accumulate, c.dgamma,
+          c.dbeta, c.gradient, error))
+    return FALSE;
   return RELU && !WRITE
       ? run_backward < T, V, true > (c.device, c.m, c.x, c.dy, c.mask, c.mean, c.gradient, c.dx, error)
       : run_backward < T, V, false > (c.device, c.m, c.x, WRITE ? c.dresidual : c.dy, NULL, c.mean,
@@ -177,14 +188,11 @@ backward (GradDevice * device, const GradNormDesc * d, const GradTensor * x, con
     gboolean accumulate, GError ** error)
 {
   Call < T > c = {
-    .device = device,.m = grad_rows < V > (rows_of (d), d->c),.eps = d->eps,
+    .device = device,.desc = d,.m = grad_rows < V > (rows_of (d), d->c),
     .x = grad_cuda_data < const T > (x),.y = grad_cuda_data < const T > (y),
-    .dy = grad_cuda_data < const T > (dy),
-    .gamma = grad_cuda_data < const float >(gamma),.mean = grad_cuda_data < const float >(mean),
-    .var = grad_cuda_data < const float >(var),
+    .dy = grad_cuda_data < const T > (dy),.mean = grad_cuda_data < const float >(mean),
     .dx = grad_cuda_data < T > (dx),.dresidual = grad_cuda_data < T > (dresidual),
-    .dgamma = grad_cuda_data < float >(dgamma),.dbeta = grad_cuda_data < float >(dbeta),
-    .accumulate = accumulate,
+    .gamma = gamma,.var = var,.dgamma = dgamma,.dbeta = dbeta,.accumulate = accumulate,
   };
   gsize capacity, n_sums, n_mask = d->relu && !dresidual ? c.m.rows * (d->c / V) : 0;
   gboolean ok;

@@ -28,26 +28,12 @@ cpu_free (GradPlan * plan)
   g_free (self);
 }
 
-static GradPoolDesc
-pool_desc (const GradNormDesc * d)
-{
-  gint kernel = d->pool.kernel, stride = d->pool.stride, padding = d->pool.padding;
-
-  return (GradPoolDesc) {
-    .n = d->n,.c = d->c,.ih = d->h,.iw = d->w,
-    .oh = stride ? (d->h + 2 * padding - kernel) / stride + 1 : 0,
-    .ow = stride ? (d->w + 2 * padding - kernel) / stride + 1 : 0,
-    .kernel = kernel,.stride = stride,.padding = padding
-  };
-}
-
 static gboolean
 supports (GradDevice * device, const GradNormDesc * desc)
 {
-  GradPoolDesc pool = pool_desc (desc);
+  GradPoolDesc pool;
 
-  return desc->pool.kernel == 0 || (desc->relu && !desc->add
-      && desc->pool.kernel <= GRAD_NORM_POOL_MAX_KERNEL && grad_pool_desc_check (&pool, NULL));
+  return grad_norm_desc_pool (desc, &pool, NULL);
 }
 
 guint8 *
@@ -61,18 +47,16 @@ static GradPlan *
 plan_new (GradDevice * device, const GradNormDesc * desc, GError ** error)
 {
   GradNormCpuPlan *self;
+  GradPoolDesc pool;
   gsize c = desc->c, nc = desc->n * c;
 
-  if (!supports (device, desc)) {
-    g_set_error (error, GRAD_ERROR, GRAD_ERROR_UNSUPPORTED, "no norm with %dx%d max pooling of "
-        "%dx%d pictures", desc->pool.kernel, desc->pool.kernel, desc->h, desc->w);
+  if (!grad_norm_desc_pool (desc, &pool, error))
     return NULL;
-  }
   self = g_new (GradNormCpuPlan, 1);
 
   self->plan = (GradPlan) {.device = device,.free = cpu_free };
   self->desc = *desc;
-  self->pool = pool_desc (desc);
+  self->pool = pool;
   self->partial[0] = g_new (gdouble, 2 * nc + 2 * c);
   self->partial[1] = self->partial[0] + nc;
   self->total[0] = self->partial[1] + nc;

@@ -16,12 +16,31 @@ typedef struct
 {
   GradPlan plan;
   GradNormDesc desc;
+  GradPoolDesc pool;            /* behind it, if any */
 } CudaPlan;
+
+/* mean, var and affine, (2, C): scale and shift of grad_norm_forward(); in norm.cu */
+gboolean grad_norm_cuda_statistics (GradDevice * device, const GradNormDesc * d, const GradTensor * x,
+    const GradTensor * gamma, const GradTensor * beta, GradTensor * mean, GradTensor * var, float *affine,
+    GError ** error);
+
+/* From partial sums of dz and dz (x - mean): dgamma, dbeta and gradient, (3, C): scale, slope and shift of
+ * grad_norm_backward(); in norm-backward.cu */
+gboolean grad_norm_cuda_gradients (GradDevice * device, const GradNormDesc * d, const float *partials,
+    unsigned parts, const GradTensor * gamma, const GradTensor * var, gboolean accumulate,
+    GradTensor * dgamma, GradTensor * dbeta, float *gradient, GError ** error);
 
 gboolean grad_norm_cuda_backward (GradPlan * plan, const GradTensor * x, const GradTensor * y,
     const GradTensor * dy, const GradTensor * gamma, const GradTensor * mean, const GradTensor * var,
     GradTensor * dx, GradTensor * dresidual, GradTensor * dgamma, GradTensor * dbeta,
     gboolean accumulate, GError ** error);
+
+gboolean grad_norm_cuda_forward_pool (GradPlan * plan, const GradTensor * x, const GradTensor * gamma,
+    const GradTensor * beta, GradTensor * mean, GradTensor * var, GradTensor * y, GradTensor * places,
+    GError ** error);
+gboolean grad_norm_cuda_backward_pool (GradPlan * plan, const GradTensor * x, const GradTensor * places,
+    const GradTensor * dy, const GradTensor * gamma, const GradTensor * mean, const GradTensor * var,
+    GradTensor * dx, GradTensor * dgamma, GradTensor * dbeta, gboolean accumulate, GError ** error);
 
 static inline gsize
 rows_of (const GradNormDesc * d)
@@ -56,7 +75,7 @@ add_partials (const Real * partials, int parts, int channels, int channel, doubl
   grad_rows_sum < 2 > (totals);
 }
 
-static dim3
+static inline dim3
 finish_block (int parts)
 {
   return dim3 (FINISH_CHANNELS, MIN (parts, GRAD_ROWS_THREADS / FINISH_CHANNELS));

@@ -8,8 +8,6 @@
 #include "norm-planes.h"
 #include "kernels/kernels.h"
 
-#define GRAD_NORM_POOL_MAX_KERNEL 15    /* places are bytes, of which the largest means cut */
-
 /* Bytes of scratch memory that grad_norm_plane_pool() wants, in whatever layout */
 gsize grad_norm_pool_scratch (const GradPoolDesc * p);
 

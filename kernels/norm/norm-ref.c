@@ -9,6 +9,25 @@
 #include "kernels/kernels.h"
 #include "norm-fold.h"
 
+gboolean
+grad_norm_desc_pool (const GradNormDesc * d, GradPoolDesc * pool, GError ** error)
+{
+  gint kernel = d->pool.kernel, stride = d->pool.stride, padding = d->pool.padding;
+
+  *pool = (GradPoolDesc) {
+    .n = d->n,.c = d->c,.ih = d->h,.iw = d->w,
+    .oh = stride ? (d->h + 2 * padding - kernel) / stride + 1 : 0,
+    .ow = stride ? (d->w + 2 * padding - kernel) / stride + 1 : 0,
+    .kernel = kernel,.stride = stride,.padding = padding
+  };
+  if (kernel == 0 || (d->relu && !d->add && kernel <= GRAD_NORM_POOL_MAX_KERNEL
+          && grad_pool_desc_check (pool, NULL)))
+    return TRUE;
+  g_set_error (error, GRAD_ERROR, GRAD_ERROR_UNSUPPORTED, "no norm with %dx%d max pooling of %dx%d "
+      "pictures", kernel, kernel, d->h, d->w);
+  return FALSE;
+}
+
 typedef struct
 {
   GradPlan plan;

@@ -63,7 +63,6 @@ moments_kernel (GradRows m, const T * x, double *partials)
   write_partials < V > (partials, m, channel, totals);
 }
 
-/* affine: (2, C), scale and shift */
 template < class T > static __global__ void
 finish_forward_kernel (const double *partials, int parts, int channels, double count, double eps, const T * x,
     const float *gamma, const float *beta, float *mean, float *var, float *affine)
@@ -173,7 +172,6 @@ forward (GradDevice * device, const GradNormDesc * d, const GradTensor * x, cons
       : run_forward < T, V, false > (device, d, x, NULL, coefficients, y, error);
 }
 
-/* mean, var and affine */
 template < class T, int V > static gboolean
 run_statistics (GradDevice * device, const GradNormDesc * d, const GradRows & m, unsigned parts, const T * x,
     const float *gamma, const float *beta, double *partials, float *mean, float *var, float *affine,
@@ -207,6 +205,14 @@ statistics (GradDevice * device, const GradNormDesc * d, const GradTensor * x, c
   return ok;
 }
 
+gboolean
+grad_norm_cuda_statistics (GradDevice * device, const GradNormDesc * d, const GradTensor * x,
+    const GradTensor * gamma, const GradTensor * beta, GradTensor * mean, GradTensor * var, float *affine,
+    GError ** error)
+{
+  return GRAD_ROWS_DISPATCH (x, statistics, device, d, x, gamma, beta, mean, var, affine, error);
+}
+
 static gboolean
 forward_train (GradPlan * plan, const GradTensor * x, const GradTensor * residual,
     const GradTensor * gamma, const GradTensor * beta, GradTensor * mean, GradTensor * var,
@@ -221,7 +227,7 @@ forward_train (GradPlan * plan, const GradTensor * x, const GradTensor * residua
 
   if (affine == NULL)
     return FALSE;
-  ok = GRAD_ROWS_DISPATCH (x, statistics, plan->device, d, x, gamma, beta, mean, var, affine, error)
+  ok = grad_norm_cuda_statistics (plan->device, d, x, gamma, beta, mean, var, affine, error)
       && GRAD_ROWS_DISPATCH (x, forward, plan->device, d, x, residual, coefficients, y, error);
   grad_device_pool_put (plan->device, affine, capacity);
   return ok;
@@ -301,16 +307,23 @@ fold (GradDevice * device, const GradNormFold * f, GError ** error)
 static gboolean
 supports (GradDevice * device, const GradNormDesc * desc)
 {
-  return desc->pool.kernel == 0;
+  GradPoolDesc pool;
+
+  return grad_norm_desc_pool (desc, &pool, NULL);
 }
 
 static GradPlan *
 plan_new (GradDevice * device, const GradNormDesc * desc, GError ** error)
 {
-  CudaPlan *self = g_new (CudaPlan, 1);
+  CudaPlan *self;
+  GradPoolDesc pool;
 
+  if (!grad_norm_desc_pool (desc, &pool, error))
+    return NULL;
+  self = g_new (CudaPlan, 1);
   self->plan = (GradPlan) {.device = device };
   self->desc = *desc;
+  self->pool = pool;
   return &self->plan;
 }
 
@@ -320,6 +333,8 @@ extern "C" const GradNormOps grad_norm_cuda_ops = {
   .forward_train = forward_train,
   .forward_infer = forward_infer,
   .backward = grad_norm_cuda_backward,
+  .forward_pool = grad_norm_cuda_forward_pool,
+  .backward_pool = grad_norm_cuda_backward_pool,
   .update_running = update_running,
   .fold = fold,
 };

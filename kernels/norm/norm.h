@@ -6,6 +6,7 @@
 #pragma once
 
 #include "kernels/kernels.h"
+#include "kernels/pool/pool.h"
 
 /* z = gamma(c) (x - mean(c)) / sqrt (var(c) + eps) + beta(c) [+ residual];  y = relu ? max (z, 0) : z
  * x, residual, y: (N, C, H, W); gamma, beta, mean, var, running_*: (C). */
@@ -75,6 +76,13 @@ typedef struct
       GradTensor * running_mean, GradTensor * running_var, GError ** error);
   gboolean (*fold) (GradDevice * device, const GradNormFold * fold, GError ** error);
 } GradNormOps;
+
+#define GRAD_NORM_POOL_MAX_KERNEL 15    /* places in a window are bytes, one value of which means cut by the ReLU */
+
+/* The pooling behind the norm, if any; FALSE where forward_pool and backward_pool cannot do it. In norm-ref.c, for all backends
+ * that have them. */
+GRAD_API gboolean grad_norm_desc_pool (const GradNormDesc * desc, GradPoolDesc * pool,
+    GError ** error);
 
 extern const GradNormOps grad_norm_ref_ops;
 extern const GradNormOps grad_norm_cpu_ops;

@@ -23,7 +23,7 @@ test_first_step (void)
   g_autoptr (TestResult) result = NULL;
   g_autoptr (GstElement) pipeline = test_launch (TEST_TRAINING "location=model.safetensors");
 
-  g_setenv ("EMULATED_GPU_MEMORY", "60000", TRUE);
+  g_setenv ("EMULATED_GPU_MEMORY", "45000", TRUE);
   result = test_play (pipeline);
   assert_advice (result);
   test_assert_files (NULL, NULL);       /* nothing was learnt */
