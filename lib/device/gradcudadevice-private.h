@@ -16,9 +16,12 @@ enum
   GRAD_CUDA_NHWC_BF16 = 2
 };
 
-/* All work is enqueued on one stream, in order, but for what is done aside or recorded: storage that goes back to the pool may be handed out at once, for
- * whatever comes next on the stream. So a kernel gets scratch memory with grad_device_pool_get() and gives it
- * back right after the launch. */
+/* Makes it the thread's current GPU: each thread has one of its own. */
+void grad_cuda_device_enter (GradDevice * device);
+
+/* Where the thread's work is enqueued; enters. Mostly all is on one stream, in order: storage that goes back to the pool may be
+ * handed out at once, for whatever comes next. So a kernel gets scratch memory with grad_device_pool_get() and gives it back right
+ * after the launch. */
 cudaStream_t grad_cuda_device_stream (GradDevice * device);
 guint grad_cuda_device_n_multiprocessors (GradDevice * device);
 

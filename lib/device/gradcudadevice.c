@@ -6,6 +6,7 @@
 #include "gradcudarecording.h"
 #include "gradcudaside.h"
 #include "gradcudastaging.h"
+#include "gradcudatensor.h"
 #include "kernels/kernels.h"
 #ifdef HAVE_CUDNN
 #include "kernels/cudnn.h"
@@ -59,12 +60,23 @@ static const GradKernels cuda_kernels = {
 
 static _Thread_local cudaStream_t used; /* see grad_cuda_device_use_stream() */
 
-/* Every thread has a current GPU of its own, and some launch from streaming threads. */
+void
+grad_cuda_device_enter (GradDevice * device)
+{
+  cudaSetDevice (GRAD_CUDA_DEVICE (device)->index);
+}
+
 cudaStream_t
 grad_cuda_device_stream (GradDevice * device)
 {
-  cudaSetDevice (GRAD_CUDA_DEVICE (device)->index);
+  grad_cuda_device_enter (device);
   return used ? used : GRAD_CUDA_DEVICE (device)->stream;
+}
+
+GradCudaStaging *
+grad_cuda_device_staging (GradDevice * device)
+{
+  return GRAD_CUDA_DEVICE (device)->staging;
 }
 
 guint
@@ -220,12 +232,6 @@ grad_cuda_device_open (GradDevice * device, GError ** error)
   return TRUE;
 }
 
-static void
-grad_cuda_device_enter_thread (GradDevice * device)
-{
-  cudaSetDevice (GRAD_CUDA_DEVICE (device)->index);
-}
-
 static gpointer
 grad_cuda_device_alloc (GradDevice * device, gsize size, GError ** error)
 {
@@ -251,112 +257,6 @@ grad_cuda_device_free (GradDevice * device, gpointer data, gsize size)
 {
   enter (GRAD_CUDA_DEVICE (device), NULL);
   cudaFree (data);
-}
-
-static guint
-grad_cuda_device_activation_layout (GradDevice * device, GradDType dtype, const GradShape * shape)
-{
-  if (dtype != GRAD_DTYPE_FLOAT32 || shape->rank != 4)
-    return GRAD_LAYOUT_PLAIN;
-  return grad_device_get_precision (device) == GRAD_PRECISION_BF16
-      ? GRAD_CUDA_NHWC_BF16 : GRAD_CUDA_NHWC_F32;
-}
-
-static guint
-grad_cuda_device_parameter_layout (GradDevice * device, const GradShape * shape)
-{
-  return shape->rank == 4 ? GRAD_CUDA_NHWC_F32 : GRAD_LAYOUT_PLAIN;
-}
-
-static gsize
-grad_cuda_device_storage_size (GradDevice * device, GradDType dtype, const GradShape * shape,
-    guint layout)
-{
-  return grad_shape_n_elements (shape)
-      * (layout == GRAD_CUDA_NHWC_BF16 ? 2 : grad_dtype_size (dtype));
-}
-
-static gboolean
-grad_cuda_device_is_host (GradDevice * device, GradDType dtype, guint layout)
-{
-  return FALSE;
-}
-
-static gboolean
-download_dense (GradCudaDevice * self, gconstpointer from, gpointer dense, gsize size,
-    GError ** error)
-{
-  GradCudaFetch *fetch = grad_cuda_staging_fetch (self->staging, from, size, error);
-
-  return fetch && grad_cuda_staging_end_fetch (self->staging, fetch, dense, size, error);
-}
-
-/* Runs with the dense floats of a tensor of another layout in scratch memory. */
-static gboolean
-transfer (const GradTensor * tensor, gpointer dense, gboolean upload, GError ** error)
-{
-  GradDevice *device = tensor->device;
-  GradCudaDevice *self = GRAD_CUDA_DEVICE (device);
-  gsize size = tensor->memory.maxsize, capacity = 0;
-  gpointer scratch = tensor->data;
-  gboolean plain = tensor->layout == GRAD_LAYOUT_PLAIN, ok;
-
-  if (!enter (self, error)
-      || (!plain && !(scratch = grad_device_pool_get (device, size, &capacity, error))))
-    return FALSE;
-  if (upload)
-    ok = grad_cuda_staging_upload (self->staging, scratch, dense, size, error)
-        && (plain || grad_cuda_to_layout (device, &tensor->shape, tensor->layout, scratch,
-            tensor->data, error));
-  else
-    ok = (plain || grad_cuda_from_layout (device, &tensor->shape, tensor->layout, tensor->data,
-            scratch, error))
-        && download_dense (self, scratch, dense, size, error);
-  if (!plain)
-    grad_device_pool_put (device, scratch, capacity);
-  return ok;
-}
-
-static gboolean
-grad_cuda_device_upload (GradTensor * tensor, gconstpointer dense, GError ** error)
-{
-  return transfer (tensor, (gpointer) dense, TRUE, error);
-}
-
-static gboolean
-grad_cuda_device_download (const GradTensor * tensor, gpointer dense, GError ** error)
-{
-  return transfer (tensor, dense, FALSE, error);
-}
-
-static gpointer
-grad_cuda_device_fetch (const GradTensor * tensor, GError ** error)
-{
-  GradCudaDevice *self = GRAD_CUDA_DEVICE (tensor->device);
-
-  return enter (self, error)
-      ? grad_cuda_staging_fetch (self->staging, tensor->data, tensor->memory.maxsize, error) : NULL;
-}
-
-static gboolean
-grad_cuda_device_is_fetched (const GradTensor * tensor, gpointer fetch)
-{
-  return grad_cuda_fetch_is_done (fetch);
-}
-
-static gboolean
-grad_cuda_device_end_fetch (const GradTensor * tensor, gpointer fetch, gpointer dense,
-    GError ** error)
-{
-  return grad_cuda_staging_end_fetch (GRAD_CUDA_DEVICE (tensor->device)->staging, fetch, dense,
-      tensor->memory.maxsize, error);
-}
-
-static const gchar *
-grad_cuda_device_layout_name (GradDType dtype, guint layout)
-{
-  return layout == GRAD_CUDA_NHWC_BF16 ? "nhwc-bf16"
-      : layout == GRAD_CUDA_NHWC_F32 ? "nhwc-f32" : "plain";
 }
 
 static gboolean
@@ -412,18 +312,9 @@ grad_cuda_device_class_init (GradCudaDeviceClass * klass)
   device_class->open = grad_cuda_device_open;
   device_class->alloc = grad_cuda_device_alloc;
   device_class->free = grad_cuda_device_free;
-  device_class->activation_layout = grad_cuda_device_activation_layout;
-  device_class->parameter_layout = grad_cuda_device_parameter_layout;
-  device_class->storage_size = grad_cuda_device_storage_size;
-  device_class->is_host = grad_cuda_device_is_host;
-  device_class->upload = grad_cuda_device_upload;
-  device_class->download = grad_cuda_device_download;
-  device_class->fetch = grad_cuda_device_fetch;
-  device_class->is_fetched = grad_cuda_device_is_fetched;
-  device_class->end_fetch = grad_cuda_device_end_fetch;
-  device_class->layout_name = grad_cuda_device_layout_name;
   device_class->finish = grad_cuda_device_finish;
-  device_class->enter_thread = grad_cuda_device_enter_thread;
+  device_class->enter_thread = grad_cuda_device_enter;
+  grad_cuda_tensor_class_init (device_class);
   device_class->settle = grad_cuda_device_settle;
   device_class->begin_recording = grad_cuda_begin_recording;
   device_class->end_recording = grad_cuda_end_recording;

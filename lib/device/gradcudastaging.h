@@ -13,6 +13,8 @@ typedef struct _GradCudaFetch GradCudaFetch;
 
 GradCudaStaging *grad_cuda_staging_new (GradDevice * device, cudaStream_t stream);
 /* when nothing is left to do on the stream */
+/* The device's own; gradcudadevice.c */
+GradCudaStaging *grad_cuda_device_staging (GradDevice * device);
 void grad_cuda_staging_free (GradCudaStaging * self);
 
 /* Comes back when the data is in page-locked memory: the device takes it from there in its own time. */
