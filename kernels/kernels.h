@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Conventions of every table:
- *   - functions run in jobs of the device (grad_device_call()), except augment, resize and video, which run in any thread;
+ *   - functions run in jobs of the device (grad_device_call()), except augment, gather, resize and video, which run in any thread;
  *   - tensors are allocated by the caller, on the device, in the device's layout for activations;
  *     parameters, their gradients and moments in its layout for parameters; statistics are plain;
  *   - activation gradients are assigned (=), parameter gradients are assigned or, with
@@ -43,6 +43,7 @@ grad_plan_free (GradPlan * plan)
 #include "elementwise/elementwise.h"
 #include "video/video.h"
 #include "augment/augment.h"
+#include "gather/gather.h"
 
 struct _GradKernels
 {
@@ -56,6 +57,7 @@ struct _GradKernels
   const GradElementwiseOps *elementwise;
   const GradVideoOps *video;
   const GradAugmentOps *augment;
+  const GradGatherOps *gather;  /* NULL where the host's memory is the device's */
 };
 
 G_END_DECLS

@@ -59,7 +59,7 @@ wait_for (GradUnit * unit, GError ** error)
   GradDevice *device = grad_unit_get_device (unit);
   GradDeviceClass *klass = GRAD_DEVICE_GET_CLASS (device);
 
-  return klass->finish == NULL || klass->finish (device, error);
+  return grad_device_settle (device, error) && (klass->finish == NULL || klass->finish (device, error));
 }
 
 static void

@@ -1,6 +1,8 @@
 /* GradStreamer: the samples of a batch
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gradbatch.h"
+#include "graddataset-private.h"
+#include "kernels/kernels.h"
 
 #include <string.h>
 
@@ -19,10 +21,14 @@ grad_batch_read (const GradBatch * batch, GradDevice * device, GError ** error)
   gsize size = (gsize) width * height;
   g_autoptr (GradTensor) tensor = grad_tensor_new (device, GRAD_DTYPE_UINT8,
       &GRAD_SHAPE (batch->n, 1, height, width), error);
+  GradTensor *set = grad_dataset_peek_on_device (batch->set, device);
   GstMapInfo map;
 
   if (tensor == NULL)
     return NULL;
+  if (set != NULL)
+    return grad_device_kernels (device)->gather->samples (device, set, batch->indices, tensor, error)
+        ? g_steal_pointer (&tensor) : NULL;
   if (!gst_memory_map (GST_MEMORY_CAST (tensor), &map, GST_MAP_WRITE)) {
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_NO_MEMORY, "cannot write a batch of %u pictures: "
         "lower batch-size", batch->n);

@@ -1,8 +1,9 @@
 /* GradStreamer: an IDX data set (images and labels), and the order in which it is read
  * SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "graddataset.h"
+#include "graddataset-private.h"
 #include "gradidx-private.h"
 #include "../gradfile-private.h"
+#include "../device/graddevice-private.h"
 #include "../model/gradrandom.h"
 
 struct _GradDataset
@@ -12,6 +13,9 @@ struct _GradDataset
   guint32 dims[3];              /* (N, H, W) */
   GBytes *images;               /* (N, H, W) */
   GBytes *labels;               /* (N), or NULL */
+
+  GradDevice *device;           /* which was asked to take the images, not owned */
+  GradTensor *on_device;        /* the images; NULL: it does not */
 };
 
 G_DEFINE_FINAL_TYPE (GradDataset, grad_dataset, G_TYPE_OBJECT);
@@ -172,11 +176,42 @@ grad_dataset_fill_order (GradDataset * dataset, gboolean shuffle, guint64 seed, 
   }
 }
 
+static GradTensor *
+upload (GradDataset * self, GradDevice * device)
+{
+  GradDeviceClass *klass = GRAD_DEVICE_GET_CLASS (device);
+  GradShape shape = GRAD_SHAPE ((gint) self->dims[0], 1, (gint) self->dims[1], (gint) self->dims[2]);
+  g_autoptr (GError) why = NULL;
+  g_autoptr (GradTensor) tensor = NULL;
+  gsize size;
+  gconstpointer images = g_bytes_get_data (self->images, &size);
+
+  if (klass->get_data_room == NULL || !grad_shape_is_valid (&shape) || size > klass->get_data_room (device))
+    return NULL;
+  tensor = grad_tensor_new (device, GRAD_DTYPE_UINT8, &shape, &why);
+  if (tensor != NULL && grad_tensor_upload (tensor, images, size, &why))
+    return g_steal_pointer (&tensor);
+  GST_INFO ("pictures are read from the host: %s", why->message);
+  return NULL;
+}
+
+GradTensor *
+grad_dataset_peek_on_device (GradDataset * dataset, GradDevice * device)
+{
+  if (dataset->device != device) {
+    g_clear_pointer (&dataset->on_device, grad_tensor_unref);
+    dataset->device = device;
+    dataset->on_device = upload (dataset, device);
+  }
+  return dataset->on_device;
+}
+
 static void
 grad_dataset_finalize (GObject * object)
 {
   GradDataset *self = GRAD_DATASET (object);
 
+  g_clear_pointer (&self->on_device, grad_tensor_unref);
   g_clear_pointer (&self->images, g_bytes_unref);
   g_clear_pointer (&self->labels, g_bytes_unref);
   G_OBJECT_CLASS (grad_dataset_parent_class)->finalize (object);

@@ -56,6 +56,7 @@ static const GradKernels cuda_kernels = {
   .elementwise = &grad_elementwise_cuda_ops,
   .video = &grad_video_cuda_ops,
   .augment = &grad_augment_cuda_ops,
+  .gather = &grad_gather_cuda_ops,
 };
 
 static _Thread_local cudaStream_t used; /* see grad_cuda_device_use_stream() */
@@ -252,6 +253,16 @@ grad_cuda_device_alloc (GradDevice * device, gsize size, GError ** error)
   return NULL;
 }
 
+static gsize
+grad_cuda_device_get_data_room (GradDevice * device)
+{
+  gsize available = 0, total = 0;
+
+  grad_cuda_device_enter (device);
+  cudaMemGetInfo (&available, &total);
+  return available / 8;
+}
+
 static void
 grad_cuda_device_free (GradDevice * device, gpointer data, gsize size)
 {
@@ -312,6 +323,7 @@ grad_cuda_device_class_init (GradCudaDeviceClass * klass)
   device_class->open = grad_cuda_device_open;
   device_class->alloc = grad_cuda_device_alloc;
   device_class->free = grad_cuda_device_free;
+  device_class->get_data_room = grad_cuda_device_get_data_room;
   device_class->finish = grad_cuda_device_finish;
   device_class->enter_thread = grad_cuda_device_enter;
   grad_cuda_tensor_class_init (device_class);

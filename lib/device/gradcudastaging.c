@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define N_UPLOADS 4
+#define MAX_UPLOAD (8 << 20)    /* bytes at a time */
 
 typedef struct _GradCudaFetch Buffer;
 struct _GradCudaFetch
@@ -75,22 +76,28 @@ copy (GradCudaStaging * self, Buffer * buffer, gpointer to, gconstpointer from, 
       "recording an event", error);
 }
 
+/* With the lock */
+static gboolean
+upload (GradCudaStaging * self, gpointer to, gconstpointer dense, gsize size, GError ** error)
+{
+  Buffer **buffer = &self->uploads[self->next_upload++ % N_UPLOADS];
+
+  if (!reserve (self, buffer, size, error)
+      || !grad_cuda_check (self->device, cudaEventSynchronize ((*buffer)->done), "waiting for a copy", error))
+    return FALSE;
+  memcpy ((*buffer)->data, dense, size);
+  return copy (self, *buffer, to, (*buffer)->data, size, cudaMemcpyHostToDevice, error);
+}
+
 gboolean
 grad_cuda_staging_upload (GradCudaStaging * self, gpointer to, gconstpointer dense, gsize size,
     GError ** error)
 {
-  Buffer **buffer;
-  gboolean ok;
+  gboolean ok = TRUE;
 
   g_mutex_lock (&self->lock);
-  buffer = &self->uploads[self->next_upload++ % N_UPLOADS];
-  ok = reserve (self, buffer, size, error)
-      && grad_cuda_check (self->device, cudaEventSynchronize ((*buffer)->done),
-      "waiting for a copy", error);
-  if (ok) {
-    memcpy ((*buffer)->data, dense, size);
-    ok = copy (self, *buffer, to, (*buffer)->data, size, cudaMemcpyHostToDevice, error);
-  }
+  for (gsize done = 0; done < size && ok; done += MAX_UPLOAD)
+    ok = upload (self, (gchar *) to + done, (const gchar *) dense + done, MIN (size - done, MAX_UPLOAD), error);
   g_mutex_unlock (&self->lock);
   return ok;
 }

@@ -27,6 +27,8 @@ struct _GradDeviceClass
   /* storage of at least size bytes, 64-byte aligned; called by the pool only */
   gpointer (*alloc) (GradDevice * device, gsize size, GError ** error);
   void (*free) (GradDevice * device, gpointer data, gsize size);
+  /* bytes of the largest data set that is worth its place on the device, where kernels->gather reads it; (optional): none */
+  gsize (*get_data_room) (GradDevice * device);
   /* the layout that activations of this shape have on this device; (optional): plain */
   guint (*activation_layout) (GradDevice * device, GradDType dtype, const GradShape * shape);
   /* the layout that parameters of this shape have, their gradients and moments; (optional): plain */
