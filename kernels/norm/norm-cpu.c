@@ -162,21 +162,19 @@ grad_norm_job_add_up (GradNormJob * job, GradNormFunc func)
 }
 
 static gboolean
-update_running (GradPlan * plan, const GradTensor * mean, const GradTensor * var,
-    const GradTensor * offset, gfloat momentum, const GradTensor * measured,
-    GradTensor * running_mean, GradTensor * running_var, GError ** error)
+update_running (GradDevice * device, const GradNormRunning * list, guint n, const GradTensor * measured,
+    GError ** error)
 {
-  const GradNormDesc *d = &((GradNormCpuPlan *) plan)->desc;
-  const gfloat *means = grad_tensor_data (mean), *vars = grad_tensor_data (var);
-  const gfloat *offsets = offset ? grad_tensor_data (offset) : NULL;
-  gfloat *rm = grad_tensor_data (running_mean), *rv = grad_tensor_data (running_var);
-  gdouble count = (gdouble) d->n * d->h * d->w;
-
   if (measured != NULL && isnan (((gdouble *) grad_tensor_data (measured))[1]))
     return TRUE;
-  for (gint c = 0; c < d->c; c++)
-    grad_norm_running (means[c], vars[c], offsets ? offsets[c] : 0, count, momentum, rm + c,
-        rv + c);
+  for (const GradNormRunning * r = list; r < list + n; r++) {
+    const gfloat *means = grad_tensor_data (r->mean), *vars = grad_tensor_data (r->var);
+    const gfloat *offsets = r->offset ? grad_tensor_data (r->offset) : NULL;
+    gfloat *rm = grad_tensor_data (r->running_mean), *rv = grad_tensor_data (r->running_var);
+
+    for (gint c = 0; c < r->mean->shape.dims[0]; c++)
+      grad_norm_running (means[c], vars[c], offsets ? offsets[c] : 0, r->count, r->momentum, rm + c, rv + c);
+  }
   return TRUE;
 }
 

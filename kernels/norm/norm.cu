@@ -251,28 +251,73 @@ forward_infer (GradPlan * plan, const GradTensor * x, const GradTensor * residua
   return GRAD_ROWS_DISPATCH (x, forward, plan->device, d, x, residual, coefficients, y, error);
 }
 
-static __global__ void
-running_kernel (int channels, double count, float momentum, const float *mean, const float *var,
-    const float *offset, const double *measured, float *running_mean, float *running_var)
+#define MAX_RUNNING 32          /* in one launch: ResNet-18 has 17 */
+
+struct Running
 {
+  const float *mean, *var, *offset;
+  float *running_mean, *running_var;
+  double count;
+  float momentum;
+  int channels;
+};
+
+struct RunningBatch
+{
+  Running list[MAX_RUNNING];
+};
+
+/* blockIdx.y: which of them */
+static __global__ void
+running_kernel (const RunningBatch batch, const double *measured)
+{
+  const Running & r = batch.list[blockIdx.y];
   int c = blockIdx.x * GRAD_ROWS_THREADS + threadIdx.x;
 
-  if (c < channels && !(measured && isnan (measured[1])))
-    grad_norm_running (mean[c], var[c], offset ? offset[c] : 0, count, momentum, running_mean + c,
-        running_var + c);
+  if (c < r.channels && !(measured && isnan (measured[1])))
+    grad_norm_running (r.mean[c], r.var[c], r.offset ? r.offset[c] : 0, r.count, r.momentum, r.running_mean + c,
+        r.running_var + c);
+}
+
+/* As many as one launch takes, none of them twice; returns how many channels the widest has. */
+static int
+fill (RunningBatch * batch, const GradNormRunning * list, guint n, guint * taken)
+{
+  int widest = 0;
+  guint i = 0;
+
+  for (; i < MIN (n, MAX_RUNNING); i++) {
+    const GradNormRunning *r = &list[i];
+
+    for (guint k = 0; k < i; k++)
+      if (list[k].running_mean == r->running_mean)
+        n = i;
+    if (i == n)
+      break;
+    batch->list[i] = {
+      grad_cuda_data < const float >(r->mean), grad_cuda_data < const float >(r->var),
+      grad_cuda_data < const float >(r->offset), grad_cuda_data < float >(r->running_mean),
+      grad_cuda_data < float >(r->running_var), r->count, r->momentum, r->mean->shape.dims[0]
+    };
+    widest = MAX (widest, batch->list[i].channels);
+  }
+  *taken = i;
+  return widest;
 }
 
 static gboolean
-update_running (GradPlan * plan, const GradTensor * mean, const GradTensor * var,
-    const GradTensor * offset, gfloat momentum, const GradTensor * measured,
-    GradTensor * running_mean, GradTensor * running_var, GError ** error)
+update_running (GradDevice * device, const GradNormRunning * list, guint n, const GradTensor * measured,
+    GError ** error)
 {
-  const GradNormDesc *d = &((CudaPlan *) plan)->desc;
+  guint taken;
 
-  GRAD_CUDA_LAUNCH (plan->device, "running statistics", error, grad_cuda_blocks (d->c, GRAD_ROWS_THREADS),
-      GRAD_ROWS_THREADS, running_kernel, d->c, rows_of (d), momentum, grad_cuda_data < const float >(mean),
-      grad_cuda_data < const float >(var), grad_cuda_data < const float >(offset),
-      grad_cuda_data < const double >(measured), grad_cuda_data < float >(running_mean), grad_cuda_data < float >(running_var));
+  for (guint first = 0; first < n; first += taken) {
+    RunningBatch batch;
+    int widest = fill (&batch, list + first, n - first, &taken);
+
+    GRAD_CUDA_LAUNCH (device, "running statistics", error, dim3 (grad_cuda_blocks (widest, GRAD_ROWS_THREADS), taken),
+        GRAD_ROWS_THREADS, running_kernel, batch, grad_cuda_data < const double >(measured));
+  }
   return TRUE;
 }
 

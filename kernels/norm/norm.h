@@ -31,6 +31,18 @@ typedef struct
   gfloat eps;
 } GradNormFold;
 
+/* Running statistics and what is to enter them, all (C), of a batch of count = N H W values of a channel:
+ *   running_mean += momentum (mean + offset - running_mean)
+ *   running_var  += momentum (var count / (count - 1) - running_var)
+ * offset is nullable; with count = 1 nothing is changed */
+typedef struct
+{
+  const GradTensor *mean, *var, *offset;
+  GradTensor *running_mean, *running_var;
+  gdouble count;
+  gfloat momentum;
+} GradNormRunning;
+
 typedef struct
 {
   /* TRUE without pooling; with it, where forward_pool and backward_pool can do it */
@@ -68,12 +80,9 @@ typedef struct
       const GradTensor * dy, const GradTensor * gamma, const GradTensor * mean,
       const GradTensor * var, GradTensor * dx, GradTensor * dgamma, GradTensor * dbeta,
       gboolean accumulate, GError ** error);
-  /* running_mean += momentum (mean + offset - running_mean)
-   * running_var  += momentum (var n/(n-1) - running_var), n = N H W; offset nullable; with n = 1 nothing is changed
-   * measured, nullable: of the step's gradient (optim.h); when its scale is not a number, nothing is changed */
-  gboolean (*update_running) (GradPlan * plan, const GradTensor * mean, const GradTensor * var,
-      const GradTensor * offset, gfloat momentum, const GradTensor * measured,
-      GradTensor * running_mean, GradTensor * running_var, GError ** error);
+  /* In their order. measured, nullable: of the step's gradient (optim.h); when its scale is not a number, nothing is changed */
+  gboolean (*update_running) (GradDevice * device, const GradNormRunning * list, guint n,
+      const GradTensor * measured, GError ** error);
   gboolean (*fold) (GradDevice * device, const GradNormFold * fold, GError ** error);
 } GradNormOps;
 

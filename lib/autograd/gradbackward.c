@@ -221,21 +221,3 @@ grad_network_backward (GradNetwork * network, GradNode * root, gboolean accumula
     grad_network_discard (network);
   return ok;
 }
-
-static gboolean
-commit_job (gpointer data, GError ** error)
-{
-  GradNode *node = data;
-  GradJob job;
-
-  grad_job_begin (&job, GRAD_JOB_COMMIT, node->unit);
-  return GRAD_UNIT_GET_CLASS (node->unit)->commit (node->unit, node, error)
-      && grad_job_end (&job, error);
-}
-
-gboolean
-grad_node_commit (GradNode * node, GError ** error)
-{
-  return node->frozen || GRAD_UNIT_GET_CLASS (node->unit)->commit == NULL
-      || grad_device_call (grad_unit_get_device (node->unit), FALSE, commit_job, node, error);
-}

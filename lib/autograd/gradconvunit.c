@@ -360,25 +360,25 @@ grad_conv_unit_backward (GradUnit * unit, GradNode * node, GradTensor * dy, Grad
   return TRUE;
 }
 
-static gboolean
-grad_conv_unit_commit (GradUnit * unit, GradNode * node, GError ** error)
+static void
+grad_conv_unit_commit (GradUnit * unit, GradNode * node, GArray * list)
 {
   GradConvUnit *self = GRAD_CONV_UNIT (unit);
-  const GradKernels *kernels = grad_device_kernels (grad_unit_get_device (unit));
   const ConvUnitPlan *plan = grad_node_get_plan (node);
-  GradTensor *mean, *var;
+  GradNormRunning running = {
+    .mean = node->saved[SAVED_MEAN],.var = node->saved[SAVED_VAR],.offset = value_of (self->bias),
+    .count = (gdouble) plan->shape.dims[0] * plan->shape.dims[2] * plan->shape.dims[3],.momentum = BN_MOMENTUM
+  };
 
   if (!self->norm_name)
-    return TRUE;
-  mean = grad_parameter_get_own (self->running_mean);
-  var = grad_parameter_get_own (self->running_var);
+    return;
+  running.running_mean = grad_parameter_get_own (self->running_mean);
+  running.running_var = grad_parameter_get_own (self->running_var);
   self->n_batches->count++;
   self->n_batches->step = grad_step_get_number (node->step);
-  grad_tensor_touch (mean);
-  grad_tensor_touch (var);
-  return kernels->norm->update_running (plan->norm, node->saved[SAVED_MEAN],
-      node->saved[SAVED_VAR], value_of (self->bias), BN_MOMENTUM, grad_step_get_measured (node->step),
-      mean, var, error);
+  grad_tensor_touch (running.running_mean);
+  grad_tensor_touch (running.running_var);
+  g_array_append_val (list, running);
 }
 
 static void

@@ -68,8 +68,6 @@ gboolean grad_network_average_statistics (GradNetwork * network, GError ** error
 /* What a gradient of n samples is divided by; they are added to those of the step when it is there. */
 gdouble grad_step_get_divisor (GradStep * step, guint n_samples);
 void grad_step_add_samples (GradStep * step, guint n_samples);
-/* What has been measured of the step's gradient, NULL without; not owned. */
-GradTensor *grad_step_get_measured (GradStep * step);
 /* of the last update */
 guint64 grad_step_get_number (GradStep * step);
 

@@ -37,7 +37,6 @@ void grad_node_save (GradNode * node, guint slot, GradTensor * tensor);
 void grad_node_drop_saved (GradNode * node, guint slot);
 /* drops the inputs: called right after backward; what commit() needs stays saved */
 void grad_node_forget (GradNode * node);
-gboolean grad_node_commit (GradNode * node, GError ** error);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (GradNode, grad_node_unref)
 

@@ -1,6 +1,8 @@
 /* GradStreamer: a network's open step, and whose turn it is
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gradnetwork-private.h"
+#include "gradunit-private.h"
+#include "kernels/kernels.h"
 
 /* source -> sequence */
 static void
@@ -158,12 +160,6 @@ grad_step_get_number (GradStep * step)
   return step->network->n_updates;
 }
 
-GradTensor *
-grad_step_get_measured (GradStep * step)
-{
-  return step->network->measured ? step->network->measured->result : NULL;
-}
-
 /**
  * grad_network_end_batch: (skip)
  * @network: a network
@@ -185,6 +181,28 @@ grad_network_end_batch (GradNetwork * network)
   g_mutex_unlock (&network->lock);
 }
 
+/* All units' in one call, in forward order: the order in which PyTorch updates */
+static gboolean
+commit_job (gpointer data, GError ** error)
+{
+  GradNetwork *network = data;
+  GradUnit *root = grad_network_get_root_unit (network);
+  GradDevice *device = grad_unit_get_device (root);
+  g_autoptr (GArray) list = g_array_new (FALSE, FALSE, sizeof (GradNormRunning));
+  GradJob job;
+
+  for (guint i = 0; i < network->tape->len; i++) {
+    GradNode *node = network->tape->pdata[i];
+    GradUnitClass *klass = GRAD_UNIT_GET_CLASS (node->unit);
+
+    if (!node->frozen && klass->commit != NULL)
+      klass->commit (node->unit, node, list);
+  }
+  grad_job_begin (&job, GRAD_JOB_COMMIT, root);
+  return grad_device_kernels (device)->norm->update_running (device, (GradNormRunning *) list->data, list->len,
+      network->measured ? network->measured->result : NULL, error) && grad_job_end (&job, error);
+}
+
 /**
  * grad_network_commit:
  * @network: a network
@@ -197,13 +215,12 @@ grad_network_end_batch (GradNetwork * network)
 gboolean
 grad_network_commit (GradNetwork * network, GError ** error)
 {
-  gboolean ok = TRUE;
   GPtrArray *tape = network->tape;
+  gboolean ok;
 
   g_mutex_lock (&network->values);
-  /* forward order: the order in which PyTorch updates */
-  for (guint i = 0; i < tape->len && ok; i++)
-    ok = grad_node_commit (tape->pdata[i], error);
+  ok = tape->len == 0 || grad_device_call (grad_unit_get_device (grad_network_get_root_unit (network)), FALSE,
+      commit_job, network, error);
   ok = ok && grad_network_average_statistics (network, error);
   network->half &= !ok;
   g_mutex_unlock (&network->values);

@@ -44,8 +44,9 @@ struct _GradUnitClass
   gboolean (*backward) (GradUnit * unit, GradNode * node, GradTensor * dy, GradTensor ** dx,
       const gboolean * wanted, gboolean accumulate, GError ** error);
   /* After the update of an applied step: what forward would otherwise have changed at once
-   * (running statistics), so that an aborted step leaves no trace; (optional). */
-  gboolean (*commit) (GradUnit * unit, GradNode * node, GError ** error);
+   * (running statistics), so that an aborted step leaves no trace; (optional). It adds a GradNormRunning to the list; the
+   * kernel itself is called for all of them. */
+  void (*commit) (GradUnit * unit, GradNode * node, GArray * list);
 };
 
 gpointer grad_node_get_plan (GradNode * node);

@@ -81,8 +81,11 @@ backward_to (Norm * s, GradTensor * dx, GradTensor * dresidual, gboolean accumul
 static void
 update (Norm * s, gboolean with_offset)
 {
-  TEST_RUN (s->device, s->ops->update_running (s->plan, s->mean, s->var,
-          with_offset ? s->offset : NULL, 0.125, NULL, s->running_mean, s->running_var, &error));
+  GradNormRunning r = { s->mean, s->var, with_offset ? s->offset : NULL, s->running_mean, s->running_var,
+    (gdouble) s->desc.n * s->desc.h * s->desc.w, 0.125
+  };
+
+  TEST_RUN (s->device, s->ops->update_running (s->device, &r, 1, NULL, &error));
 }
 
 static void
@@ -446,6 +449,52 @@ test_threads (gconstpointer name)
   }
 }
 
+#define N_RUNNING 70
+
+/* Many in one call, some of them several times: the same as one after the other on the reference. */
+static void
+test_running (void)
+{
+  g_autoptr (GradDevice) ref = test_device ("ref");
+
+  for (const gchar * const *name = test_devices () + 1; *name; name++) {
+    g_autoptr (GradDevice) device = test_device (*name);
+    g_autoptr (GPtrArray) tensors = g_ptr_array_new_with_free_func ((GDestroyNotify) grad_tensor_unref);
+    GradNormRunning list[N_RUNNING] = { 0 }, expected[N_RUNNING] = { 0 };
+
+    for (guint i = 0; i < N_RUNNING; i++) {
+      guint of = i % 10 == 9 ? i - 1 : i;       /* whose statistics */
+      GradShape c = GRAD_SHAPE (1 + of * 37 % 300);
+
+      for (guint k = 0; k < 2; k++) {
+        GradDevice *where = k ? ref : device;
+        GradNormRunning *lists = k ? expected : list, *r = &lists[i];
+
+#define MAKE(seed, low) test_random_parameter (where, c, 10 * i + seed, low, 1)
+        r->mean = MAKE (0, -1);
+        r->var = MAKE (1, 0);
+        r->offset = i % 3 ? MAKE (2, -1) : NULL;
+        r->running_mean = of == i ? MAKE (3, -1) : grad_tensor_ref (lists[of].running_mean);
+        r->running_var = of == i ? MAKE (4, 0) : grad_tensor_ref (lists[of].running_var);
+        r->count = 2 + i;
+        r->momentum = 1 / (2.f + i % 5);
+        for (const GradTensor ** t = &r->mean; t <= &r->offset; t++)
+          if (*t != NULL)
+            g_ptr_array_add (tensors, (gpointer) * t);
+        g_ptr_array_add (tensors, r->running_mean);
+        g_ptr_array_add (tensors, r->running_var);
+      }
+    }
+    TEST_RUN (device, grad_device_kernels (device)->norm->update_running (device, list, N_RUNNING, NULL, &error));
+    for (guint i = 0; i < N_RUNNING; i++)
+      TEST_RUN (ref, grad_device_kernels (ref)->norm->update_running (ref, &expected[i], 1, NULL, &error));
+    for (guint i = 0; i < N_RUNNING; i++) {
+      test_assert_close_f32 (list[i].running_mean, expected[i].running_mean, 1e-6);
+      test_assert_close_f32 (list[i].running_var, expected[i].running_var, 1e-6);
+    }
+  }
+}
+
 int
 main (int argc, char **argv)
 {
@@ -458,6 +507,7 @@ main (int argc, char **argv)
   g_test_add_func ("/norm/not-a-number", test_not_a_number);
   g_test_add_func ("/norm/fold", test_fold);
   g_test_add_func ("/norm/single-value", test_single_value);
+  g_test_add_func ("/norm/running", test_running);
   g_test_add_func ("/norm/in-place", test_in_place);
   g_test_add_func ("/norm/accumulate", test_accumulate);
   for (const gchar * const *name = test_devices (); *name; name++)
