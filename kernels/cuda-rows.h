@@ -11,6 +11,7 @@
 
 #define GRAD_ROWS_THREADS 256
 #define GRAD_ROWS_BLOCKS 3      /* per multiprocessor: 80 registers per thread */
+#define GRAD_ROWS_WAVES 4       /* of blocks without sums, beside a second stream that may have taken some multiprocessors */
 #define GRAD_ROWS_BOUNDS __launch_bounds__ (GRAD_ROWS_THREADS, GRAD_ROWS_BLOCKS)
 
 struct GradRows

@@ -37,7 +37,6 @@ grad_kept_get (const GradTensor * weights, GQuark form, gsize size, gboolean * f
   }
   g_assert (kept->size == size);
   *fresh = kept->version == weights->version;
-  kept->version = weights->version;
   return kept->data;
 }
 

@@ -41,13 +41,16 @@ round_values (GradDevice * device, const float *from, __nv_bfloat16 * to, gsize 
 static gpointer
 rounded (const GradTensor * parameter, GError ** error)
 {
+  GQuark form = g_quark_from_static_string (GRAD_CONV_ROUNDED);
   gsize n = grad_shape_n_elements (&parameter->shape);
   const float *from = grad_cuda_data < const float >(parameter);
   gboolean fresh;
-  gpointer to = grad_kept_get (parameter, g_quark_from_static_string (GRAD_CONV_ROUNDED), n * sizeof (__nv_bfloat16),
-      &fresh, error);
+  gpointer to = grad_kept_get (parameter, form, n * sizeof (__nv_bfloat16), &fresh, error);
 
-  return to != NULL && (fresh || round_values (parameter->device, from, (__nv_bfloat16 *) to, n, error)) ? to : NULL;
+  if (to == NULL || (!fresh && !round_values (parameter->device, from, (__nv_bfloat16 *) to, n, error)))
+    return NULL;
+  grad_kept_follow (parameter, form);
+  return to;
 }
 
 template < class T > static __global__ void

@@ -38,8 +38,8 @@ grad_conv_packing (const GradConvDesc * d, int columns)
   };
 }
 
-/* A thread's worth is 4 columns of one channel summed over, at all taps; the channel after the last
- * one is the filling. */
+/* A thread has 4 columns of one channel summed over, at all taps; the channel after the last one is the
+ * filling. */
 __global__ void
 pack_kernel (const float *w, float *packed, const GradConvPacking m)
 {

@@ -19,10 +19,11 @@ static_assert (sizeof (Indices) <= 4000, "older drivers pass no more than 4096 b
 
 /* A block for each row, of `size` Ts */
 template < class T > static __global__ void __launch_bounds__ (THREADS)
-rows_kernel (const Indices indices, const T * set, T * y, unsigned size)
+rows_kernel (const Indices indices, const T * __restrict__ set, T * __restrict__ y, unsigned size)
 {
   set += (gsize) indices.of_row[blockIdx.x] * size;
   y += (gsize) blockIdx.x * size;
+#pragma unroll 4
   for (unsigned i = threadIdx.x; i < size; i += THREADS)
     y[i] = set[i];
 }

@@ -143,7 +143,7 @@ run_backward (GradDevice * device, const GradRows & m, const T * x, const T * dz
     const float *mean, const float *gradient, T * dx, GError ** error)
 {
   GRAD_CUDA_LAUNCH (device, "backward of a batch norm", error,
-      m.chunks * grad_rows_parts (device, m, BACKWARD_UNROLL), dim3 (m.width, m.height),
+      m.chunks * grad_rows_parts (device, m, BACKWARD_UNROLL, GRAD_ROWS_BLOCKS * GRAD_ROWS_WAVES), dim3 (m.width, m.height),
       (backward_kernel < T, V, MASK >), m, x, dz, mask, mean, gradient, dx);
   return TRUE;
 }

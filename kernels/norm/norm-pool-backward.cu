@@ -195,7 +195,7 @@ run_backward (const Call & c, const GradRows & windows, unsigned parts, GError *
           c.dbeta, c.gradient, error))
     return FALSE;
   GRAD_CUDA_LAUNCH (c.device, "backward of a batch norm and max pooling", error,
-      m.chunks * grad_rows_parts (c.device, m, 1, BLOCKS), dim3 (m.width, m.height),
+      m.chunks * grad_rows_parts (c.device, m, 1, BLOCKS * GRAD_ROWS_WAVES), dim3 (m.width, m.height),
       (pool_backward_kernel < T, V, K >), m, *c.pool, x, places, dy, mean, c.gradient, grad_cuda_data < T > (c.dx));
   return TRUE;
 }

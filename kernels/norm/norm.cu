@@ -354,7 +354,8 @@ supports (GradDevice * device, const GradNormDesc * desc)
 {
   GradPoolDesc pool;
 
-  return grad_norm_desc_pool (desc, &pool, NULL);
+  /* which counts pixels in 32 bits */
+  return grad_norm_desc_pool (desc, &pool, NULL) && (desc->pool.kernel == 0 || rows_of (desc) <= G_MAXINT32);
 }
 
 static GradPlan *

@@ -4,6 +4,7 @@
 #include "gradidx-private.h"
 #include "../gradfile-private.h"
 #include "../device/graddevice-private.h"
+#include "../tensor/gradtensor-private.h"
 #include "../model/gradrandom.h"
 
 struct _GradDataset
@@ -188,7 +189,7 @@ upload (GradDataset * self, GradDevice * device)
 
   if (klass->get_data_room == NULL || !grad_shape_is_valid (&shape) || size > klass->get_data_room (device))
     return NULL;
-  tensor = grad_tensor_new (device, GRAD_DTYPE_UINT8, &shape, &why);
+  tensor = grad_tensor_new_lasting (device, GRAD_DTYPE_UINT8, &shape, &why);
   if (tensor != NULL && grad_tensor_upload (tensor, images, size, &why))
     return g_steal_pointer (&tensor);
   GST_INFO ("pictures are read from the host: %s", why->message);

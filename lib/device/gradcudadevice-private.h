@@ -34,11 +34,11 @@ struct _GradCudnn *grad_cuda_device_cudnn (GradDevice * device, GError ** error)
 gboolean grad_cuda_device_use_stream (GradDevice * device, cudaStream_t stream, GError ** error);
 
 /* In a job: what the calling thread asks for between the next two is done aside, on a second stream, behind all that was asked for
- * before. It may read a and b, and write what nobody looks at before GradDeviceClass.settle(), also after a failure. With
- * GRAD_CUDA_SERIAL in the environment there is no second stream. */
+ * before. It may read a and b, and write what nobody looks at before GradDeviceClass.settle(), which has to come, also after a
+ * failure: the stream holds a and b, and these the device. With GRAD_CUDA_SERIAL in the environment there is no second stream. */
 gboolean grad_cuda_device_has_aside (GradDevice * device);
-gboolean grad_cuda_device_begin_aside (GradDevice * device, GError ** error);
-gboolean grad_cuda_device_end_aside (GradDevice * device, const GradTensor * a, const GradTensor * b, GError ** error);
+GRAD_API gboolean grad_cuda_device_begin_aside (GradDevice * device, GError ** error);  /* exported for a test, as the next one */
+GRAD_API gboolean grad_cuda_device_end_aside (GradDevice * device, const GradTensor * a, const GradTensor * b, GError ** error);
 
 /* FALSE, and an error that says what failed on which device, unless status is success. */
 gboolean grad_cuda_check (GradDevice * device, cudaError_t status, const gchar * what,

@@ -276,7 +276,25 @@ grad_cuda_device_finish (GradDevice * device, GError ** error)
   GradCudaDevice *self = GRAD_CUDA_DEVICE (device);
 
   return enter (self, error)
-      && grad_cuda_check (device, cudaStreamSynchronize (self->stream), "computing", error);
+      && grad_cuda_check (device, cudaStreamSynchronize (self->stream), "computing", error)
+      && (self->side == NULL || grad_cuda_side_finish (self->side, error));
+}
+
+static void
+grad_cuda_device_trim (GradDevice * device)
+{
+  GradCudaDevice *self = GRAD_CUDA_DEVICE (device);
+
+  if (self->side != NULL)
+    grad_cuda_side_trim (self->side);
+}
+
+/* The pool is cleared in here. */
+static void
+grad_cuda_device_dispose (GObject * object)
+{
+  grad_cuda_device_trim (GRAD_DEVICE (object));
+  G_OBJECT_CLASS (grad_cuda_device_parent_class)->dispose (object);
 }
 
 static void
@@ -317,6 +335,7 @@ grad_cuda_device_class_init (GradCudaDeviceClass * klass)
   GradDeviceClass *device_class = GRAD_DEVICE_CLASS (klass);
 
   GST_DEBUG_CATEGORY_INIT (grad_cuda_debug, "gradcuda", 0, "GradStreamer's cuda device");
+  G_OBJECT_CLASS (klass)->dispose = grad_cuda_device_dispose;
   G_OBJECT_CLASS (klass)->finalize = grad_cuda_device_finalize;
   device_class->kernels = &cuda_kernels;
   device_class->get_library = grad_cuda_device_get_library;
@@ -327,6 +346,7 @@ grad_cuda_device_class_init (GradCudaDeviceClass * klass)
   device_class->finish = grad_cuda_device_finish;
   device_class->enter_thread = grad_cuda_device_enter;
   grad_cuda_tensor_class_init (device_class);
+  device_class->trim = grad_cuda_device_trim;
   device_class->settle = grad_cuda_device_settle;
   device_class->begin_recording = grad_cuda_begin_recording;
   device_class->end_recording = grad_cuda_end_recording;

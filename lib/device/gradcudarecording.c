@@ -21,13 +21,13 @@ grad_cuda_begin_recording (GradDevice * device, GError ** error)
 }
 
 gpointer
-grad_cuda_end_recording (GradDevice * device, GError ** error)
+grad_cuda_end_recording (GradDevice * device, gboolean keep, GError ** error)
 {
   cudaStream_t stream = grad_cuda_device_stream (device);
   cudaGraph_t graph = NULL;
   cudaGraphExec_t work = NULL;
 
-  if (grad_cuda_check (device, cudaStreamEndCapture (stream, &graph), "recording", error)
+  if (grad_cuda_check (device, cudaStreamEndCapture (stream, &graph), "recording", error) && keep
       && !grad_cuda_check (device, cudaGraphInstantiateWithFlags (&work, graph, 0), "making a graph", error))
     work = NULL;
   if (graph != NULL)
@@ -51,6 +51,6 @@ grad_cuda_replay (GradDevice * device, gpointer work, GError ** error)
 void
 grad_cuda_free_recording (GradDevice * device, gpointer work)
 {
-  cudaStreamSynchronize (grad_cuda_device_stream (device));     /* it may still run */
-  cudaGraphExecDestroy (work);
+  grad_cuda_device_enter (device);
+  cudaGraphExecDestroy (work);  /* when it has run, if it still does */
 }

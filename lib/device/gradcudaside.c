@@ -3,17 +3,19 @@
  *
  * Backward is a chain of gradients of activations, and weight gradients that nothing in it waits for. Small layers do not fill a
  * GPU, and batch norms leave its arithmetic idle: there the second stream has its turn, at a lower priority. It holds on to
- * what it reads, and to what it has given back to the pool, until the main stream has waited for it. */
+ * what it reads until the main stream has waited for it. Scratch memory is its own: what other threads have given back to the
+ * device's pool meanwhile may still be in use on the main stream, which they share. */
 #include "gradcudaside.h"
 #include "graddevicepool-private.h"
+#include "../tensor/gradtensor-private.h"
 
 struct _GradCudaSide
 {
   GradDevice *device;           /* not owned */
   cudaStream_t main, stream;
   cudaEvent_t begun, done;
-  GradDevicePool *pool;         /* NULL: nothing is to be settled */
-  GPtrArray *tensors;
+  GradDevicePool *pool;
+  GPtrArray *tensors;           /* held (grad_tensor_hold); empty: nothing is to be settled */
 };
 
 GradCudaSide *
@@ -23,7 +25,8 @@ grad_cuda_side_new (GradDevice * device, cudaStream_t stream, GError ** error)
 
   self->device = device;
   self->main = stream;
-  self->tensors = g_ptr_array_new_with_free_func ((GDestroyNotify) grad_tensor_unref);
+  self->pool = grad_device_pool_new ();
+  self->tensors = g_ptr_array_new_with_free_func ((GDestroyNotify) grad_tensor_release);
   if (grad_cuda_check (device, cudaStreamCreateWithPriority (&self->stream, cudaStreamNonBlocking, 0), "creating a stream", error)
       && grad_cuda_check (device, cudaEventCreateWithFlags (&self->begun, cudaEventDisableTiming), "creating an event", error)
       && grad_cuda_check (device, cudaEventCreateWithFlags (&self->done, cudaEventDisableTiming), "creating an event", error))
@@ -49,18 +52,16 @@ grad_cuda_side_begin (GradCudaSide * self, GError ** error)
     grad_cuda_device_use_stream (self->device, NULL, NULL);
     return FALSE;
   }
-  if (self->pool == NULL)
-    self->pool = grad_device_pool_new ();
-  grad_device_pool_keep (self->device, self->pool);
+  grad_device_pool_keep (self->device, self->pool, TRUE);
   return TRUE;
 }
 
 gboolean
 grad_cuda_side_end (GradCudaSide * self, const GradTensor * a, const GradTensor * b, GError ** error)
 {
-  grad_device_pool_keep (NULL, NULL);
-  g_ptr_array_add (self->tensors, grad_tensor_ref ((GradTensor *) a));
-  g_ptr_array_add (self->tensors, grad_tensor_ref ((GradTensor *) b));
+  grad_device_pool_keep (NULL, NULL, FALSE);
+  g_ptr_array_add (self->tensors, grad_tensor_hold ((GradTensor *) a));
+  g_ptr_array_add (self->tensors, grad_tensor_hold ((GradTensor *) b));
   return grad_cuda_device_use_stream (self->device, NULL, error);
 }
 
@@ -69,12 +70,24 @@ grad_cuda_side_settle (GradCudaSide * self, GError ** error)
 {
   gboolean ok;
 
-  if (self->pool == NULL)
+  if (self->tensors->len == 0)
     return TRUE;
   ok = order (self, self->stream, self->done, self->main, error);
-  grad_device_pool_merge (self->device, g_steal_pointer (&self->pool));
   g_ptr_array_set_size (self->tensors, 0);
   return ok;
+}
+
+gboolean
+grad_cuda_side_finish (GradCudaSide * self, GError ** error)
+{
+  return grad_cuda_check (self->device, cudaStreamSynchronize (self->stream), "computing", error);
+}
+
+void
+grad_cuda_side_trim (GradCudaSide * self)
+{
+  grad_device_pool_merge (self->device, self->pool);
+  self->pool = grad_device_pool_new ();
 }
 
 void
@@ -82,7 +95,7 @@ grad_cuda_side_free (GradCudaSide * self)
 {
   if (self == NULL)
     return;
-  g_assert (self->pool == NULL);
+  grad_device_pool_free (self->pool);
   if (self->stream != NULL)
     cudaStreamDestroy (self->stream);
   if (self->begun != NULL)

@@ -53,10 +53,12 @@ struct _GradDeviceClass
   void (*enter_thread) (GradDevice * device);
   /* lets whatever is asked for next see the parameter gradients of grad_network_backward(); in a job; (optional): it does anyway */
   gboolean (*settle) (GradDevice * device, GError ** error);
+  /* puts what storage the device keeps for itself into the pool; in a job, when memory is short; (optional): none */
+  void (*trim) (GradDevice * device);
   /* what the calling thread, in a job, asks for between the first two is recorded instead of done, and replay() does it; see
-   * gradrecording.h; (optional) all four. end_recording() also ends one that has failed, and then returns %NULL */
+   * gradrecording.h; (optional) all four. What went wrong meanwhile is not to be kept: end_recording() returns %NULL */
   gboolean (*begin_recording) (GradDevice * device, GError ** error);
-  gpointer (*end_recording) (GradDevice * device, GError ** error);
+  gpointer (*end_recording) (GradDevice * device, gboolean keep, GError ** error);
   gboolean (*replay) (GradDevice * device, gpointer work, GError ** error);
   void (*free_recording) (GradDevice * device, gpointer work);
   /* which jobs run in the thread that asks for them, instead of being handed to the compute thread and back: waking a thread up

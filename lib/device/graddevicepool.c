@@ -21,11 +21,30 @@ compare_sizes (gconstpointer a, gconstpointer b, gpointer unused)
 }
 
 /* The thread's own, see grad_device_pool_keep() */
-static _Thread_local struct
+typedef struct
 {
   GradDevice *device;
   GradDevicePool *pool;
-} kept;
+  gboolean alone;
+} Kept;
+
+static _Thread_local Kept kept;
+
+/* What the device holds on to, and need not, goes to the pool. */
+static void
+give_all_back (GradDevice * device)
+{
+  GradDeviceClass *klass = GRAD_DEVICE_GET_CLASS (device);
+  Kept now = kept;
+
+  if (grad_device_peek_current () != device)
+    return;
+  kept = (Kept) { NULL };       /* to the device's own */
+  grad_device_settle (device, NULL);
+  if (klass->trim != NULL && now.device != device)
+    klass->trim (device);
+  kept = now;
+}
 
 gpointer
 grad_device_storage_new (GradDevice * device, gsize size, GError ** error)
@@ -34,8 +53,7 @@ grad_device_storage_new (GradDevice * device, gsize size, GError ** error)
   gpointer data = GRAD_DEVICE_GET_CLASS (device)->alloc (device, size, NULL);
 
   if (data == NULL) {           /* what lies in the pool may be too small for anything that is still to come */
-    if (kept.device == NULL && grad_device_peek_current () == device)
-      grad_device_settle (device, NULL);        /* more comes back to it */
+    give_all_back (device);
     grad_device_pool_clear (device);
     data = GRAD_DEVICE_GET_CLASS (device)->alloc (device, size, error);
   }
@@ -60,10 +78,9 @@ grad_device_storage_free (GradDevice * device, gpointer data, gsize size)
 }
 
 void
-grad_device_pool_keep (GradDevice * device, GradDevicePool * pool)
+grad_device_pool_keep (GradDevice * device, GradDevicePool * pool, gboolean alone)
 {
-  kept.device = device;
-  kept.pool = pool;
+  kept = (Kept) { device, pool, alone };
 }
 
 static gpointer
@@ -106,9 +123,10 @@ give (GradDevicePool * self, gpointer data, gsize capacity)
 gpointer
 grad_device_pool_get (GradDevice * device, gsize size, gsize * capacity, GError ** error)
 {
-  gpointer data = kept.device == device ? take (kept.pool, size, capacity) : NULL;
+  gboolean keeps = kept.device == device;
+  gpointer data = keeps ? take (kept.pool, size, capacity) : NULL;
 
-  if (data == NULL)
+  if (data == NULL && !(keeps && kept.alone))
     data = take (grad_device_peek_pool (device), size, capacity);
   if (data == NULL) {
     *capacity = size;

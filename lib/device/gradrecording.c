@@ -29,11 +29,11 @@ grad_recording_new (GradDevice * device, GradDeviceFunc func, gpointer data, GEr
   self = g_new0 (GradRecording, 1);
   self->device = g_object_ref (device);
   self->storage = grad_device_pool_new ();
-  grad_device_pool_keep (device, self->storage);
+  grad_device_pool_keep (device, self->storage, FALSE);
   ok = func (data, error);
-  grad_device_pool_keep (NULL, NULL);
-  self->work = klass->end_recording (device, ok ? error : NULL);
-  if (ok && self->work != NULL)
+  grad_device_pool_keep (NULL, NULL, FALSE);
+  self->work = klass->end_recording (device, ok, ok ? error : NULL);
+  if (self->work != NULL)
     return self;
   grad_recording_free (self);
   return NULL;

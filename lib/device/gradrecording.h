@@ -12,7 +12,7 @@ typedef struct _GradRecording GradRecording;
 
 gboolean grad_recording_is_supported (GradDevice * device);
 /* In a job of the device. Calls func: what it asks of the device is recorded instead of done. Before that func has run at least once, so that all it has
- * to allocate, to plan and to pack is there. Tensors that it makes and keeps live as long as the recording.
+ * to allocate, to plan and to pack is there. Tensors that it makes and keeps are to be kept as long as the recording is played.
  * Returns: NULL with func's error, or the device's */
 GradRecording *grad_recording_new (GradDevice * device, GradDeviceFunc func, gpointer data, GError ** error);
 /* In a job: does it once more, with what is in the same tensors now. */

@@ -1,8 +1,8 @@
 /* GradStreamer: layers one behind the other, without a pipeline
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Where a device can record what is asked of it, small batches are: in their first run kernels are planned and weights packed, the
- * second one is recorded, and all others repeat it. */
+ * Where a device can record what is asked of it, small batches are: in the first run of a shape kernels are planned and weights
+ * packed, the second one is recorded, and all others repeat it. */
 #include "gradlayerchain-private.h"
 #include "../autograd/gradgraph-private.h"
 #include "../autograd/gradjob-private.h"
@@ -13,6 +13,18 @@
 /* Samples that are recorded: more of them take a GPU longer to compute than the host to ask for */
 #define MAX_RECORDED 32
 
+/* Shapes that are remembered: fewer than units have plans for, which recordings make use of */
+#define MAX_SHAPES 8
+
+/* A shape that has been run with these parameters */
+typedef struct
+{
+  GradShape shape;              /* of the input */
+  gboolean unrecordable;
+  GradRecording *recording;     /* from one tensor to the other; NULL: there is none yet */
+  GradTensor *input, *output;
+} Run;
+
 struct _GradLayerChain
 {
   GPtrArray *layers;            /* of GradLayer */
@@ -21,11 +33,16 @@ struct _GradLayerChain
   GradParameterStore *store;
 
   GradShape prepared;           /* of the input */
-  gboolean ran;                 /* with these parameters and this shape */
-  gboolean unrecordable;
-  GradRecording *recording;     /* from one tensor to the other */
-  GradTensor *recorded_input, *recorded_output;
+  GArray *runs;                 /* of Run */
 };
+
+static void
+forget_recording (Run * run)
+{
+  g_clear_pointer (&run->input, grad_tensor_unref);
+  g_clear_pointer (&run->output, grad_tensor_unref);
+  g_clear_pointer (&run->recording, grad_recording_free);
+}
 
 GradLayerChain *
 grad_layer_chain_new (GPtrArray * layers, GradDevice * device, GradParameterStore * store)
@@ -36,16 +53,15 @@ grad_layer_chain_new (GPtrArray * layers, GradDevice * device, GradParameterStor
   self->graphs = g_ptr_array_new_with_free_func (g_object_unref);
   self->device = device;
   self->store = store;
+  self->runs = g_array_new (FALSE, FALSE, sizeof (Run));
+  g_array_set_clear_func (self->runs, (GDestroyNotify) forget_recording);
   return self;
 }
 
 void
 grad_layer_chain_parameters_changed (GradLayerChain * chain)
 {
-  g_clear_pointer (&chain->recorded_input, grad_tensor_unref);
-  g_clear_pointer (&chain->recorded_output, grad_tensor_unref);
-  g_clear_pointer (&chain->recording, grad_recording_free);
-  chain->ran = FALSE;
+  g_array_set_size (chain->runs, 0);
 }
 
 void
@@ -53,7 +69,7 @@ grad_layer_chain_free (GradLayerChain * chain)
 {
   if (chain == NULL)
     return;
-  grad_layer_chain_parameters_changed (chain);
+  g_array_unref (chain->runs);
   g_ptr_array_unref (chain->graphs);
   g_ptr_array_unref (chain->layers);
   g_free (chain);
@@ -76,8 +92,6 @@ ensure_graph (GradLayerChain * self, guint i)
 gboolean
 grad_layer_chain_prepare (GradLayerChain * chain, const GradShape * input, GradShape * output, GError ** error)
 {
-  if (!grad_shape_equal (input, &chain->prepared))
-    grad_layer_chain_parameters_changed (chain);
   chain->prepared = (GradShape) { 0 };
   *output = *input;
   for (guint i = 0; i < chain->layers->len; i++) {
@@ -112,65 +126,96 @@ run_layers (GradLayerChain * self, GradTensor * input, GError ** error)
   return g_steal_pointer (&x);
 }
 
-/* What listens to jobs is to hear of each layer. */
-static gboolean
-can_record (GradLayerChain * self)
+static Run *
+find_run (GradLayerChain * self, const GradShape * shape)
 {
-  return self->prepared.dims[0] <= MAX_RECORDED && !self->unrecordable && !grad_job_is_heard ()
-      && grad_recording_is_supported (self->device);
+  for (guint i = 0; i < self->runs->len; i++) {
+    Run *run = &g_array_index (self->runs, Run, i);
+
+    if (grad_shape_equal (&run->shape, shape))
+      return run;
+  }
+  return NULL;
 }
 
-static gboolean
-record_layers (gpointer chain, GError ** error)
-{
-  GradLayerChain *self = chain;
-
-  self->recorded_output = run_layers (self, self->recorded_input, error);
-  return self->recorded_output != NULL;
-}
-
-/* Without a recording all goes on as before. */
 static void
-record (GradLayerChain * self)
+add_run (GradLayerChain * self, const GradShape * shape)
 {
-  g_autoptr (GError) why = NULL;
+  if (self->runs->len == MAX_SHAPES)
+    g_array_set_size (self->runs, 0);
+  g_array_append_val (self->runs, ((Run) {.shape = *shape,.unrecordable = shape->dims[0] > MAX_RECORDED}));
+}
 
-  self->recorded_input = grad_tensor_new (self->device, GRAD_DTYPE_FLOAT32, &self->prepared, &why);
-  if (self->recorded_input != NULL)
-    self->recording = grad_recording_new (self->device, record_layers, self, &why);
-  if (self->recording != NULL)
-    return;
-  GST_INFO ("layers are not recorded: %s", why->message);
-  grad_layer_chain_parameters_changed (self);
-  self->unrecordable = TRUE;
+typedef struct
+{
+  GradLayerChain *self;
+  Run *run;
+} Recording;
+
+static gboolean
+record_layers (gpointer data, GError ** error)
+{
+  Recording *r = data;
+
+  r->run->output = run_layers (r->self, r->run->input, error);
+  return r->run->output != NULL;
+}
+
+static gboolean
+record (GradLayerChain * self, Run * run, GError ** error)
+{
+  Recording r = { self, run };
+
+  run->input = grad_tensor_new (self->device, GRAD_DTYPE_FLOAT32, &run->shape, error);
+  return run->input && (run->recording = grad_recording_new (self->device, record_layers, &r, error));
 }
 
 static GradTensor *
-repeat (GradLayerChain * self, GradTensor * input, GError ** error)
+repeat (GradLayerChain * self, Run * run, GradTensor * input, GError ** error)
 {
   const GradElementwiseOps *ops = grad_device_kernels (self->device)->elementwise;
   g_autoptr (GradTensor) output =
-      grad_tensor_new (self->device, GRAD_DTYPE_FLOAT32, grad_tensor_get_shape (self->recorded_output), error);
+      grad_tensor_new (self->device, GRAD_DTYPE_FLOAT32, grad_tensor_get_shape (run->output), error);
 
-  return output != NULL && ops->copy (self->device, input, self->recorded_input, error)
-      && grad_recording_play (self->recording, error)
-      && ops->copy (self->device, self->recorded_output, output, error) ? g_steal_pointer (&output) : NULL;
+  return output != NULL && ops->copy (self->device, input, run->input, error)
+      && grad_recording_play (run->recording, error)
+      && ops->copy (self->device, run->output, output, error) ? g_steal_pointer (&output) : NULL;
+}
+
+/* NULL: it is to be run. What listens to jobs is to hear of each layer. What cannot be recorded, or repeated, is not tried again but
+ * when memory may have been short. */
+static GradTensor *
+run_recorded (GradLayerChain * self, Run * run, GradTensor * input)
+{
+  g_autoptr (GError) why = NULL;
+  GradTensor *output = NULL;
+
+  if (run->unrecordable || grad_job_is_heard () || !grad_recording_is_supported (self->device))
+    return NULL;
+  if (run->recording != NULL || record (self, run, &why))
+    output = repeat (self, run, input, &why);
+  if (output == NULL) {
+    GST_INFO ("layers are not recorded: %s", why->message);
+    forget_recording (run);
+    run->unrecordable = !g_error_matches (why, GRAD_ERROR, GRAD_ERROR_NO_MEMORY);
+  }
+  return output;
 }
 
 GradTensor *
 grad_layer_chain_run (GradLayerChain * chain, GradTensor * input, GError ** error)
 {
   const GradShape *shape = grad_tensor_get_shape (input);
-  GradTensor *output;
+  Run *run = find_run (chain, shape);
+  GradTensor *output = run ? run_recorded (chain, run, input) : NULL;
   GradShape unused;
 
+  if (output != NULL)
+    return output;
   if (!grad_shape_equal (shape, &chain->prepared) && !grad_layer_chain_prepare (chain, shape, &unused, error))
     return NULL;
-  if (chain->ran && chain->recording == NULL && can_record (chain))
-    record (chain);
-  if (chain->recording != NULL && can_record (chain))
-    return repeat (chain, input, error);
   output = run_layers (chain, input, error);
-  chain->ran = output != NULL;
+  if (output != NULL && run == NULL)
+    add_run (chain, shape);
   return output;
 }

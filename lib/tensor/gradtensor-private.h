@@ -29,7 +29,9 @@ struct _GradTensor
   gpointer fetch;               /* the device's, see grad_tensor_fetch() */
 };
 
-GRAD_API GradTensor *grad_tensor_new_full (GradDevice * device, GradDType dtype,
+GRAD_API /* As grad_tensor_new_plain(), but with storage of its own, see grad_device_storage_new() */
+GradTensor *grad_tensor_new_lasting (GradDevice * device, GradDType dtype, const GradShape * shape, GError ** error);
+GradTensor *grad_tensor_new_full (GradDevice * device, GradDType dtype,
     const GradShape * shape, guint layout, GError ** error);
 
 /* Device storage, up to date: the only way by which kernels reach data.
@@ -47,8 +49,8 @@ gboolean grad_tensor_is_fetched (GradTensor * tensor);
 
 /* Keeps the tensor from being overwritten in place by other elements while the tape needs it:
  * a reference plus an exclusive lock (a plain reference does not protect a GstMemory). */
-GradTensor *grad_tensor_hold (GradTensor * tensor);
-void grad_tensor_release (GradTensor * tensor);
+GRAD_API GradTensor *grad_tensor_hold (GradTensor * tensor);
+GRAD_API void grad_tensor_release (GradTensor * tensor);
 
 /* Whether the caller's reference is the only one, so that it may overwrite the tensor. */
 static inline gboolean

@@ -254,6 +254,12 @@ grad_tensor_new_parameter (GradDevice * device, const GradShape * shape, GError 
   return tensor_new (device, GRAD_DTYPE_FLOAT32, shape, layout, FALSE, error);
 }
 
+GradTensor *
+grad_tensor_new_lasting (GradDevice * device, GradDType dtype, const GradShape * shape, GError ** error)
+{
+  return tensor_new (device, dtype, shape, GRAD_LAYOUT_PLAIN, FALSE, error);
+}
+
 /**
  * grad_tensor_ref:
  * @tensor: a tensor

@@ -5,7 +5,8 @@
  * a GPU: every index, barrier and shuffle of a kernel, under the address sanitizer if wanted. What it does not
  * show: speed, and races between threads that do not meet at a barrier. "Device memory" is filled with NaN when
  * it is allocated. EMULATED_GPU_MEMORY in the environment limits it (bytes); EMULATED_GPU_MULTIPROCESSORS is what the device
- * says it has, else 4. A stream of the least priority does nothing until somebody waits for it. With EMULATED_GPU_IDLE nothing is computed and memory is 0: what is left is what a step costs the host, without
+ * says it has, else 4. A stream of the least priority does nothing until somebody waits for it; with EMULATED_GPU_LAZY
+ * no stream does, and then that of the least priority is the first. With EMULATED_GPU_IDLE nothing is computed and memory is 0: what is left is what a step costs the host, without
  * the driver's share; what was asked for is counted and said in the end. */
 #pragma once
 

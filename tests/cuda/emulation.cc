@@ -280,11 +280,19 @@ struct EmulatedGraph
   std::vector < std::function < void () > >work;
 };
 
+struct Work
+{
+  std::function < void () > body;
+  cudaStream_t waits;           /* instead: for work number `end` of that stream */
+  size_t end;
+};
+
 struct EmulatedStream
 {
   EmulatedGraph *recording;     /* NULL: it does not */
   bool spoilt;                  /* by what cannot be recorded */
-  std::deque < std::function < void () > >work;        /* of a lazy one, that it has not come to; the first is number n_done */
+  bool first;                   /* it is of the least priority, and nevertheless before others */
+  std::deque < Work > work;     /* of a lazy one, that it has not come to; the first is number n_done */
   size_t n_done;
 };
 
@@ -299,33 +307,49 @@ is_lazy (cudaStream_t stream)
 }
 
 void
-emulated_enqueue (cudaStream_t stream, std::function < void () > work)
+emulated_enqueue (cudaStream_t stream, std::function < void () > body)
 {
   std::lock_guard < std::recursive_mutex > guard (working);
 
   if (stream->recording != NULL)
-    stream->recording->work.push_back (work);
+    stream->recording->work.push_back (body);
   else if (is_lazy (stream))
-    stream->work.push_back (work);
+    stream->work.push_back ({ body, NULL, 0 });
   else
-    work ();
-}
-
-static void
-work_until (cudaStream_t stream, size_t end)
-{
-  std::lock_guard < std::recursive_mutex > guard (working);
-
-  for (; stream->n_done < end; stream->n_done++) {
-    stream->work.front () ();
-    stream->work.pop_front ();
-  }
+    body ();
 }
 
 static size_t
 end_of (cudaStream_t stream)
 {
   return stream->n_done + stream->work.size ();
+}
+
+static void
+work_until (cudaStream_t stream, size_t end)
+{
+  while (stream->n_done < end) {
+    Work work = stream->work.front ();
+
+    stream->work.pop_front ();
+    stream->n_done++;
+    if (work.waits != NULL)
+      work_until (work.waits, work.end);
+    else
+      work.body ();
+  }
+}
+
+/* Somebody waits. */
+static void
+catch_up (cudaStream_t stream, size_t end)
+{
+  std::lock_guard < std::recursive_mutex > guard (working);
+
+  for (auto other:lazy_streams)
+    if (other->first)
+      work_until (other, end_of (other));
+  work_until (stream, end);
 }
 
 void
@@ -426,7 +450,7 @@ cudaFree (void *data)
     std::lock_guard < std::recursive_mutex > guard (working);
 
     for (auto stream:lazy_streams)
-      work_until (stream, end_of (stream));
+      catch_up (stream, end_of (stream));
   }
 
   std::lock_guard < std::mutex > guard (memory_lock);
@@ -533,8 +557,11 @@ cudaStreamCreateWithPriority (cudaStream_t * stream, unsigned flags, int priorit
 {
   std::lock_guard < std::recursive_mutex > guard (working);
 
+  bool lazy = getenv ("EMULATED_GPU_LAZY") != NULL;
+
   cudaStreamCreateWithFlags (stream, flags);
-  if (priority == 0)
+  (*stream)->first = lazy && priority == 0;
+  if (lazy || priority == 0)
     lazy_streams.push_back (*stream);
   return cudaSuccess;
 }
@@ -554,7 +581,7 @@ cudaStreamDestroy (cudaStream_t stream)
 {
   std::lock_guard < std::recursive_mutex > guard (working);
 
-  work_until (stream, end_of (stream));
+  catch_up (stream, end_of (stream));
   std::erase (lazy_streams, stream);
   delete stream->recording;
   delete stream;
@@ -564,7 +591,7 @@ cudaStreamDestroy (cudaStream_t stream)
 cudaError_t
 cudaStreamSynchronize (cudaStream_t stream)
 {
-  work_until (stream, end_of (stream));
+  catch_up (stream, end_of (stream));
 
   std::lock_guard < std::mutex > guard (copying);
 
@@ -609,7 +636,7 @@ cudaGraphLaunch (cudaGraphExec_t work, cudaStream_t stream)
     return cudaErrorStreamCaptureUnsupported;
   if (!emulated_idle (EMULATED_GRAPH))
     for (auto & each:work->work)
-      each ();
+      emulated_enqueue (stream, each);
   return cudaSuccess;
 }
 
@@ -662,18 +689,26 @@ cudaEventRecord (cudaEvent_t event, cudaStream_t stream)
   return cudaSuccess;
 }
 
-/* A lazy stream finds all that others were asked for done. */
 cudaError_t
 cudaStreamWaitEvent (cudaStream_t stream, cudaEvent_t event, unsigned flags)
 {
-  if (event->stream != NULL && event->stream != stream)
-    work_until (event->stream, event->end);
+  std::lock_guard < std::recursive_mutex > guard (working);
+
+  if (event->stream == NULL || event->stream == stream)
+    return cudaSuccess;
+  if (is_lazy (stream))
+    stream->work.push_back ({ { }, event->stream, event->end });
+  else
+    catch_up (event->stream, event->end);
   return cudaSuccess;
 }
 
 cudaError_t
 cudaEventQuery (cudaEvent_t event)
 {
+  if (event->stream != NULL)
+    catch_up (event->stream, event->end);
+
   std::lock_guard < std::mutex > guard (copying);
 
   if (n_copied < event->n_copies)
@@ -685,7 +720,7 @@ cudaError_t
 cudaEventSynchronize (cudaEvent_t event)
 {
   if (event->stream != NULL)
-    work_until (event->stream, event->end);
+    catch_up (event->stream, event->end);
 
   std::lock_guard < std::mutex > guard (copying);
 
