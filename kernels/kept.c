@@ -9,6 +9,7 @@ typedef struct
   gpointer data;
   gsize size;
   guint64 version;              /* of the weights that data was made from */
+  guint64 seen;                 /* by grad_kept_get() */
 } Kept;
 
 static void
@@ -36,7 +37,8 @@ grad_kept_get (const GradTensor * weights, GQuark form, gsize size, gboolean * f
     gst_mini_object_set_qdata (object, form, kept, kept_free);
   }
   g_assert (kept->size == size);
-  *fresh = kept->version == weights->version;
+  kept->seen = weights->version;
+  *fresh = kept->version == kept->seen;
   return kept->data;
 }
 
@@ -46,6 +48,14 @@ grad_kept_find (const GradTensor * weights, GQuark form)
   Kept *kept = gst_mini_object_get_qdata ((GstMiniObject *) weights, form);
 
   return kept != NULL && kept->version == weights->version ? kept->data : NULL;
+}
+
+void
+grad_kept_made (const GradTensor * weights, GQuark form)
+{
+  Kept *kept = gst_mini_object_get_qdata ((GstMiniObject *) weights, form);
+
+  kept->version = kept->seen;
 }
 
 void

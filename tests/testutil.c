@@ -34,7 +34,7 @@ test_device_with_threads (const gchar * name, guint threads)
   g_auto (GStrv) parts = g_strsplit (name, "/", 2);
   GradDeviceSettings settings = {.name = parts[0],.threads = threads,
     .precision = g_strcmp0 (parts[1], "bf16") == 0 ? GRAD_PRECISION_BF16
-        : parts[1] ? GRAD_PRECISION_F32 : GRAD_PRECISION_DEFAULT
+        : g_strcmp0 (parts[1], "tf32") == 0 ? GRAD_PRECISION_TF32 : parts[1] ? GRAD_PRECISION_F32 : GRAD_PRECISION_DEFAULT
   };
   g_autoptr (GError) error = NULL;
   GradDevice *device = grad_device_open (&settings, &error);
@@ -58,12 +58,21 @@ test_cuda_symbol (const gchar * name)
   return symbol;
 }
 
+/* TEST_SEED in the environment: other values than those of all other runs */
+static guint64
+test_seed (void)
+{
+  const gchar *seed = g_getenv ("TEST_SEED");
+
+  return seed ? g_ascii_strtoull (seed, NULL, 10) << 32 : 0;
+}
+
 static GradTensor *
 filled (GradTensor * tensor, guint64 seed, gfloat low, gfloat high)
 {
   gsize n = grad_shape_n_elements (grad_tensor_get_shape (tensor));
   g_autofree gfloat *values = g_new (gfloat, n);
-  guint64 state = seed * 0x9e3779b97f4a7c15u + 1;
+  guint64 state = (seed ^ test_seed ()) * 0x9e3779b97f4a7c15u + 1;
 
   for (gsize i = 0; i < n; i++) {       /* splitmix64: independent of what is tested */
     guint64 z = (state += 0x9e3779b97f4a7c15u);
@@ -149,6 +158,8 @@ test_assert_close_full (const gchar * what, GradTensor * got, GradTensor * expec
 {
   if (grad_device_get_precision (got->device) == GRAD_PRECISION_BF16)
     tolerance = MAX (tolerance, TEST_BF16_TOLERANCE);
+  if (grad_device_get_precision (got->device) == GRAD_PRECISION_TF32)
+    tolerance = MAX (tolerance, TEST_TF32_TOLERANCE);
   test_assert_close_f32_full (what, got, expected, tolerance);
 }
 

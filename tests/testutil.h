@@ -8,7 +8,7 @@
 #include "kernels/kernels.h"
 
 /* NULL-terminated names of devices, "ref" first: "ref", "cpu" and "cpu/bf16" if this build has it, or what TEST_DEVICES in the environment says:
- * names, separated by commas, with "/f32" or "/bf16" behind them for a precision. */
+ * names, separated by commas, with "/f32", "/tf32" or "/bf16" behind them for a precision. */
 const gchar *const *test_devices (void);
 GradDevice *test_device (const gchar * name);
 GradDevice *test_device_with_threads (const gchar * name, guint threads);
@@ -16,7 +16,7 @@ GradDevice *test_device_with_threads (const gchar * name, guint threads);
 /* What a module exports for tests, when an open cuda device has loaded it; NULL: nothing of that name */
 gpointer test_cuda_symbol (const gchar * name);
 
-/* Uniform in [low, high), the same on every device for the same seed. test_random_parameter() is for parameters. */
+/* Uniform in [low, high), the same on every device for the same seed, and in every run without TEST_SEED. test_random_parameter() is for parameters. */
 GradTensor *test_random (GradDevice * device, GradShape shape, guint64 seed, gfloat low,
     gfloat high);
 GradTensor *test_random_parameter (GradDevice * device, GradShape shape, guint64 seed, gfloat low,
@@ -44,6 +44,7 @@ gfloat test_stored (GradTensor * tensor, gfloat value);
 
 /* What rounding of inputs, outputs and what lies between them may cost, of the largest value */
 #define TEST_BF16_TOLERANCE 0.02
+#define TEST_TF32_TOLERANCE 0.002
 
 /* |got - expected| <= tolerance * max |expected| for every element; says where and how far off otherwise. */
 void test_assert_close_full (const gchar * what, GradTensor * got, GradTensor * expected,

@@ -154,7 +154,7 @@ grad_conv_int8_run (GradConvInt8 * self, const GradTensor * x, const GradTensor 
   if (!ready) {
     g_atomic_int_inc (&grad_cpu_reorders.parameters);
     grad_parallel_for (self->desc.oc / self->lanes, weights_job, &jobs.call);
-    grad_kept_follow (w, g_quark_from_static_string ("int8"));
+    grad_kept_made (w, g_quark_from_static_string ("int8"));
   }
   grad_parallel_for (self->desc.n, quantise_job, &jobs.call);
   n = split (self, &jobs);

@@ -49,7 +49,7 @@ rounded (const GradTensor * parameter, GError ** error)
 
   if (to == NULL || (!fresh && !round_values (parameter->device, from, (__nv_bfloat16 *) to, n, error)))
     return NULL;
-  grad_kept_follow (parameter, form);
+  grad_kept_made (parameter, form);
   return to;
 }
 

@@ -207,7 +207,7 @@ grad_direct_convolve (GradDirect * self, const GradTensor * x, const GradTensor 
       return FALSE;
     if (!ready)
       g_atomic_int_inc (&grad_cpu_reorders.parameters);
-    grad_kept_follow (w, self->form);
+    grad_kept_made (w, self->form);
   } else if (!ready) {
     call.w = call.buffers;
     call.buffers += packed_size (self) / sizeof (gfloat);

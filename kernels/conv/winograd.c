@@ -185,7 +185,7 @@ grad_winograd_convolve (GradWinograd * self, const GradTensor * x, const GradTen
       return FALSE;
     if (!ready)
       g_atomic_int_inc (&grad_cpu_reorders.parameters);
-    grad_kept_follow (w, self->form);
+    grad_kept_made (w, self->form);
   } else {
     call.u = call.buffers;
     call.buffers += self->u_size;

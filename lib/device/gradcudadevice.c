@@ -32,10 +32,9 @@ struct _GradCudaDevice
   guint n_multiprocessors;
   cudaStream_t stream;
   GradCudaStaging *staging;
-  gboolean serial;              /* one stream only */
-  GradCudaSide *side;           /* NULL until somebody wants it, as cudnn */
+  GradCudaSide *side;           /* NULL: one stream only */
 #ifdef HAVE_CUDNN
-  GradCudnn *cudnn;
+  GradCudnn *cudnn;             /* NULL until somebody wants it */
 #endif
 };
 
@@ -117,17 +116,13 @@ grad_cuda_device_use_stream (GradDevice * device, cudaStream_t stream, GError **
 gboolean
 grad_cuda_device_has_aside (GradDevice * device)
 {
-  return !GRAD_CUDA_DEVICE (device)->serial;
+  return GRAD_CUDA_DEVICE (device)->side != NULL;
 }
 
 gboolean
 grad_cuda_device_begin_aside (GradDevice * device, GError ** error)
 {
-  GradCudaDevice *self = GRAD_CUDA_DEVICE (device);
-
-  if (self->side == NULL)
-    self->side = grad_cuda_side_new (device, self->stream, error);
-  return self->side != NULL && grad_cuda_side_begin (self->side, error);
+  return grad_cuda_side_begin (GRAD_CUDA_DEVICE (device)->side, error);
 }
 
 gboolean
@@ -220,7 +215,6 @@ grad_cuda_device_open (GradDevice * device, GError ** error)
   }
   if (settings->precision <= GRAD_PRECISION_AUTO)
     grad_device_set_precision (device, GRAD_PRECISION_BF16);
-  self->serial = g_getenv ("GRAD_CUDA_SERIAL") != NULL;
   self->n_multiprocessors = prop.multiProcessorCount;
   if (!enter (self, error)
       || !grad_cuda_check (device, cudaDeviceGetStreamPriorityRange (NULL, &priority), "asking for priorities", error)
@@ -228,6 +222,8 @@ grad_cuda_device_open (GradDevice * device, GError ** error)
           "creating a stream", error))
     return FALSE;
   self->staging = grad_cuda_staging_new (device, self->stream);
+  if (!g_getenv ("GRAD_CUDA_SERIAL") && !(self->side = grad_cuda_side_new (device, self->stream, error)))
+    return FALSE;
   GST_INFO_OBJECT (NULL, "%s is %s, %" G_GSIZE_FORMAT " MB", settings->name, prop.name,
       (gsize) prop.totalGlobalMem >> 20);
   return TRUE;

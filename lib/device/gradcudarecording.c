@@ -5,19 +5,27 @@
  * relaxed: allocations are allowed, which take place at once. */
 #include "gradcudarecording.h"
 
+/* Or the next launch would report it, though all can be done without a recording. */
+static gboolean
+forget_error (void)
+{
+  cudaGetLastError ();
+  return FALSE;
+}
+
 gboolean
 grad_cuda_begin_recording (GradDevice * device, GError ** error)
 {
   cudaStream_t stream;
 
   if (!grad_cuda_check (device, cudaStreamCreateWithFlags (&stream, cudaStreamNonBlocking), "creating a stream", error))
-    return FALSE;
+    return forget_error ();
   if (grad_cuda_device_use_stream (device, stream, error)
       && grad_cuda_check (device, cudaStreamBeginCapture (stream, cudaStreamCaptureModeRelaxed), "recording", error))
     return TRUE;
   grad_cuda_device_use_stream (device, NULL, NULL);
   cudaStreamDestroy (stream);
-  return FALSE;
+  return forget_error ();
 }
 
 gpointer
@@ -37,7 +45,7 @@ grad_cuda_end_recording (GradDevice * device, gboolean keep, GError ** error)
     work = NULL;
   }
   cudaStreamDestroy (stream);
-  cudaGetLastError ();          /* or the next launch would report what could not be recorded */
+  forget_error ();
   return work;
 }
 
@@ -45,7 +53,7 @@ gboolean
 grad_cuda_replay (GradDevice * device, gpointer work, GError ** error)
 {
   return grad_cuda_check (device, cudaGraphLaunch (work, grad_cuda_device_stream (device)), "repeating what was recorded",
-      error);
+      error) || forget_error ();
 }
 
 void

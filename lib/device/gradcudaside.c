@@ -52,14 +52,14 @@ grad_cuda_side_begin (GradCudaSide * self, GError ** error)
     grad_cuda_device_use_stream (self->device, NULL, NULL);
     return FALSE;
   }
-  grad_device_pool_keep (self->device, self->pool, TRUE);
+  grad_device_pool_keep (self->device, self->pool);
   return TRUE;
 }
 
 gboolean
 grad_cuda_side_end (GradCudaSide * self, const GradTensor * a, const GradTensor * b, GError ** error)
 {
-  grad_device_pool_keep (NULL, NULL, FALSE);
+  grad_device_pool_keep (NULL, NULL);
   g_ptr_array_add (self->tensors, grad_tensor_hold ((GradTensor *) a));
   g_ptr_array_add (self->tensors, grad_tensor_hold ((GradTensor *) b));
   return grad_cuda_device_use_stream (self->device, NULL, error);

@@ -57,9 +57,11 @@ reserve (GradCudaStaging * self, Buffer ** buffer, gsize size, GError ** error)
   cudaFreeHost ((*buffer)->data);
   (*buffer)->size = 0;
   (*buffer)->data = NULL;
-  if (!grad_cuda_check (self->device, cudaMallocHost (&(*buffer)->data, size),
-          "reserving page-locked memory", error)) {
+  if (cudaMallocHost (&(*buffer)->data, size) != cudaSuccess) {
     cudaGetLastError ();        /* or the next launch would report it */
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_NO_MEMORY, "out of page-locked memory for %s: %" G_GSIZE_FORMAT
+        " MB asked for: lower batch-size on idxsrc or width/height on gradresize",
+        grad_device_get_name (self->device), size >> 20);
     return FALSE;
   }
   (*buffer)->size = size;

@@ -305,8 +305,11 @@ grad_device_open (const GradDeviceSettings * settings, GError ** error)
 
     resolved.name = *name;
     device = open_backend (&resolved, &why);
-    if (device != NULL)
+    if (device != NULL) {
+      if (!g_str_equal (*grad_backend_candidates (), "cuda"))
+        GST_INFO ("not computing on cuda: there is no NVIDIA driver here");
       return device;
+    }
     if (name[1] == NULL) {
       g_propagate_error (error, g_steal_pointer (&why));
       return NULL;

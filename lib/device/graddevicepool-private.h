@@ -12,9 +12,9 @@ GRAD_API GradDevicePool *grad_device_pool_new (void);
 GRAD_API void grad_device_pool_free (GradDevicePool * self);
 /* in graddevice.c */
 GradDevicePool *grad_device_peek_pool (GradDevice * device);
-/* From now on what this thread gives back to the device's pool goes to `kept` instead, and is handed out again to this thread
- * first; alone: it gets nothing else from the pool. NULL ends that. */
-GRAD_API void grad_device_pool_keep (GradDevice * device, GradDevicePool * kept, gboolean alone);
+/* From now on what this thread gives back to the device's pool goes to `kept` instead, and is all of a pool that this
+ * thread gets something from; NULL ends that. */
+GRAD_API void grad_device_pool_keep (GradDevice * device, GradDevicePool * kept);
 /* Puts what lies in another pool into the device's own, and frees the other. */
 GRAD_API void grad_device_pool_merge (GradDevice * device, GradDevicePool * other);
 /* Gives the device back what lies in the pool. */

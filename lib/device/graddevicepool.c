@@ -25,7 +25,6 @@ typedef struct
 {
   GradDevice *device;
   GradDevicePool *pool;
-  gboolean alone;
 } Kept;
 
 static _Thread_local Kept kept;
@@ -78,9 +77,9 @@ grad_device_storage_free (GradDevice * device, gpointer data, gsize size)
 }
 
 void
-grad_device_pool_keep (GradDevice * device, GradDevicePool * pool, gboolean alone)
+grad_device_pool_keep (GradDevice * device, GradDevicePool * pool)
 {
-  kept = (Kept) { device, pool, alone };
+  kept = (Kept) { device, pool };
 }
 
 static gpointer
@@ -123,11 +122,9 @@ give (GradDevicePool * self, gpointer data, gsize capacity)
 gpointer
 grad_device_pool_get (GradDevice * device, gsize size, gsize * capacity, GError ** error)
 {
-  gboolean keeps = kept.device == device;
-  gpointer data = keeps ? take (kept.pool, size, capacity) : NULL;
+  GradDevicePool *self = kept.device == device ? kept.pool : grad_device_peek_pool (device);
+  gpointer data = take (self, size, capacity);
 
-  if (data == NULL && !(keeps && kept.alone))
-    data = take (grad_device_peek_pool (device), size, capacity);
   if (data == NULL) {
     *capacity = size;
     data = grad_device_storage_new (device, size, error);

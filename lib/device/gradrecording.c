@@ -1,12 +1,10 @@
 /* GradStreamer: work of a device, recorded once and repeated
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gradrecording.h"
-#include "graddevicepool-private.h"
 
 struct _GradRecording
 {
   GradDevice *device;
-  GradDevicePool *storage;      /* of values in between: at each repetition they are there again */
   gpointer work;                /* the device's */
 };
 
@@ -17,7 +15,8 @@ grad_recording_is_supported (GradDevice * device)
 }
 
 GradRecording *
-grad_recording_new (GradDevice * device, GradDeviceFunc func, gpointer data, GError ** error)
+grad_recording_new (GradDevice * device, GradDevicePool * storage, GradDeviceFunc func, gpointer data,
+    GError ** error)
 {
   GradDeviceClass *klass = GRAD_DEVICE_GET_CLASS (device);
   GradRecording *self;
@@ -28,10 +27,9 @@ grad_recording_new (GradDevice * device, GradDeviceFunc func, gpointer data, GEr
     return NULL;
   self = g_new0 (GradRecording, 1);
   self->device = g_object_ref (device);
-  self->storage = grad_device_pool_new ();
-  grad_device_pool_keep (device, self->storage, FALSE);
+  grad_device_pool_keep (device, storage);
   ok = func (data, error);
-  grad_device_pool_keep (NULL, NULL, FALSE);
+  grad_device_pool_keep (NULL, NULL);
   self->work = klass->end_recording (device, ok, ok ? error : NULL);
   if (self->work != NULL)
     return self;
@@ -52,7 +50,6 @@ grad_recording_free (GradRecording * recording)
     return;
   if (recording->work != NULL)
     GRAD_DEVICE_GET_CLASS (recording->device)->free_recording (recording->device, recording->work);
-  grad_device_pool_merge (recording->device, recording->storage);
   g_object_unref (recording->device);
   g_free (recording);
 }

@@ -13,14 +13,14 @@
 /* Samples that are recorded: more of them take a GPU longer to compute than the host to ask for */
 #define MAX_RECORDED 32
 
-/* Shapes that are remembered: fewer than units have plans for, which recordings make use of */
-#define MAX_SHAPES 8
+#define MAX_SHAPES 8            /* that are remembered */
+#define MAX_FAILURES 2          /* each may cost what lies in the device's pool */
 
 /* A shape that has been run with these parameters */
 typedef struct
 {
   GradShape shape;              /* of the input */
-  gboolean unrecordable;
+  guint failures;               /* to record it */
   GradRecording *recording;     /* from one tensor to the other; NULL: there is none yet */
   GradTensor *input, *output;
 } Run;
@@ -33,7 +33,8 @@ struct _GradLayerChain
   GradParameterStore *store;
 
   GradShape prepared;           /* of the input */
-  GArray *runs;                 /* of Run */
+  GArray *runs;                 /* of Run, that of the oldest shape first */
+  GradDevicePool *storage;      /* of all recordings: they are played one after the other */
 };
 
 static void
@@ -55,6 +56,7 @@ grad_layer_chain_new (GPtrArray * layers, GradDevice * device, GradParameterStor
   self->store = store;
   self->runs = g_array_new (FALSE, FALSE, sizeof (Run));
   g_array_set_clear_func (self->runs, (GDestroyNotify) forget_recording);
+  self->storage = grad_device_pool_new ();
   return self;
 }
 
@@ -70,6 +72,7 @@ grad_layer_chain_free (GradLayerChain * chain)
   if (chain == NULL)
     return;
   g_array_unref (chain->runs);
+  grad_device_pool_merge (chain->device, chain->storage);
   g_ptr_array_unref (chain->graphs);
   g_ptr_array_unref (chain->layers);
   g_free (chain);
@@ -141,9 +144,11 @@ find_run (GradLayerChain * self, const GradShape * shape)
 static void
 add_run (GradLayerChain * self, const GradShape * shape)
 {
+  if (shape->dims[0] > MAX_RECORDED)
+    return;
   if (self->runs->len == MAX_SHAPES)
-    g_array_set_size (self->runs, 0);
-  g_array_append_val (self->runs, ((Run) {.shape = *shape,.unrecordable = shape->dims[0] > MAX_RECORDED}));
+    g_array_remove_index (self->runs, 0);
+  g_array_append_val (self->runs, ((Run) {.shape = *shape}));
 }
 
 typedef struct
@@ -167,7 +172,8 @@ record (GradLayerChain * self, Run * run, GError ** error)
   Recording r = { self, run };
 
   run->input = grad_tensor_new (self->device, GRAD_DTYPE_FLOAT32, &run->shape, error);
-  return run->input && (run->recording = grad_recording_new (self->device, record_layers, &r, error));
+  return run->input && (run->recording = grad_recording_new (self->device, self->storage,
+          record_layers, &r, error));
 }
 
 static GradTensor *
@@ -182,22 +188,21 @@ repeat (GradLayerChain * self, Run * run, GradTensor * input, GError ** error)
       && ops->copy (self->device, run->output, output, error) ? g_steal_pointer (&output) : NULL;
 }
 
-/* NULL: it is to be run. What listens to jobs is to hear of each layer. What cannot be recorded, or repeated, is not tried again but
- * when memory may have been short. */
+/* NULL: it is to be run. What listens to jobs is to hear of each layer. */
 static GradTensor *
 run_recorded (GradLayerChain * self, Run * run, GradTensor * input)
 {
   g_autoptr (GError) why = NULL;
   GradTensor *output = NULL;
 
-  if (run->unrecordable || grad_job_is_heard () || !grad_recording_is_supported (self->device))
+  if (run->failures == MAX_FAILURES || grad_job_is_heard () || !grad_recording_is_supported (self->device))
     return NULL;
   if (run->recording != NULL || record (self, run, &why))
     output = repeat (self, run, input, &why);
   if (output == NULL) {
     GST_INFO ("layers are not recorded: %s", why->message);
     forget_recording (run);
-    run->unrecordable = !g_error_matches (why, GRAD_ERROR, GRAD_ERROR_NO_MEMORY);
+    run->failures++;
   }
   return output;
 }

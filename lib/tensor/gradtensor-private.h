@@ -29,9 +29,9 @@ struct _GradTensor
   gpointer fetch;               /* the device's, see grad_tensor_fetch() */
 };
 
-GRAD_API /* As grad_tensor_new_plain(), but with storage of its own, see grad_device_storage_new() */
+/* As grad_tensor_new_plain(), but with storage of its own, see grad_device_storage_new() */
 GradTensor *grad_tensor_new_lasting (GradDevice * device, GradDType dtype, const GradShape * shape, GError ** error);
-GradTensor *grad_tensor_new_full (GradDevice * device, GradDType dtype,
+GRAD_API GradTensor *grad_tensor_new_full (GradDevice * device, GradDType dtype,
     const GradShape * shape, guint layout, GError ** error);
 
 /* Device storage, up to date: the only way by which kernels reach data.

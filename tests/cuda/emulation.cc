@@ -591,6 +591,8 @@ cudaStreamDestroy (cudaStream_t stream)
 cudaError_t
 cudaStreamSynchronize (cudaStream_t stream)
 {
+  std::lock_guard < std::recursive_mutex > streams (working);
+
   catch_up (stream, end_of (stream));
 
   std::lock_guard < std::mutex > guard (copying);
@@ -706,6 +708,8 @@ cudaStreamWaitEvent (cudaStream_t stream, cudaEvent_t event, unsigned flags)
 cudaError_t
 cudaEventQuery (cudaEvent_t event)
 {
+  std::lock_guard < std::recursive_mutex > streams (working);
+
   if (event->stream != NULL)
     catch_up (event->stream, event->end);
 
@@ -719,6 +723,8 @@ cudaEventQuery (cudaEvent_t event)
 cudaError_t
 cudaEventSynchronize (cudaEvent_t event)
 {
+  std::lock_guard < std::recursive_mutex > streams (working);
+
   if (event->stream != NULL)
     catch_up (event->stream, event->end);
 

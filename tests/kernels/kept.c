@@ -13,7 +13,7 @@ get (const GradTensor * w, const gchar * form, gsize size, gboolean expected)
 
   TEST_RUN (w->device, (data = grad_kept_get (w, g_quark_from_string (form), size, &fresh, &error)) != NULL);
   g_assert_cmpint (fresh, ==, expected);
-  grad_kept_follow (w, g_quark_from_string (form));
+  grad_kept_made (w, g_quark_from_string (form));
   return data;
 }
 

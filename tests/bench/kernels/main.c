@@ -24,6 +24,7 @@
 
 static gchar *device_name = NULL, *precision_name = NULL, *filter = NULL, *json = NULL;
 static gint batch = 0, threads = 0, rounds = 7;
+static gdouble gflops = 0;
 
 static GradDevice *
 open_device (const gchar * name, GError ** error)
@@ -263,7 +264,7 @@ perf_all (GradDevice * device, GArray * cases, GError ** error)
   g_autoptr (GArray) results = g_array_new (FALSE, FALSE, sizeof (BenchResult));
   BenchMachine machine;
 
-  bench_machine_init (&machine, device, batch);
+  bench_machine_init (&machine, device, batch, gflops);
   bench_report_machine (&machine);
   for (guint i = 0; i < cases->len; i++) {
     const BenchCase *c = &g_array_index (cases, BenchCase, i);
@@ -311,6 +312,7 @@ main (int argc, char **argv)
     {"batch", 0, 0, G_OPTION_ARG_INT, &batch, "Batch of the network (check: 8, perf: 256)", "N"},
     {"threads", 0, 0, G_OPTION_ARG_INT, &threads, "Compute threads (one per processor)", "N"},
     {"rounds", 0, 0, G_OPTION_ARG_INT, &rounds, "Runs whose median is taken (7)", "N"},
+    {"gflops", 0, 0, G_OPTION_ARG_DOUBLE, &gflops, "perf: what a GPU computes at most, for the floor", "GF/s"},
     {"json", 0, 0, G_OPTION_ARG_FILENAME, &json, "perf: where the figures go, too", "FILE"},
     {NULL}
   };

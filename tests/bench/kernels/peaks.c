@@ -157,3 +157,37 @@ bench_peak_copy (guint threads)
     g_free (buffers[i]);
   return rate;
 }
+
+#define N_DEVICE_COPIES 20
+#define DEVICE_COPY_FLOATS (64 << 20)
+
+static gboolean
+copy_on_device (gpointer data, GError ** error)
+{
+  GradTensor **tensors = data;
+  GradDevice *device = grad_tensor_get_device (tensors[0]);
+
+  for (guint i = 0; i < N_DEVICE_COPIES; i++)
+    if (!grad_device_kernels (device)->elementwise->copy (device, tensors[i % 2], tensors[(i + 1) % 2], error))
+      return FALSE;
+  return GRAD_DEVICE_GET_CLASS (device)->finish (device, error);
+}
+
+gdouble
+bench_device_copy (GradDevice * device)
+{
+  GradShape shape = GRAD_SHAPE (DEVICE_COPY_FLOATS);
+  g_autoptr (GradTensor) a = grad_tensor_new_plain (device, GRAD_DTYPE_FLOAT32, &shape, NULL);
+  g_autoptr (GradTensor) b = grad_tensor_new_plain (device, GRAD_DTYPE_FLOAT32, &shape, NULL);
+  GradTensor *tensors[] = { a, b };
+  gdouble best = NAN;
+
+  for (guint i = 0; i < 3 && a != NULL && b != NULL; i++) {
+    GstClockTime start = gst_util_get_timestamp ();
+
+    if (!grad_device_call (device, FALSE, copy_on_device, tensors, NULL))
+      return NAN;
+    best = fmax (best, 2. * N_DEVICE_COPIES * DEVICE_COPY_FLOATS * sizeof (gfloat) / (gst_util_get_timestamp () - start));
+  }
+  return best;
+}

@@ -26,7 +26,8 @@ typedef struct
 } BenchResult;
 
 /* Measures, unless the device computes elsewhere. */
-void bench_machine_init (BenchMachine * machine, GradDevice * device, gint batch);
+/* gflops: of a GPU, as its maker or a measurement says; 0: unknown */
+void bench_machine_init (BenchMachine * machine, GradDevice * device, gint batch, gdouble gflops);
 
 void bench_report_machine (const BenchMachine * machine);
 void bench_report_case (const BenchMachine * machine, const BenchResult * result);
