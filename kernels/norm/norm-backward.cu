@@ -106,10 +106,7 @@ backward_kernel (GradRows m, const T * x, const T * dz, const guint8 * mask, con
 
   if (channel >= m.channels)
     return;
-  grad_rows_parameters < V > (means + channel, mean);
-  grad_rows_parameters < V > (gradient + channel, scale);
-  grad_rows_parameters < V > (gradient + m.channels + channel, slope);
-  grad_rows_parameters < V > (gradient + 2 * m.channels + channel, shift);
+  load_gradient < V > (means, gradient, m.channels, channel, mean, scale, slope, shift);
   for (gsize i = blockIdx.x / m.chunks; i < tiles; i += parts) {
     GradRowsTile tile = grad_rows_tile < U > (m, tiles - 1 - i, channel);
     GradPack < V, T > xs[U], dzs[U];

@@ -10,7 +10,7 @@
 #define GRAD_REAL gfloat
 #include "norm-body.h"
 #include "norm-cpu.h"
-#include "norm-fold.h"
+#include "norm-host.h"
 #include "kernels/kernels.h"
 #include "lib/device/gradcpudevice-private.h"
 
@@ -161,23 +161,6 @@ grad_norm_job_add_up (GradNormJob * job, GradNormFunc func)
   }
 }
 
-static gboolean
-update_running (GradDevice * device, const GradNormRunning * list, guint n, const GradTensor * measured,
-    GError ** error)
-{
-  if (measured != NULL && isnan (((gdouble *) grad_tensor_data (measured))[1]))
-    return TRUE;
-  for (const GradNormRunning * r = list; r < list + n; r++) {
-    const gfloat *means = grad_tensor_data (r->mean), *vars = grad_tensor_data (r->var);
-    const gfloat *offsets = r->offset ? grad_tensor_data (r->offset) : NULL;
-    gfloat *rm = grad_tensor_data (r->running_mean), *rv = grad_tensor_data (r->running_var);
-
-    for (gint c = 0; c < r->mean->shape.dims[0]; c++)
-      grad_norm_running (means[c], vars[c], offsets ? offsets[c] : 0, r->count, r->momentum, rm + c, rv + c);
-  }
-  return TRUE;
-}
-
 const GradNormOps grad_norm_cpu_ops = {
   .supports = supports,
   .plan = plan_new,
@@ -186,6 +169,6 @@ const GradNormOps grad_norm_cpu_ops = {
   .backward = grad_norm_cpu_backward,
   .forward_pool = grad_norm_cpu_forward_pool,
   .backward_pool = grad_norm_cpu_backward_pool,
-  .update_running = update_running,
-  .fold = grad_norm_fold,
+  .update_running = grad_norm_host_update_running,
+  .fold = grad_norm_host_fold,
 };

@@ -48,6 +48,17 @@ rows_of (const GradNormDesc * d)
   return (gsize) d->n * d->h * d->w;
 }
 
+/* The coefficients of grad_norm_backward(): means (C), gradient (3, C) */
+template < int V > static __device__ __forceinline__ void
+load_gradient (const float *means, const float *gradient, int channels, int channel, float *mean, float *scale,
+    float *slope, float *shift)
+{
+  grad_rows_parameters < V > (means + channel, mean);
+  grad_rows_parameters < V > (gradient + channel, scale);
+  grad_rows_parameters < V > (gradient + channels + channel, slope);
+  grad_rows_parameters < V > (gradient + 2 * channels + channel, shift);
+}
+
 /* The threads of all rows have sums of V channels, and of V channels more. */
 template < int V, class Real > static __device__ void
 write_partials (Real * partials, const GradRows & m, int channel, Real * totals)

@@ -99,10 +99,7 @@ pool_backward_kernel (GradRows m, GradPoolDesc d, const T * x, const guint8 * pl
 
   if (channel >= m.channels)
     return;
-  grad_rows_parameters < V > (means + channel, mean);
-  grad_rows_parameters < V > (gradient + channel, scale);
-  grad_rows_parameters < V > (gradient + m.channels + channel, slope);
-  grad_rows_parameters < V > (gradient + 2 * m.channels + channel, shift);
+  load_gradient < V > (means, gradient, m.channels, channel, mean, scale, slope, shift);
 #pragma unroll (1)
   for (; i < end; i += m.height, advance (next, step, cells.h, cells.w)) {
     Position at = { d.n - 1 - next.n, cells.h - 1 - next.h, cells.w - 1 - next.w };

@@ -7,7 +7,7 @@
 #include "norm-body.h"
 #include "kernels/elementwise/elementwise-body.h"
 #include "kernels/kernels.h"
-#include "norm-fold.h"
+#include "norm-host.h"
 
 gboolean
 grad_norm_desc_pool (const GradNormDesc * d, GradPoolDesc * pool, GError ** error)
@@ -149,29 +149,12 @@ backward (GradPlan * plan, const GradTensor * x, const GradTensor * y, const Gra
   return TRUE;
 }
 
-static gboolean
-update_running (GradDevice * device, const GradNormRunning * list, guint n, const GradTensor * measured,
-    GError ** error)
-{
-  if (measured != NULL && isnan (((gdouble *) grad_tensor_data (measured))[1]))
-    return TRUE;
-  for (const GradNormRunning * r = list; r < list + n; r++) {
-    const gdouble *means = grad_tensor_data (r->mean), *vars = grad_tensor_data (r->var);
-    const gdouble *offsets = r->offset ? grad_tensor_data (r->offset) : NULL;
-    gdouble *rm = grad_tensor_data (r->running_mean), *rv = grad_tensor_data (r->running_var);
-
-    for (gint c = 0; c < r->mean->shape.dims[0]; c++)
-      grad_norm_running (means[c], vars[c], offsets ? offsets[c] : 0, r->count, r->momentum, rm + c, rv + c);
-  }
-  return TRUE;
-}
-
 const GradNormOps grad_norm_ref_ops = {
   .supports = supports,
   .plan = plan_new,
   .forward_train = forward_train,
   .forward_infer = forward_infer,
   .backward = backward,
-  .update_running = update_running,
-  .fold = grad_norm_fold,
+  .update_running = grad_norm_host_update_running,
+  .fold = grad_norm_host_fold,
 };
