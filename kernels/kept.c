@@ -1,7 +1,7 @@
 /* GradStreamer kernels: weights as a kernel wants them
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "kernels/kept.h"
-#include "lib/device/graddevice-private.h"
+#include "lib/device/gradrecording.h"
 
 typedef struct
 {
@@ -39,6 +39,7 @@ grad_kept_get (const GradTensor * weights, GQuark form, gsize size, gboolean * f
   g_assert (kept->size == size);
   kept->seen = weights->version;
   *fresh = kept->version == kept->seen;
+  grad_recording_uses_form (weights, form);
   return kept->data;
 }
 

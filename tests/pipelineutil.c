@@ -3,6 +3,7 @@
 #include "config.h"
 #include "pipelineutil.h"
 
+#include <gmodule.h>
 #include <string.h>
 
 static gchar *folder;
@@ -321,4 +322,21 @@ test_get (GstElement * pipeline, const gchar * name)
 
   g_assert_nonnull (element);
   return element;
+}
+
+glong
+test_count_repeated (void)
+{
+  g_autofree gchar *path = g_strconcat (g_getenv ("GRAD_BACKEND_PATH") ? g_getenv ("GRAD_BACKEND_PATH") : "",
+      "/libgradcuda." G_MODULE_SUFFIX, NULL);
+  GModule *module = g_module_open (path, G_MODULE_BIND_LAZY | G_MODULE_BIND_LOCAL);
+  gulong (*count) (gint) = NULL;
+  glong n = -1;
+
+  if (module == NULL)
+    return -1;
+  if (g_module_symbol (module, "emulated_count", (gpointer *) & count))
+    n = count (3);              /* EMULATED_GRAPH */
+  g_module_close (module);
+  return n;
 }

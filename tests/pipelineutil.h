@@ -75,6 +75,9 @@ void test_assert_error (const gchar * launch, const gchar * element, const gchar
 
 GstElement *test_get (GstElement * pipeline, const gchar * name);
 
+/* How often an emulated GPU has repeated what was recorded; -1: there is none */
+glong test_count_repeated (void);
+
 /* One pad's caps and bytes of all buffers that came out of a network */
 typedef struct
 {

@@ -1,11 +1,11 @@
 /* GradStreamer: the backward pass over the tape
  * SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "gradnetwork-private.h"
+#include "gradbackward-private.h"
 #include "gradunit-private.h"
 
 /* Appends to order every node that node depends on, then node itself: depth first, over inputs
  * in pad order, so that the order of gradient sums, and with it every bit, is the same in every
- * run. */
+ * run. Marks each with the length of the order so far. */
 static void
 visit (GradNode * root, GPtrArray * order)
 {
@@ -16,30 +16,32 @@ visit (GradNode * root, GPtrArray * order)
   } Frame;
   g_autoptr (GArray) stack = g_array_new (FALSE, FALSE, sizeof (Frame));
 
-  root->mark = TRUE;
+  root->mark = G_MAXUINT;
   g_array_append_val (stack, ((Frame) { root, 0 }));
   while (stack->len > 0) {
     Frame *top = &g_array_index (stack, Frame, stack->len - 1);
 
     if (top->next == top->node->n_inputs) {
       g_ptr_array_add (order, grad_node_ref (top->node));
+      top->node->mark = order->len;
       g_array_set_size (stack, stack->len - 1);
     } else {
       GradNode *input = top->node->inputs[top->next++];
 
       if (input != NULL && input->wanted && !input->mark) {
-        input->mark = TRUE;
+        input->mark = G_MAXUINT;
         g_array_append_val (stack, ((Frame) { input, 0 }));
       }
     }
   }
 }
 
+/* One node's turn */
 typedef struct
 {
   GradNetwork *network;
   GradNode *node;
-} Backward;
+} Turn;
 
 static gboolean
 add_gradient (GradDevice * device, GradNode * node, GradTensor * grad, GError ** error)
@@ -61,12 +63,6 @@ add_gradient (GradDevice * device, GradNode * node, GradTensor * grad, GError **
   return TRUE;
 }
 
-static gboolean
-has_gradient (GradParameter * parameter)
-{
-  return parameter->kind == GRAD_PARAMETER_TRAINABLE && !parameter->dead;
-}
-
 /* Whether the unit is to add to the gradients of its parameters: when this step has some from
  * before, from another micro-batch or from another unit with the same parameters. Those that it
  * has not start at zero. */
@@ -85,7 +81,7 @@ begin_gradients (GradNetwork * network, GradUnit * unit, gboolean frozen, gboole
   for (guint i = 0; i < n; i++) {
     GradParameter *p = grad_unit_get_parameter (unit, i);
 
-    if (has_gradient (p) && g_hash_table_add (network->graded, p) && *accumulate
+    if (grad_parameter_has_gradient (p) && g_hash_table_add (network->graded, p) && *accumulate
         && (!grad_unit_ensure_grad (unit, p, error)
             || !grad_device_kernels (device)->elementwise->zero (device, p->grad, error)))
       return FALSE;
@@ -97,8 +93,8 @@ begin_gradients (GradNetwork * network, GradUnit * unit, gboolean frozen, gboole
 static gboolean
 backward_job (gpointer data, GError ** error)
 {
-  Backward *b = data;
-  GradNode *node = b->node;
+  Turn *turn = data;
+  GradNode *node = turn->node;
   GradDevice *device = grad_unit_get_device (node->unit);
   GradTensor *dx[GRAD_UNIT_MAX_INPUTS] = { NULL };
   gboolean wanted[GRAD_UNIT_MAX_INPUTS] = { FALSE }, accumulate, ok;
@@ -109,7 +105,7 @@ backward_job (gpointer data, GError ** error)
     wanted[i] = node->inputs[i] != NULL && node->inputs[i]->wanted;
   grad_unit_use_values (node->unit, TRUE);
   grad_job_begin_backward (&job, node, dy, wanted[0]);
-  ok = begin_gradients (b->network, node->unit, node->frozen, &accumulate, error)
+  ok = begin_gradients (turn->network, node->unit, node->frozen, &accumulate, error)
       && GRAD_UNIT_GET_CLASS (node->unit)->backward (node->unit, node, dy, dx, wanted,
       accumulate, error);
   for (guint i = 0; dy != NULL && i < node->n_inputs; i++)
@@ -167,6 +163,37 @@ announce (GradNetwork * network, GradUnit * unit, GHashTable * uses, GError ** e
   return TRUE;
 }
 
+static gboolean
+take_turn (const GradBackward * b, guint i, GError ** error)
+{
+  Turn turn = { b->network, b->order->pdata[i] };
+  GradNode *node = turn.node;
+
+  if (b->interrupted != NULL && b->interrupted (b->data)) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_ABORTED, "the step was interrupted");
+    return FALSE;
+  }
+  /* else nothing downstream of it wanted a gradient */
+  if (node->wanted && (i == b->order->len - 1 || node->grad != NULL)
+      && !grad_device_call (grad_unit_get_device (node->unit), FALSE, backward_job, &turn, error))
+    return FALSE;
+  if (b->last && !announce (b->network, node->unit, b->uses, error))
+    return FALSE;
+  grad_node_forget (node);
+  return TRUE;
+}
+
+gboolean
+grad_backward_walk (const GradBackward * b, guint n, guint first, GError ** error)
+{
+  GradNode *root = b->order->pdata[b->order->len - 1];
+  gboolean ok = TRUE;
+
+  for (guint i = n; i-- > first && ok;)
+    ok = take_turn (b, i, error);
+  return grad_device_settle (grad_unit_get_device (root->unit), ok ? error : NULL) && ok;
+}
+
 /**
  * grad_network_backward: (skip)
  * @network: a network
@@ -189,31 +216,19 @@ grad_network_backward (GradNetwork * network, GradNode * root, gboolean accumula
 {
   g_autoptr (GPtrArray) order = g_ptr_array_new_with_free_func ((GDestroyNotify) grad_node_unref);
   g_autoptr (GHashTable) uses = NULL;
-  gboolean ok = TRUE;
+  GradBackward b = { network, order, NULL, last, interrupted, data };
+  guint n;
+  gboolean ok;
 
   visit (root, order);
-  uses = count_uses (order);
+  n = order->len;
+  b.uses = uses = count_uses (order);
   if (!accumulate)
     grad_network_discard (network);
-  for (guint i = order->len; i-- > 0 && ok;) {
-    Backward b = { network, order->pdata[i] };
-    GradUnit *unit = b.node->unit;
-
-    if (interrupted != NULL && interrupted (data)) {
-      g_set_error (error, GRAD_ERROR, GRAD_ERROR_ABORTED, "the step was interrupted");
-      ok = FALSE;
-    } else if (!b.node->wanted || (b.node != root && b.node->grad == NULL)) {
-      ok = !last || announce (network, unit, uses, error);
-      grad_node_forget (b.node);        /* nothing downstream of it wanted a gradient */
-    } else if ((ok = grad_device_call (grad_unit_get_device (unit), FALSE, backward_job, &b,
-                error))) {
-      ok = !last || announce (network, unit, uses, error);
-      grad_node_forget (b.node);
-    }
-  }
-  ok = grad_device_settle (grad_unit_get_device (root->unit), ok ? error : NULL) && ok;
-  for (guint i = 0; i < order->len; i++)
-    ((GradNode *) order->pdata[i])->mark = FALSE;
+  ok = grad_backward_walk (&b, n, n - 1, error)
+      && (grad_backward_repeat (&b) || grad_backward_walk (&b, n - 1, 0, error));
+  for (guint i = 0; i < n; i++)
+    ((GradNode *) order->pdata[i])->mark = 0;
   if (ok) {
     g_ptr_array_extend (network->tape, order, ref_node, NULL);
     network->n_batches++;

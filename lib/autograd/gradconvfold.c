@@ -1,7 +1,7 @@
 /* GradStreamer: a convolution with the norm behind it folded in
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gradconvfold-private.h"
-#include "../tensor/gradtensor-private.h"
+#include "../device/gradrecording.h"
 
 static gboolean
 make (GradConvFold * self, GradDevice * device, const GradNormFold * parts, GError ** error)
@@ -36,6 +36,8 @@ grad_conv_fold_update (GradConvFold * self, GradDevice * device, const GradNormF
 
     good = good && self->versions[i] == version;
     self->versions[i] = version;
+    if (from[i] != NULL)
+      grad_recording_depends_on (from[i]);
   }
   if (good || make (self, device, parts, error))
     return TRUE;

@@ -1,21 +1,7 @@
 /* GradStreamer: units wired together
  * SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "../device/graddevice-private.h"
 #include "gradgraph-private.h"
 #include "gradunit-private.h"
-
-typedef struct
-{
-  GradUnit *unit;
-  guint n_inputs, inputs[2];    /* numbers of values */
-} Wire;
-
-struct _GradGraph
-{
-  GObject parent;
-  GArray *wires;                /* the i-th one makes value i + 1 */
-  gsize limit;                  /* elements of a value per sample, 0: none */
-};
 
 G_DEFINE_FINAL_TYPE (GradGraph, grad_graph, G_TYPE_OBJECT);
 
@@ -61,7 +47,7 @@ grad_graph_new (void)
 }
 
 static guint
-add (GradGraph * self, Wire wire)
+add (GradGraph * self, GradWire wire)
 {
   g_array_append_val (self->wires, wire);
   return self->wires->len;
@@ -78,7 +64,7 @@ add (GradGraph * self, Wire wire)
 guint
 grad_graph_add (GradGraph * graph, GradUnit * unit, guint input)
 {
-  return add (graph, (Wire) { unit, 1, {input} });
+  return add (graph, (GradWire) { unit, 1, {input} });
 }
 
 /**
@@ -93,21 +79,21 @@ grad_graph_add (GradGraph * graph, GradUnit * unit, guint input)
 guint
 grad_graph_add2 (GradGraph * graph, GradUnit * unit, guint input, guint second)
 {
-  return add (graph, (Wire) { unit, 2, {input, second} });
+  return add (graph, (GradWire) { unit, 2, {input, second} });
 }
 
 void
 grad_graph_set_owner (GradGraph * graph, gpointer owner)
 {
   for (guint i = 0; i < graph->wires->len; i++)
-    grad_unit_set_owner (g_array_index (graph->wires, Wire, i).unit, owner);
+    grad_unit_set_owner (g_array_index (graph->wires, GradWire, i).unit, owner);
 }
 
 void
 grad_graph_set_training (GradGraph * graph, gboolean frozen, gdouble rate_scale)
 {
   for (guint i = 0; i < graph->wires->len; i++) {
-    GradUnit *unit = g_array_index (graph->wires, Wire, i).unit;
+    GradUnit *unit = g_array_index (graph->wires, GradWire, i).unit;
 
     grad_unit_set_frozen (unit, frozen);
     for (guint k = 0; k < grad_unit_get_n_parameters (unit); k++)
@@ -228,7 +214,7 @@ walk_shapes (GradGraph * self, GradDevice * device, GradParameterStore * store,
 
   shapes[GRAD_GRAPH_INPUT] = *input;
   for (guint i = 0; i < self->wires->len; i++) {
-    Wire *w = &g_array_index (self->wires, Wire, i);
+    GradWire *w = &g_array_index (self->wires, GradWire, i);
     GradShape in[2] = { shapes[w->inputs[0]], shapes[w->inputs[1]] };
 
     if (!(store ? grad_unit_prepare (w->unit, device, store, in, w->n_inputs, &shapes[i + 1], error)
@@ -288,88 +274,19 @@ grad_graph_describe (GradGraph * graph, GradParameterStore * store, const GradSh
   return walk_shapes (graph, NULL, store, input, output, flops, error);
 }
 
-/* Whether a unit after the i-th one takes the value. */
-static gboolean
-needed_after (GradGraph * self, guint value, guint i)
-{
-  for (i++; i < self->wires->len; i++) {
-    Wire *w = &g_array_index (self->wires, Wire, i);
-
-    if (w->inputs[0] == value || (w->n_inputs == 2 && w->inputs[1] == value))
-      return TRUE;
-  }
-  return FALSE;
-}
-
-typedef struct
-{
-  GradGraph *graph;
-  GradStep *step;
-  gboolean urgent;
-  const GradValue *input;
-  GradValue *output;
-} Forward;
-
-static gboolean
-forward (gpointer data, GError ** error)
-{
-  const Forward *f = data;
-  GradGraph *graph = f->graph;
-  guint n = graph->wires->len;
-  g_autofree GradValue *values = g_new0 (GradValue, n + 1);
-  gboolean ok = TRUE;
-
-  values[GRAD_GRAPH_INPUT] = *f->input;
-  for (guint i = 0; i < n && ok; i++) {
-    Wire *w = &g_array_index (graph->wires, Wire, i);
-    GradValue in[2] = { values[w->inputs[0]], values[w->inputs[1]] };
-
-    ok = grad_unit_forward (w->unit, f->step, f->urgent, in, w->n_inputs, &values[i + 1], error);
-    for (guint k = 0; k < w->n_inputs; k++)
-      if (w->inputs[k] != GRAD_GRAPH_INPUT && !needed_after (graph, w->inputs[k], i))
-        grad_value_clear (&values[w->inputs[k]]);
-  }
-  if (ok)
-    *f->output = values[n];
-  for (guint i = 1; i < n + (ok ? 0 : 1); i++)
-    grad_value_clear (&values[i]);
-  return ok;
-}
-
-/**
- * grad_graph_forward:
- * @graph: a prepared graph
- * @step: (nullable): the step to record on
- * @urgent: whether this goes before training
- * @input: its input
- * @output: (out caller-allocates): where the output goes
- * @error: location of a #GError
- *
- * Runs all units, as grad_unit_forward(). Values are let go of as soon as no unit takes them any more. Urgent
- * ones run in one go; between others somebody else's urgent ones get their turn.
- *
- * Returns: %FALSE with the error of the unit that failed
- */
-gboolean
-grad_graph_forward (GradGraph * graph, GradStep * step, gboolean urgent, const GradValue * input,
-    GradValue * output, GError ** error)
-{
-  Forward f = { graph, step, urgent, input, output };
-
-  return urgent ? grad_device_call (grad_tensor_get_device (input->tensor), TRUE, forward, &f, error)
-      : forward (&f, error);
-}
-
 static void
 clear_wire (gpointer wire)
 {
-  g_object_unref (((Wire *) wire)->unit);
+  g_object_unref (((GradWire *) wire)->unit);
 }
 
 static void
 grad_graph_finalize (GObject * object)
 {
-  g_array_unref (GRAD_GRAPH (object)->wires);
+  GradGraph *self = GRAD_GRAPH (object);
+
+  grad_runs_free (self->runs);
+  g_array_unref (self->wires);
   G_OBJECT_CLASS (grad_graph_parent_class)->finalize (object);
 }
 
@@ -382,6 +299,6 @@ grad_graph_class_init (GradGraphClass * klass)
 static void
 grad_graph_init (GradGraph * self)
 {
-  self->wires = g_array_new (FALSE, FALSE, sizeof (Wire));
+  self->wires = g_array_new (FALSE, FALSE, sizeof (GradWire));
   g_array_set_clear_func (self->wires, clear_wire);
 }

@@ -98,6 +98,7 @@ grad_loss_unit_class_init (GradLossUnitClass * klass)
   G_OBJECT_CLASS (klass)->finalize = grad_loss_unit_finalize;
   unit_class->name = "cross-entropy";
   unit_class->passthrough = TRUE;
+  unit_class->varies = TRUE;
   unit_class->infer_shape = grad_loss_unit_infer_shape;
   unit_class->forward = grad_loss_unit_forward;
   unit_class->backward = grad_loss_unit_backward;

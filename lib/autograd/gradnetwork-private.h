@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "../device/gradruns.h"
 #include "gradhistory-private.h"
 #include "gradnetwork.h"
 #include "gradnode-private.h"
@@ -42,6 +43,7 @@ struct _GradNetwork
   /* of whoever has the step */
   GPtrArray *tape;              /* nodes of the step's batches, in the order of forward */
   GHashTable *graded;           /* set of the parameters that have a gradient of this step; not owned */
+  GradRuns *runs;               /* of backward; NULL until the first one */
   guint64 n_updates;
   guint n_batches, n_samples;   /* of the step, as far as backward has come */
   guint divisor;                /* of their gradients: samples of the step's first batch */
@@ -61,6 +63,9 @@ struct _GradNetwork
 GPtrArray *grad_network_list_graded (GradNetwork * network);
 /* That backward began with, or NULL. */
 GradUnit *grad_network_get_root_unit (GradNetwork * network);
+
+/* Lets go of what is recorded of backward, and of the units that it belongs to. */
+void grad_network_forget_runs (GradNetwork * network);
 
 /* Running statistics have taken in a step: so do their averages, if there are any. */
 gboolean grad_network_average_statistics (GradNetwork * network, GError ** error);

@@ -294,6 +294,7 @@ grad_network_finalize (GObject * object)
   GradNetwork *self = GRAD_NETWORK (object);
 
   g_ptr_array_unref (self->tape);
+  grad_runs_free (self->runs);
   g_clear_pointer (&self->measured, grad_measured_unref);
   g_free (self->loss_name);
   g_hash_table_unref (self->graded);

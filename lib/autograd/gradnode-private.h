@@ -15,7 +15,7 @@ struct _GradNode
   gint ref_count;               /* atomic */
   GradUnit *unit;               /* owned */
   gpointer plan;                /* the unit's entry: see grad_node_get_plan() */
-  GradStep *step;               /* owned */
+  GradStep *step;               /* owned; NULL if it is only a pattern */
   gboolean frozen;              /* the unit's parameters and statistics stay as they are */
   gboolean wanted;              /* a gradient is; else it is here to keep the step open */
   guint n_inputs;
@@ -26,11 +26,13 @@ struct _GradNode
 
   /* during backward */
   GradTensor *grad;             /* sum of the gradients that have arrived */
-  guint mark;
+  guint mark;                   /* 0: not met yet; its number in the order, from 1 on */
 };
 
 GradNode *grad_node_new (GradUnit * unit, gpointer plan, GradStep * step, GradNode * const *inputs,
     guint n_inputs);
+/* Of the same unit and plan; nothing is saved in it yet. step: (nullable) */
+GradNode *grad_node_new_like (const GradNode * node, GradStep * step, GradNode * const *inputs);
 GradNode *grad_node_ref (GradNode * node);
 void grad_node_unref (GradNode * node);
 void grad_node_save (GradNode * node, guint slot, GradTensor * tensor);

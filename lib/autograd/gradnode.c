@@ -12,10 +12,21 @@ grad_node_new (GradUnit * unit, gpointer plan, GradStep * step, GradNode * const
   g_atomic_ref_count_init (&self->ref_count);
   self->unit = g_object_ref (unit);
   self->plan = plan;
-  self->step = grad_step_ref (step);
+  self->step = step ? grad_step_ref (step) : NULL;
   self->n_inputs = n_inputs;
   for (guint i = 0; i < n_inputs; i++)
     self->inputs[i] = inputs[i] ? grad_node_ref (inputs[i]) : NULL;
+  return self;
+}
+
+GradNode *
+grad_node_new_like (const GradNode * node, GradStep * step, GradNode * const *inputs)
+{
+  GradNode *self = grad_node_new (node->unit, grad_unit_hold_plan (node->plan), step, inputs, inputs ? node->n_inputs : 0);
+
+  self->frozen = node->frozen;
+  self->wanted = node->wanted;
+  self->n_inputs = node->n_inputs;
   return self;
 }
 
@@ -37,7 +48,7 @@ grad_node_unref (GradNode * node)
   g_clear_pointer (&node->grad, grad_tensor_unref);
   grad_unit_release_plan (node->unit, node->plan);
   g_object_unref (node->unit);
-  grad_step_unref (node->step);
+  g_clear_pointer (&node->step, grad_step_unref);
   g_free (node);
 }
 

@@ -23,6 +23,7 @@ struct _GradUnitClass
 
   const gchar *name;            /* for people, of units without parameters */
   gboolean passthrough;         /* the output is the first input itself */
+  gboolean varies;              /* what its jobs do depends on more than inputs, parameters and plan */
 
   /* Output shape from input shapes; FALSE with an error that names both when they do not fit. */
   gboolean (*infer_shape) (GradUnit * unit, const GradShape * inputs, GradShape * output,
@@ -52,14 +53,19 @@ struct _GradUnitClass
 gpointer grad_node_get_plan (GradNode * node);
 const GradShape *grad_node_get_input_shape (GradNode * node);
 void grad_unit_set_frozen (GradUnit * unit, gboolean frozen);
+gboolean grad_unit_is_frozen (GradUnit * unit);
 /* In its jobs: which values the network computes with, those in training or, if there are any, their averages. */
 void grad_unit_use_values (GradUnit * unit, gboolean training);
+/* Plans as nodes have them: a use more, and a use less */
+gpointer grad_unit_hold_plan (gpointer entry);
 void grad_unit_release_plan (GradUnit * unit, gpointer entry);
 GradParameter *grad_unit_add_parameter (GradUnit * unit, const gchar * prefix,
     const gchar * name, GradParameterKind kind, const GradShape * shape, GradInit init,
     gsize fan_in, GError ** error);
 guint grad_unit_get_n_parameters (GradUnit * unit);
 GradParameter *grad_unit_get_parameter (GradUnit * unit, guint index);
+/* Adds what its jobs read of the parameters, and takes back what the host has written to them. */
+void grad_unit_add_to_key (GradUnit * unit, GArray * key);
 /* makes sure that parameter->grad exists */
 gboolean grad_unit_ensure_grad (GradUnit * unit, GradParameter * parameter, GError ** error);
 

@@ -1,6 +1,7 @@
 /* GradStreamer: the unit, the smallest thing with forward, backward and parameters
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gradunit-private.h"
+#include "../device/gradruns.h"
 #include "../model/gradparameter-private.h"
 
 #include <string.h>
@@ -87,6 +88,12 @@ grad_unit_set_frozen (GradUnit * unit, gboolean frozen)
   g_atomic_int_set (&PRIV (unit)->frozen, frozen);
 }
 
+gboolean
+grad_unit_is_frozen (GradUnit * unit)
+{
+  return g_atomic_int_get (&PRIV (unit)->frozen);
+}
+
 GradParameter *
 grad_unit_add_parameter (GradUnit * unit, const gchar * prefix, const gchar * name,
     GradParameterKind kind, const GradShape * shape, GradInit init, gsize fan_in, GError ** error)
@@ -116,6 +123,18 @@ GradParameter *
 grad_unit_get_parameter (GradUnit * unit, guint index)
 {
   return PRIV (unit)->parameters->pdata[index];
+}
+
+void
+grad_unit_add_to_key (GradUnit * unit, GArray * key)
+{
+  GPtrArray *parameters = PRIV (unit)->parameters;
+
+  for (guint i = 0; i < parameters->len; i++) {
+    GradTensor *value = ((GradParameter *) parameters->pdata[i])->value;
+
+    grad_key_add (key, value ? (gsize) grad_tensor_data (value) : 0);
+  }
 }
 
 void
@@ -216,6 +235,13 @@ entry_release (GradUnit * unit, Entry * entry)
   g_free (entry);
 }
 
+gpointer
+grad_unit_hold_plan (gpointer entry)
+{
+  g_atomic_int_inc (&((Entry *) entry)->users);
+  return entry;
+}
+
 void
 grad_unit_release_plan (GradUnit * unit, gpointer entry)
 {
@@ -302,7 +328,7 @@ forward_job (gpointer data, GError ** error)
   GradShape shapes[GRAD_UNIT_MAX_INPUTS];
   GradTensor *tensors[GRAD_UNIT_MAX_INPUTS];
   GradNode *nodes[GRAD_UNIT_MAX_INPUTS];
-  gboolean frozen = g_atomic_int_get (&PRIV (f->unit)->frozen), wanted = !frozen;
+  gboolean frozen = grad_unit_is_frozen (f->unit), wanted = !frozen;
   Entry *entry;
   GradValue output = { NULL, NULL };
   GradJob job;
@@ -324,8 +350,7 @@ forward_job (gpointer data, GError ** error)
   if (output.tensor == NULL)
     return FALSE;
   if (f->step != NULL) {
-    g_atomic_int_inc (&entry->users);
-    output.node = grad_node_new (f->unit, entry, f->step, nodes, wanted ? f->n_inputs : 0);
+    output.node = grad_node_new (f->unit, grad_unit_hold_plan (entry), f->step, nodes, wanted ? f->n_inputs : 0);
     output.node->frozen = frozen;
     output.node->wanted = wanted;
     output.node->output = output.tensor;

@@ -1,6 +1,7 @@
 /* GradStreamer: one training step of a sink
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gradtrainstep.h"
+#include "../autograd/gradnetwork-private.h"
 
 static GradTrainOptions
 get_options (GradTrainStep * self)
@@ -70,6 +71,7 @@ gboolean
 grad_train_step_finish (GradTrainStep * self, GError ** error)
 {
   grad_network_discard (self->network);
+  grad_network_forget_runs (self->network);
   self->n_batches = 0;
   return grad_network_settle (self->network, error);
 }

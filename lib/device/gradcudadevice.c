@@ -344,10 +344,8 @@ grad_cuda_device_class_init (GradCudaDeviceClass * klass)
   grad_cuda_tensor_class_init (device_class);
   device_class->trim = grad_cuda_device_trim;
   device_class->settle = grad_cuda_device_settle;
-  device_class->begin_recording = grad_cuda_begin_recording;
-  device_class->end_recording = grad_cuda_end_recording;
-  device_class->replay = grad_cuda_replay;
-  device_class->free_recording = grad_cuda_free_recording;
+  if (!g_getenv ("GRAD_CUDA_EAGER"))
+    grad_cuda_recording_class_init (device_class);
   device_class->any_thread = GRAD_DEVICE_JOBS_ALL;
 #ifdef HAVE_GSTCUDA
   grad_gst_cuda_class_init (device_class);

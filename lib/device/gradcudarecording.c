@@ -13,12 +13,16 @@ forget_error (void)
   return FALSE;
 }
 
-gboolean
-grad_cuda_begin_recording (GradDevice * device, GError ** error)
+static gboolean
+begin_recording (GradDevice * device, GError ** error)
 {
   cudaStream_t stream;
+  gint priority;
 
-  if (!grad_cuda_check (device, cudaStreamCreateWithFlags (&stream, cudaStreamNonBlocking), "creating a stream", error))
+  grad_cuda_device_enter (device);
+  if (!grad_cuda_check (device, cudaDeviceGetStreamPriorityRange (NULL, &priority), "asking for priorities", error)
+      || !grad_cuda_check (device, cudaStreamCreateWithPriority (&stream, cudaStreamNonBlocking, priority),
+          "creating a stream", error))
     return forget_error ();
   if (grad_cuda_device_use_stream (device, stream, error)
       && grad_cuda_check (device, cudaStreamBeginCapture (stream, cudaStreamCaptureModeRelaxed), "recording", error))
@@ -28,15 +32,16 @@ grad_cuda_begin_recording (GradDevice * device, GError ** error)
   return forget_error ();
 }
 
-gpointer
-grad_cuda_end_recording (GradDevice * device, gboolean keep, GError ** error)
+static gpointer
+end_recording (GradDevice * device, gboolean keep, GError ** error)
 {
   cudaStream_t stream = grad_cuda_device_stream (device);
   cudaGraph_t graph = NULL;
   cudaGraphExec_t work = NULL;
 
   if (grad_cuda_check (device, cudaStreamEndCapture (stream, &graph), "recording", error) && keep
-      && !grad_cuda_check (device, cudaGraphInstantiateWithFlags (&work, graph, 0), "making a graph", error))
+      && !grad_cuda_check (device, cudaGraphInstantiateWithFlags (&work, graph,
+              cudaGraphInstantiateFlagUseNodePriority), "making a graph", error))
     work = NULL;
   if (graph != NULL)
     cudaGraphDestroy (graph);
@@ -49,16 +54,25 @@ grad_cuda_end_recording (GradDevice * device, gboolean keep, GError ** error)
   return work;
 }
 
-gboolean
-grad_cuda_replay (GradDevice * device, gpointer work, GError ** error)
+static gboolean
+replay (GradDevice * device, gpointer work, GError ** error)
 {
   return grad_cuda_check (device, cudaGraphLaunch (work, grad_cuda_device_stream (device)), "repeating what was recorded",
       error) || forget_error ();
 }
 
-void
-grad_cuda_free_recording (GradDevice * device, gpointer work)
+static void
+free_recording (GradDevice * device, gpointer work)
 {
   grad_cuda_device_enter (device);
   cudaGraphExecDestroy (work);  /* when it has run, if it still does */
+}
+
+void
+grad_cuda_recording_class_init (GradDeviceClass * klass)
+{
+  klass->begin_recording = begin_recording;
+  klass->end_recording = end_recording;
+  klass->replay = replay;
+  klass->free_recording = free_recording;
 }

@@ -6,10 +6,7 @@
 
 G_BEGIN_DECLS
 
-/* GradDeviceClass.begin_recording and so on */
-gboolean grad_cuda_begin_recording (GradDevice * device, GError ** error);
-gpointer grad_cuda_end_recording (GradDevice * device, gboolean keep, GError ** error);
-gboolean grad_cuda_replay (GradDevice * device, gpointer work, GError ** error);
-void grad_cuda_free_recording (GradDevice * device, gpointer work);
+/* Sets begin_recording and so on. */
+void grad_cuda_recording_class_init (GradDeviceClass * klass);
 
 G_END_DECLS

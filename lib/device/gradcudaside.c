@@ -4,7 +4,8 @@
  * Backward is a chain of gradients of activations, and weight gradients that nothing in it waits for. Small layers do not fill a
  * GPU, and batch norms leave its arithmetic idle: there the second stream has its turn, at a lower priority. It holds on to
  * what it reads until the main stream has waited for it. Scratch memory is its own: what other threads have given back to the
- * device's pool meanwhile may still be in use on the main stream, which they share. */
+ * device's pool meanwhile may still be in use on the main stream, which they share. When a thread records, the second stream is
+ * recorded with it. */
 #include "gradcudaside.h"
 #include "graddevicepool-private.h"
 #include "../tensor/gradtensor-private.h"
@@ -13,8 +14,10 @@ struct _GradCudaSide
 {
   GradDevice *device;           /* not owned */
   cudaStream_t main, stream;
+  cudaStream_t recording;       /* between begin and end: that the thread is recorded on, NULL: it is not */
   cudaEvent_t begun, done;
   GradDevicePool *pool;
+  GradDevicePool *outer;        /* between begin and end: what the thread has kept until then, NULL: nothing */
   GPtrArray *tensors;           /* held (grad_tensor_hold); empty: nothing is to be settled */
 };
 
@@ -46,23 +49,27 @@ order (GradCudaSide * self, cudaStream_t first, cudaEvent_t event, cudaStream_t 
 gboolean
 grad_cuda_side_begin (GradCudaSide * self, GError ** error)
 {
-  if (!order (self, self->main, self->begun, self->stream, error))
+  cudaStream_t main = grad_cuda_device_stream (self->device);
+
+  if (!order (self, main, self->begun, self->stream, error))
     return FALSE;
+  self->recording = main != self->main ? main : NULL;
+  self->outer = grad_device_pool_peek_kept (self->device);
   if (!grad_cuda_device_use_stream (self->device, self->stream, error)) {
-    grad_cuda_device_use_stream (self->device, NULL, NULL);
+    grad_cuda_device_use_stream (self->device, self->recording, NULL);
     return FALSE;
   }
-  grad_device_pool_keep (self->device, self->pool);
+  grad_device_pool_keep (self->device, self->outer ? grad_device_pool_get_aside (self->outer) : self->pool);
   return TRUE;
 }
 
 gboolean
 grad_cuda_side_end (GradCudaSide * self, const GradTensor * a, const GradTensor * b, GError ** error)
 {
-  grad_device_pool_keep (NULL, NULL);
+  grad_device_pool_keep (self->outer ? self->device : NULL, self->outer);
   g_ptr_array_add (self->tensors, grad_tensor_hold ((GradTensor *) a));
   g_ptr_array_add (self->tensors, grad_tensor_hold ((GradTensor *) b));
-  return grad_cuda_device_use_stream (self->device, NULL, error);
+  return grad_cuda_device_use_stream (self->device, self->recording, error);
 }
 
 gboolean
@@ -72,7 +79,7 @@ grad_cuda_side_settle (GradCudaSide * self, GError ** error)
 
   if (self->tensors->len == 0)
     return TRUE;
-  ok = order (self, self->stream, self->done, self->main, error);
+  ok = order (self, self->stream, self->done, grad_cuda_device_stream (self->device), error);
   g_ptr_array_set_size (self->tensors, 0);
   return ok;
 }

@@ -77,6 +77,8 @@ struct _GradDeviceClass
 
 /* Settings as resolved by open(), which may set what they leave open. */
 GRAD_API const GradDeviceSettings *grad_device_settings (GradDevice * device);
+/* From the environment what they leave open: GRAD_PRECISION, GRAD_THREADS */
+gboolean grad_device_settings_complete (GradDeviceSettings * settings, GError ** error);
 void grad_device_set_threads (GradDevice * device, guint threads);
 GRAD_API void grad_device_set_precision (GradDevice * device, GradPrecision precision);
 const GradKernels *grad_device_kernels (GradDevice * device);
@@ -84,6 +86,8 @@ const GradKernels *grad_device_kernels (GradDevice * device);
 /* Storage of its own, for what lasts: in the pool it would take the place of a larger activation for good. */
 gpointer grad_device_storage_new (GradDevice * device, gsize size, GError ** error);
 void grad_device_storage_free (GradDevice * device, gpointer data, gsize size);
+/* Outside of jobs: has the device give up all that it could do without, when it is out of memory. In jobs it does by itself. */
+void grad_device_make_room (GradDevice * device);
 /* The pool: storage of at least size bytes; *capacity is what to give back. */
 GRAD_API gpointer grad_device_pool_get (GradDevice * device, gsize size, gsize * capacity,
     GError ** error);

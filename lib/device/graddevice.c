@@ -1,7 +1,7 @@
 /* GradStreamer: the device that tensors live on: opening, turns, compute thread
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
-#include "graddevicepool-private.h"
+#include "gradruns.h"
 
 #include <stdlib.h>
 
@@ -25,6 +25,7 @@ typedef struct
   GradDeviceSettings settings;  /* name points to the above */
 
   GradDevicePool *pool;
+  GPtrArray *runs;              /* of GradRuns, not owned; of jobs */
 
   GThread *thread;
   GMutex lock;                  /* guards the rest */
@@ -186,6 +187,12 @@ grad_device_peek_pool (GradDevice * device)
   return PRIV (device)->pool;
 }
 
+GPtrArray *
+grad_device_peek_runs (GradDevice * device)
+{
+  return PRIV (device)->runs;
+}
+
 const GradDeviceSettings *
 grad_device_settings (GradDevice * device)
 {
@@ -208,42 +215,6 @@ const GradKernels *
 grad_device_kernels (GradDevice * device)
 {
   return GRAD_DEVICE_GET_CLASS (device)->kernels;
-}
-
-static gboolean
-env_precision (GradPrecision * precision, GError ** error)
-{
-  const gchar *env = g_getenv ("GRAD_PRECISION");
-  g_autoptr (GEnumClass) klass = g_type_class_ref (GRAD_TYPE_PRECISION);
-  GEnumValue *value;
-
-  if (env == NULL || *precision != GRAD_PRECISION_DEFAULT)
-    return TRUE;
-  value = g_enum_get_value_by_nick (klass, env);
-  if (value == NULL) {
-    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS,
-        "GRAD_PRECISION=%s: use default, auto, f32, tf32, bf16 or int8", env);
-    return FALSE;
-  }
-  *precision = value->value;
-  return TRUE;
-}
-
-static gboolean
-env_threads (guint * threads, GError ** error)
-{
-  const gchar *env = g_getenv ("GRAD_THREADS");
-  guint64 value;
-
-  if (env == NULL || *threads != 0)
-    return TRUE;
-  if (!g_ascii_string_to_unsigned (env, 10, 0, 1024, &value, NULL)) {
-    g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS,
-        "GRAD_THREADS=%s: use a number from 0 (one per processor) to 1024", env);
-    return FALSE;
-  }
-  *threads = value;
-  return TRUE;
 }
 
 /* The settings are complete, and their name that of a backend. */
@@ -294,7 +265,7 @@ grad_device_open (const GradDeviceSettings * settings, GError ** error)
 
   if (resolved.name == NULL || g_str_equal (resolved.name, "auto"))
     resolved.name = g_getenv ("GRAD_DEVICE");
-  if (!env_precision (&resolved.precision, error) || !env_threads (&resolved.threads, error))
+  if (!grad_device_settings_complete (&resolved, error))
     return NULL;
   if (resolved.name != NULL && *resolved.name != '\0' && !g_str_equal (resolved.name, "auto"))
     return open_backend (&resolved, error);
@@ -377,6 +348,7 @@ grad_device_finalize (GObject * object)
   GradDevicePrivate *priv = PRIV (GRAD_DEVICE (object));
 
   grad_device_pool_free (priv->pool);
+  g_ptr_array_unref (priv->runs);
   g_mutex_clear (&priv->lock);
   g_cond_clear (&priv->work);
   g_cond_clear (&priv->progress);
@@ -400,6 +372,7 @@ grad_device_init (GradDevice * self)
   GradDevicePrivate *priv = PRIV (self);
 
   priv->pool = grad_device_pool_new ();
+  priv->runs = g_ptr_array_new ();
   g_mutex_init (&priv->lock);
   g_cond_init (&priv->work);
   g_cond_init (&priv->progress);

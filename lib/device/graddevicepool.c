@@ -1,6 +1,6 @@
 /* GradStreamer: a device's pool of storage
  * SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "graddevicepool-private.h"
+#include "gradruns.h"
 
 struct _GradDevicePool
 {
@@ -8,6 +8,9 @@ struct _GradDevicePool
   GTree *free;                  /* capacity -> GPtrArray of free storage */
   guint64 n_allocations;
   guint64 bytes_allocated;
+
+  gboolean fixed;               /* see grad_device_pool_new_fixed() */
+  GradDevicePool *aside;        /* see grad_device_pool_get_aside() */
 };
 
 /* Storage is handed out again up to this many times larger than asked for: the last, smaller batch of an
@@ -36,13 +39,28 @@ give_all_back (GradDevice * device)
   GradDeviceClass *klass = GRAD_DEVICE_GET_CLASS (device);
   Kept now = kept;
 
-  if (grad_device_peek_current () != device)
+  if (grad_device_peek_current () != device || (now.pool != NULL && now.pool->fixed))
     return;
   kept = (Kept) { NULL };       /* to the device's own */
   grad_device_settle (device, NULL);
+  grad_runs_forget_all (device);
   if (klass->trim != NULL && now.device != device)
     klass->trim (device);
   kept = now;
+}
+
+static gboolean
+make_room_job (gpointer device, GError ** error)
+{
+  give_all_back (device);
+  grad_device_pool_clear (device);
+  return TRUE;
+}
+
+void
+grad_device_make_room (GradDevice * device)
+{
+  grad_device_call (device, FALSE, make_room_job, device, NULL);
 }
 
 gpointer
@@ -80,6 +98,12 @@ void
 grad_device_pool_keep (GradDevice * device, GradDevicePool * pool)
 {
   kept = (Kept) { device, pool };
+}
+
+GradDevicePool *
+grad_device_pool_peek_kept (GradDevice * device)
+{
+  return kept.device == device ? kept.pool : NULL;
 }
 
 static gpointer
@@ -125,6 +149,8 @@ grad_device_pool_get (GradDevice * device, gsize size, gsize * capacity, GError 
   GradDevicePool *self = kept.device == device ? kept.pool : grad_device_peek_pool (device);
   gpointer data = take (self, size, capacity);
 
+  if (data == NULL && self->fixed)
+    data = take (grad_device_peek_pool (device), size, capacity);
   if (data == NULL) {
     *capacity = size;
     data = grad_device_storage_new (device, size, error);
@@ -153,6 +179,8 @@ void
 grad_device_pool_merge (GradDevice * device, GradDevicePool * other)
 {
   g_tree_foreach (other->free, give_storage, grad_device_peek_pool (device));
+  if (other->aside != NULL)
+    grad_device_pool_merge (device, g_steal_pointer (&other->aside));
   grad_device_pool_free (other);
 }
 
@@ -190,9 +218,27 @@ grad_device_pool_new (void)
   return self;
 }
 
+GradDevicePool *
+grad_device_pool_new_fixed (void)
+{
+  GradDevicePool *self = grad_device_pool_new ();
+
+  self->fixed = TRUE;
+  return self;
+}
+
+GradDevicePool *
+grad_device_pool_get_aside (GradDevicePool * pool)
+{
+  if (pool->aside == NULL)
+    pool->aside = grad_device_pool_new_fixed ();
+  return pool->aside;
+}
+
 void
 grad_device_pool_free (GradDevicePool * self)
 {
+  g_clear_pointer (&self->aside, grad_device_pool_free);
   g_tree_unref (self->free);
   g_mutex_clear (&self->lock);
   g_free (self);

@@ -11,14 +11,20 @@ G_BEGIN_DECLS
 typedef struct _GradRecording GradRecording;
 
 gboolean grad_recording_is_supported (GradDevice * device);
-/* storage: where values in between lie, for recordings that are played one after the other; lives as long as they.
- * In a job of the device. Calls func: what it asks of the device is recorded instead of done. Before that func has run at least once, so that all it has
+/* In a job of the device. Calls func: what it asks of the device is recorded instead of done. Before that func has run at least once, so that all it has
  * to allocate, to plan and to pack is there. Tensors that it makes and keeps are to be kept as long as the recording is played.
  * Returns: NULL with func's error, or the device's */
-GradRecording *grad_recording_new (GradDevice * device, GradDevicePool * storage, GradDeviceFunc func, gpointer data,
-    GError ** error);
+GradRecording *grad_recording_new (GradDevice * device, GradDeviceFunc func, gpointer data, GError ** error);
+/* In a job: whether what it was told of below is what it was; else it is not to be played any more. */
+gboolean grad_recording_is_good (GradRecording * recording);
 /* In a job: does it once more, with what is in the same tensors now. */
 gboolean grad_recording_play (GradRecording * recording, GError ** error);
 void grad_recording_free (GradRecording * recording);
+
+/* For kernels and units; no more than a branch unless the calling thread records. The work reads what is kept of the weights in that form,
+ * (kernels/kept.h), and does not make it. */
+void grad_recording_uses_form (const GradTensor * weights, GQuark form);
+/* What is recorded would be something else if the tensor had other values. */
+void grad_recording_depends_on (const GradTensor * tensor);
 
 G_END_DECLS

@@ -7,23 +7,19 @@
 #include "../autograd/gradgraph-private.h"
 #include "../autograd/gradjob-private.h"
 #include "../base/gradlayer.h"
-#include "../device/gradrecording.h"
+#include "../device/gradruns.h"
 #include "kernels/kernels.h"
 
 /* Samples that are recorded: more of them take a GPU longer to compute than the host to ask for */
 #define MAX_RECORDED 32
 
 #define MAX_SHAPES 8            /* that are remembered */
-#define MAX_FAILURES 2          /* each may cost what lies in the device's pool */
 
-/* A shape that has been run with these parameters */
+/* Where a recording begins and ends */
 typedef struct
 {
-  GradShape shape;              /* of the input */
-  guint failures;               /* to record it */
-  GradRecording *recording;     /* from one tensor to the other; NULL: there is none yet */
   GradTensor *input, *output;
-} Run;
+} Ends;
 
 struct _GradLayerChain
 {
@@ -33,16 +29,17 @@ struct _GradLayerChain
   GradParameterStore *store;
 
   GradShape prepared;           /* of the input */
-  GArray *runs;                 /* of Run, that of the oldest shape first */
-  GradDevicePool *storage;      /* of all recordings: they are played one after the other */
+  GradRuns *runs;               /* with these parameters, by shape */
 };
 
 static void
-forget_recording (Run * run)
+free_ends (gpointer data)
 {
-  g_clear_pointer (&run->input, grad_tensor_unref);
-  g_clear_pointer (&run->output, grad_tensor_unref);
-  g_clear_pointer (&run->recording, grad_recording_free);
+  Ends *ends = data;
+
+  g_clear_pointer (&ends->input, grad_tensor_unref);
+  g_clear_pointer (&ends->output, grad_tensor_unref);
+  g_free (ends);
 }
 
 GradLayerChain *
@@ -54,16 +51,14 @@ grad_layer_chain_new (GPtrArray * layers, GradDevice * device, GradParameterStor
   self->graphs = g_ptr_array_new_with_free_func (g_object_unref);
   self->device = device;
   self->store = store;
-  self->runs = g_array_new (FALSE, FALSE, sizeof (Run));
-  g_array_set_clear_func (self->runs, (GDestroyNotify) forget_recording);
-  self->storage = grad_device_pool_new ();
+  self->runs = grad_runs_new (MAX_SHAPES, free_ends, TRUE);
   return self;
 }
 
 void
 grad_layer_chain_parameters_changed (GradLayerChain * chain)
 {
-  g_array_set_size (chain->runs, 0);
+  grad_runs_forget (chain->runs);
 }
 
 void
@@ -71,8 +66,7 @@ grad_layer_chain_free (GradLayerChain * chain)
 {
   if (chain == NULL)
     return;
-  g_array_unref (chain->runs);
-  grad_device_pool_merge (chain->device, chain->storage);
+  grad_runs_free (chain->runs);
   g_ptr_array_unref (chain->graphs);
   g_ptr_array_unref (chain->layers);
   g_free (chain);
@@ -129,32 +123,10 @@ run_layers (GradLayerChain * self, GradTensor * input, GError ** error)
   return g_steal_pointer (&x);
 }
 
-static Run *
-find_run (GradLayerChain * self, const GradShape * shape)
-{
-  for (guint i = 0; i < self->runs->len; i++) {
-    Run *run = &g_array_index (self->runs, Run, i);
-
-    if (grad_shape_equal (&run->shape, shape))
-      return run;
-  }
-  return NULL;
-}
-
-static void
-add_run (GradLayerChain * self, const GradShape * shape)
-{
-  if (shape->dims[0] > MAX_RECORDED)
-    return;
-  if (self->runs->len == MAX_SHAPES)
-    g_array_remove_index (self->runs, 0);
-  g_array_append_val (self->runs, ((Run) {.shape = *shape}));
-}
-
 typedef struct
 {
   GradLayerChain *self;
-  Run *run;
+  Ends *ends;
 } Recording;
 
 static gboolean
@@ -162,48 +134,52 @@ record_layers (gpointer data, GError ** error)
 {
   Recording *r = data;
 
-  r->run->output = run_layers (r->self, r->run->input, error);
-  return r->run->output != NULL;
+  r->ends->output = run_layers (r->self, r->ends->input, error);
+  return r->ends->output != NULL;
 }
 
 static gboolean
-record (GradLayerChain * self, Run * run, GError ** error)
+record (GradLayerChain * self, GradRun * run, const GradShape * shape, GError ** error)
 {
-  Recording r = { self, run };
+  Ends *ends = run->made = g_new0 (Ends, 1);
+  Recording r = { self, ends };
 
-  run->input = grad_tensor_new (self->device, GRAD_DTYPE_FLOAT32, &run->shape, error);
-  return run->input && (run->recording = grad_recording_new (self->device, self->storage,
-          record_layers, &r, error));
+  ends->input = grad_tensor_new (self->device, GRAD_DTYPE_FLOAT32, shape, error);
+  return ends->input && grad_runs_record (self->runs, run, record_layers, &r, error);
 }
 
 static GradTensor *
-repeat (GradLayerChain * self, Run * run, GradTensor * input, GError ** error)
+repeat (GradLayerChain * self, GradRun * run, GradTensor * input, GError ** error)
 {
   const GradElementwiseOps *ops = grad_device_kernels (self->device)->elementwise;
+  Ends *ends = run->made;
   g_autoptr (GradTensor) output =
-      grad_tensor_new (self->device, GRAD_DTYPE_FLOAT32, grad_tensor_get_shape (run->output), error);
+      grad_tensor_new (self->device, GRAD_DTYPE_FLOAT32, grad_tensor_get_shape (ends->output), error);
 
-  return output != NULL && ops->copy (self->device, input, run->input, error)
+  return output != NULL && ops->copy (self->device, input, ends->input, error)
       && grad_recording_play (run->recording, error)
-      && ops->copy (self->device, run->output, output, error) ? g_steal_pointer (&output) : NULL;
+      && ops->copy (self->device, ends->output, output, error) ? g_steal_pointer (&output) : NULL;
 }
 
 /* NULL: it is to be run. What listens to jobs is to hear of each layer. */
 static GradTensor *
-run_recorded (GradLayerChain * self, Run * run, GradTensor * input)
+run_recorded (GradLayerChain * self, GradTensor * input)
 {
+  const GradShape *shape = grad_tensor_get_shape (input);
+  g_autoptr (GArray) key = g_array_new (FALSE, FALSE, sizeof (gsize));
   g_autoptr (GError) why = NULL;
   GradTensor *output = NULL;
+  GradRun *run;
 
-  if (run->failures == MAX_FAILURES || grad_job_is_heard () || !grad_recording_is_supported (self->device))
+  if (shape->dims[0] > MAX_RECORDED || grad_job_is_heard () || !grad_recording_is_supported (self->device))
     return NULL;
-  if (run->recording != NULL || record (self, run, &why))
+  grad_key_add_shape (key, shape);
+  run = grad_runs_take (self->runs, self->device, key, key->len);
+  if (run == NULL)
+    return NULL;
+  if (run->recording != NULL || record (self, run, shape, &why))
     output = repeat (self, run, input, &why);
-  if (output == NULL) {
-    GST_INFO ("layers are not recorded: %s", why->message);
-    forget_recording (run);
-    run->failures++;
-  }
+  grad_runs_give_back (self->runs, run, why);
   return output;
 }
 
@@ -211,16 +187,12 @@ GradTensor *
 grad_layer_chain_run (GradLayerChain * chain, GradTensor * input, GError ** error)
 {
   const GradShape *shape = grad_tensor_get_shape (input);
-  Run *run = find_run (chain, shape);
-  GradTensor *output = run ? run_recorded (chain, run, input) : NULL;
+  GradTensor *output = run_recorded (chain, input);
   GradShape unused;
 
   if (output != NULL)
     return output;
   if (!grad_shape_equal (shape, &chain->prepared) && !grad_layer_chain_prepare (chain, shape, &unused, error))
     return NULL;
-  output = run_layers (chain, input, error);
-  if (output != NULL && run == NULL)
-    add_run (chain, shape);
-  return output;
+  return run_layers (chain, input, error);
 }

@@ -20,6 +20,7 @@ struct _GradTensor
   gpointer data;                /* device storage: touch through grad_tensor_data() */
   gsize capacity;               /* bytes of storage, may be more than needed */
   gboolean pooled;              /* it is from the device's pool */
+  gboolean fixed;               /* a recording makes it: its values come there again */
 
   GMutex lock;                  /* guards the rest */
   gpointer host;                /* dense copy of the logical type, made by the first map */
@@ -41,6 +42,9 @@ GRAD_API gpointer grad_tensor_data (const GradTensor * tensor);
 /* Says that values were changed: by an upload, a map, an optimizer. A version is given out only once in a process,
  * so that a kernel which keeps a converted copy of weights knows by it whether the copy is still good. */
 GRAD_API void grad_tensor_touch (GradTensor * tensor);
+
+/* Its values are about to be made anew: forgets what else there was. */
+void grad_tensor_renew (GradTensor * tensor);
 
 /* Has the device copy the values of a small plain tensor to the host in its own time, for the next grad_tensor_download(). Until
  * then they must not change. Whether they have come: that download does not wait; so it is on devices where none does. */

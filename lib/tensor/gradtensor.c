@@ -50,6 +50,15 @@ grad_tensor_touch (GradTensor * tensor)
   g_mutex_unlock (&mutex);
 }
 
+void
+grad_tensor_renew (GradTensor * tensor)
+{
+  g_mutex_lock (&tensor->lock);
+  tensor->host_newer = FALSE;
+  grad_tensor_touch (tensor);
+  g_mutex_unlock (&tensor->lock);
+}
+
 /* Gives the device what a write map changed. */
 static gboolean
 take_back (GradTensor * self, GError ** error)
@@ -152,6 +161,13 @@ tensor_allocator (void)
   return (GstAllocator *) once;
 }
 
+static gpointer
+get_storage (GradDevice * device, gsize size, gboolean pooled, gsize * capacity, GError ** error)
+{
+  *capacity = size;
+  return pooled ? grad_device_pool_get (device, size, capacity, error) : grad_device_storage_new (device, size, error);
+}
+
 static GradTensor *
 tensor_new (GradDevice * device, GradDType dtype, const GradShape * shape, guint layout,
     gboolean pooled, GError ** error)
@@ -166,9 +182,12 @@ tensor_new (GradDevice * device, GradDType dtype, const GradShape * shape, guint
     return NULL;
   }
   size = GRAD_DEVICE_GET_CLASS (device)->storage_size (device, dtype, shape, layout);
-  capacity = size;
-  data = pooled ? grad_device_pool_get (device, size, &capacity, error)
-      : grad_device_storage_new (device, size, error);
+  data = get_storage (device, size, pooled, &capacity, error);
+  if (data == NULL && grad_device_peek_current () != device) {
+    grad_device_make_room (device);
+    g_clear_error (error);
+    data = get_storage (device, size, pooled, &capacity, error);
+  }
   if (data == NULL)
     return NULL;
 

@@ -19,12 +19,15 @@ extern "C" {
 typedef enum
 { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2,
   cudaErrorInsufficientDriver = 35, cudaErrorNoDevice = 100, cudaErrorInvalidDevice = 101,
-  cudaErrorNotReady = 600, cudaErrorStreamCaptureUnsupported = 900, cudaErrorStreamCaptureInvalidated = 901
+  cudaErrorNotReady = 600, cudaErrorStreamCaptureUnsupported = 900, cudaErrorStreamCaptureInvalidated = 901,
+  cudaErrorStreamCaptureUnjoined = 904
 } cudaError_t;
 typedef struct EmulatedStream *cudaStream_t;
 typedef struct EmulatedEvent *cudaEvent_t;
 typedef struct EmulatedGraph *cudaGraph_t;
-typedef struct EmulatedGraph *cudaGraphExec_t;
+typedef struct EmulatedWork *cudaGraphExec_t;
+enum
+{ cudaGraphInstantiateFlagUseNodePriority = 8 };
 enum cudaStreamCaptureMode
 { cudaStreamCaptureModeGlobal, cudaStreamCaptureModeThreadLocal, cudaStreamCaptureModeRelaxed };
 enum cudaMemcpyKind

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <chrono>
 #include <deque>
+#include <map>
 #include <mutex>
 #include <stdio.h>
 #include <stdlib.h>
@@ -275,9 +276,37 @@ emulated_count (EmulatedKind kind)
 
 /* ---- streams, and what they record */
 
+/* Work of a recording, in the order in which it was asked for */
+struct Step
+{
+  size_t branch;                /* where it was asked for, see below */
+  std::function < void () > body;
+  cudaEvent_t recorded, waits;  /* instead: the event is recorded there, or waited for */
+};
+
+struct EmulatedEvent
+{
+  struct EmulatedGraph *recording;      /* it is part of */
+  size_t branch, step;          /* there */
+  cudaStream_t stream;
+  size_t end;                   /* of what comes before it there */
+  size_t n_copies;              /* the same of copies */
+  std::chrono::steady_clock::time_point time;
+};
+
+/* Streams that take part are its branches: the one whose recording began, and those that waited for what one had recorded. */
 struct EmulatedGraph
 {
-  std::vector < std::function < void () > >work;
+  std::vector < Step > steps;
+  std::vector < cudaStream_t > branches;
+  std::vector < size_t > joined;        /* of each branch: steps of all when the first one has waited for it */
+  bool spoilt;                  /* by what cannot be recorded */
+};
+
+struct EmulatedWork
+{
+  EmulatedGraph graph;
+  std::vector < cudaStream_t > streams; /* for each branch but the first */
 };
 
 struct Work
@@ -290,14 +319,22 @@ struct Work
 struct EmulatedStream
 {
   EmulatedGraph *recording;     /* NULL: it does not */
-  bool spoilt;                  /* by what cannot be recorded */
   bool first;                   /* it is of the least priority, and nevertheless before others */
   std::deque < Work > work;     /* of a lazy one, that it has not come to; the first is number n_done */
   size_t n_done;
 };
 
 static std::recursive_mutex working;
-static std::vector < cudaStream_t > lazy_streams;
+static std::vector < cudaStream_t > lazy_streams, all_streams;
+
+/* NULL: it does not record. Other libraries' streams may be anything. */
+static EmulatedGraph *
+recording_of (cudaStream_t stream)
+{
+  bool ours = std::find (all_streams.begin (), all_streams.end (), stream) != all_streams.end ();
+
+  return ours ? stream->recording : NULL;
+}
 
 /* Other libraries' streams may be anything, and have done their work. */
 static bool
@@ -306,13 +343,21 @@ is_lazy (cudaStream_t stream)
   return std::find (lazy_streams.begin (), lazy_streams.end (), stream) != lazy_streams.end ();
 }
 
+static size_t
+branch_of (cudaStream_t stream)
+{
+  auto & branches = stream->recording->branches;
+
+  return std::find (branches.begin (), branches.end (), stream) - branches.begin ();
+}
+
 void
 emulated_enqueue (cudaStream_t stream, std::function < void () > body)
 {
   std::lock_guard < std::recursive_mutex > guard (working);
 
-  if (stream->recording != NULL)
-    stream->recording->work.push_back (body);
+  if (recording_of (stream) != NULL)
+    stream->recording->steps.push_back ({ branch_of (stream), body, NULL, NULL });
   else if (is_lazy (stream))
     stream->work.push_back ({ body, NULL, 0 });
   else
@@ -352,6 +397,15 @@ catch_up (cudaStream_t stream, size_t end)
   work_until (stream, end);
 }
 
+static void
+catch_up_all (void)
+{
+  std::lock_guard < std::recursive_mutex > guard (working);
+
+  for (auto stream:lazy_streams)
+    catch_up (stream, end_of (stream));
+}
+
 void
 emulated_enqueue_call (cudaStream_t stream, void (*func) (void *data), const void *data, size_t size)
 {
@@ -364,10 +418,11 @@ emulated_enqueue_call (cudaStream_t stream, void (*func) (void *data), const voi
 static bool
 spoils (cudaStream_t stream)
 {
-  stream->spoilt |= stream->recording != NULL;
-  if (stream->recording != NULL)
-    last_error = cudaErrorStreamCaptureUnsupported;
-  return stream->recording != NULL;
+  if (recording_of (stream) == NULL)
+    return false;
+  stream->recording->spoilt = true;
+  last_error = cudaErrorStreamCaptureUnsupported;
+  return true;
 }
 
 /* ---- the runtime */
@@ -446,12 +501,7 @@ cudaMalloc (void **data, size_t size)
 cudaError_t
 cudaFree (void *data)
 {
-  {
-    std::lock_guard < std::recursive_mutex > guard (working);
-
-    for (auto stream:lazy_streams)
-      catch_up (stream, end_of (stream));
-  }
+  catch_up_all ();
 
   std::lock_guard < std::mutex > guard (memory_lock);
 
@@ -548,7 +598,10 @@ cudaMemsetAsync (void *to, int value, size_t size, cudaStream_t stream)
 cudaError_t
 cudaStreamCreateWithFlags (cudaStream_t * stream, unsigned flags)
 {
+  std::lock_guard < std::recursive_mutex > guard (working);
+
   *stream = new EmulatedStream ();
+  all_streams.push_back (*stream);
   return cudaSuccess;
 }
 
@@ -583,6 +636,7 @@ cudaStreamDestroy (cudaStream_t stream)
 
   catch_up (stream, end_of (stream));
   std::erase (lazy_streams, stream);
+  std::erase (all_streams, stream);
   delete stream->recording;
   delete stream;
   return cudaSuccess;
@@ -607,38 +661,74 @@ cudaStreamBeginCapture (cudaStream_t stream, enum cudaStreamCaptureMode mode)
 {
   if (spoils (stream))
     return cudaErrorStreamCaptureUnsupported;
-  stream->recording = new EmulatedGraph ();
-  stream->spoilt = false;
+  stream->recording = new EmulatedGraph { { }, { stream }, { 0 }, false };
   return cudaSuccess;
+}
+
+/* Whether all that was asked for is waited for by the first stream. */
+static bool
+is_joined (const EmulatedGraph * graph)
+{
+  for (size_t i = 0; i < graph->steps.size (); i++)
+    if (graph->steps[i].branch != 0 && !graph->steps[i].recorded && graph->joined[graph->steps[i].branch] <= i)
+      return false;
+  return true;
 }
 
 cudaError_t
 cudaStreamEndCapture (cudaStream_t stream, cudaGraph_t * graph)
 {
+  std::lock_guard < std::recursive_mutex > guard (working);
+
   *graph = stream->recording;
-  stream->recording = NULL;
-  if (!stream->spoilt)
-    return *graph ? cudaSuccess : cudaErrorInvalidValue;
+  if (*graph == NULL)
+    return cudaErrorInvalidValue;
+  for (auto branch:(*graph)->branches)
+    branch->recording = NULL;
+  if (!(*graph)->spoilt && is_joined (*graph))
+    return cudaSuccess;
+  last_error = (*graph)->spoilt ? cudaErrorStreamCaptureInvalidated : cudaErrorStreamCaptureUnjoined;
   delete *graph;
   *graph = NULL;
-  return last_error = cudaErrorStreamCaptureInvalidated;
+  return last_error;
 }
 
 cudaError_t
 cudaGraphInstantiateWithFlags (cudaGraphExec_t * work, cudaGraph_t graph, unsigned long long flags)
 {
-  *work = new EmulatedGraph (*graph);
+  *work = new EmulatedWork { *graph, { NULL } };
+  for (size_t i = 1; i < graph->branches.size (); i++) {
+    cudaStream_t stream;
+
+    cudaStreamCreateWithPriority (&stream, 0, 0);
+    (*work)->streams.push_back (stream);
+  }
   return cudaSuccess;
 }
 
 cudaError_t
 cudaGraphLaunch (cudaGraphExec_t work, cudaStream_t stream)
 {
+  std::lock_guard < std::recursive_mutex > guard (working);
+
   if (spoils (stream))
     return cudaErrorStreamCaptureUnsupported;
-  if (!emulated_idle (EMULATED_GRAPH))
-    for (auto & each:work->work)
-      emulated_enqueue (stream, each);
+  if (emulated_idle (EMULATED_GRAPH))
+    return cudaSuccess;
+
+  std::map < cudaEvent_t, EmulatedEvent > events;
+
+  work->streams[0] = stream;
+  for (auto & step:work->graph.steps) {
+    cudaStream_t on = work->streams[step.branch];
+
+    if (step.recorded != NULL)
+      cudaEventRecord (&events[step.recorded], on);
+    else if (step.waits != NULL)
+      cudaStreamWaitEvent (on, &events[step.waits], 0);
+    else
+      emulated_enqueue (on, step.body);
+  }
   return cudaSuccess;
 }
 
@@ -652,17 +742,12 @@ cudaGraphDestroy (cudaGraph_t graph)
 cudaError_t
 cudaGraphExecDestroy (cudaGraphExec_t work)
 {
+  catch_up_all ();
+  for (size_t i = 1; i < work->streams.size (); i++)
+    cudaStreamDestroy (work->streams[i]);
   delete work;
   return cudaSuccess;
 }
-
-struct EmulatedEvent
-{
-  cudaStream_t stream;
-  size_t end;                   /* of what comes before it there */
-  size_t n_copies;              /* the same of copies */
-  std::chrono::steady_clock::time_point time;
-};
 
 cudaError_t
 cudaEventCreateWithFlags (cudaEvent_t * event, unsigned flags)
@@ -684,6 +769,13 @@ cudaEventRecord (cudaEvent_t event, cudaStream_t stream)
   std::lock_guard < std::recursive_mutex > streams (working);
   std::lock_guard < std::mutex > guard (copying);
 
+  event->recording = recording_of (stream);
+  if (event->recording != NULL) {
+    event->branch = branch_of (stream);
+    event->step = stream->recording->steps.size ();
+    stream->recording->steps.push_back ({ event->branch, { }, event, NULL });
+    return cudaSuccess;
+  }
   event->stream = is_lazy (stream) ? stream : NULL;
   event->end = event->stream ? end_of (stream) : 0;
   event->n_copies = n_copied + copies.size ();
@@ -696,6 +788,19 @@ cudaStreamWaitEvent (cudaStream_t stream, cudaEvent_t event, unsigned flags)
 {
   std::lock_guard < std::recursive_mutex > guard (working);
 
+  if (event->recording != NULL) {
+    EmulatedGraph *graph = event->recording;
+
+    if (stream->recording == NULL) {
+      stream->recording = graph;
+      graph->branches.push_back (stream);
+      graph->joined.push_back (0);
+    }
+    graph->steps.push_back ({ branch_of (stream), { }, NULL, event });
+    if (branch_of (stream) == 0)
+      graph->joined[event->branch] = event->step;
+    return cudaSuccess;
+  }
   if (event->stream == NULL || event->stream == stream)
     return cudaSuccess;
   if (is_lazy (stream))

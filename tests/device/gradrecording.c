@@ -6,8 +6,6 @@
 #define SHAPE GRAD_SHAPE (3, 8, 5, 7)
 #define N (3 * 8 * 5 * 7)
 
-static GradDevicePool *storage;
-
 typedef struct
 {
   GradDevice *device;
@@ -53,10 +51,9 @@ record (Work * w)
 {
   GradRecording *recording;
 
-  storage = grad_device_pool_new ();
   TEST_RUN (w->device, compute (w, &error));    /* storage is there */
   g_clear_pointer (&w->y, grad_tensor_unref);
-  TEST_RUN (w->device, (recording = grad_recording_new (w->device, storage, compute, w, &error)) != NULL);
+  TEST_RUN (w->device, (recording = grad_recording_new (w->device, compute, w, &error)) != NULL);
   return recording;
 }
 
@@ -100,7 +97,6 @@ test_repeated (gconstpointer name)
   }
   grad_tensor_unref (w.y);
   TEST_RUN (device, (grad_recording_free (recording), TRUE));
-  grad_device_pool_merge (device, storage);
 
   /* all of it is in the pool */
   n_allocations = grad_device_get_n_allocations (device);
@@ -125,7 +121,6 @@ test_others (gconstpointer name)
     g_assert_cmpfloat (values[i], ==, test_stored (elsewhere, i));
   grad_tensor_unref (w.y);
   TEST_RUN (device, (grad_recording_free (recording), TRUE));
-  grad_device_pool_merge (device, storage);
 }
 
 static void
@@ -136,10 +131,8 @@ test_failed (gconstpointer name)
   g_autoptr (GError) why = NULL;
   Work w = { device, x, NULL, TRUE, NULL };
 
-  storage = grad_device_pool_new ();
-  TEST_RUN (device, grad_recording_new (device, storage, compute, &w, &why) == NULL);
+  TEST_RUN (device, grad_recording_new (device, compute, &w, &why) == NULL);
   g_assert_error (why, GRAD_ERROR, GRAD_ERROR_SHAPE);
-  grad_device_pool_merge (device, storage);
   w.fail = FALSE;
   TEST_RUN (device, compute (&w, &error));      /* is done, and not recorded */
   assert_y (&w, 1);

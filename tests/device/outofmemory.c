@@ -89,11 +89,55 @@ test_later (void)
   test_assert_files ("model.safetensors", NULL);
 }
 
+/* In the third epoch somebody else wants memory, of which there is only what recordings and the pool hold. */
+static GstPadProbeReturn
+want_some (GstPad * pad, GstPadProbeInfo * info, gpointer data)
+{
+  Thief *thief = data;
+  g_autoptr (GradDevice) device = grad_bus_get_device (thief->bus, NULL);
+  guint64 used = grad_device_get_bytes_allocated (device);
+  g_autofree gchar *memory = g_strdup_printf ("%" G_GUINT64_FORMAT, used);
+  g_autoptr (GError) error = NULL;
+  GradTensor *tensor;
+
+  if (++thief->n_batches != 2 * TEST_STEPS + 2)
+    return GST_PAD_PROBE_OK;
+  g_setenv ("EMULATED_GPU_MEMORY", memory, TRUE);
+  tensor = grad_tensor_new (device, GRAD_DTYPE_UINT8, &GRAD_SHAPE (used / 4), &error);
+  g_assert_no_error (error);
+  g_ptr_array_add (thief->taken, tensor);
+  return GST_PAD_PROBE_OK;
+}
+
+/* Then steps are no longer recorded until there is memory again, and training goes on. */
+static void
+test_recordings (void)
+{
+  g_autoptr (GstElement) pipeline = test_launch ("idxsrc epochs=4 " TEST_DATA TEST_NETWORK ("") "gradadamsink name=sink");
+  g_autoptr (GstElement) stem = test_get (pipeline, "stem");
+  g_autoptr (GstPad) pad = gst_element_get_static_pad (stem, "sink");
+  g_autoptr (GradBus) bus = grad_bus_new ();
+  g_autoptr (GstContext) context = grad_bus_to_context (bus);
+  g_autoptr (GPtrArray) taken =
+      g_ptr_array_new_with_free_func ((GDestroyNotify) grad_tensor_unref);
+  g_autoptr (TestResult) result = NULL;
+  Thief thief = { bus, taken, 0 };
+
+  gst_element_set_context (pipeline, context);
+  gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER, want_some, &thief, NULL);
+  result = test_play (pipeline);
+  g_unsetenv ("EMULATED_GPU_MEMORY");
+  g_assert_cmpuint (result->errors->len, ==, 0);
+  g_assert_true (result->eos);
+  g_assert_cmpuint (taken->len, ==, 1);
+}
+
 int
 main (int argc, char **argv)
 {
   test_init (&argc, &argv);
   g_test_add_func ("/out-of-memory/first-step", test_first_step);
   g_test_add_func ("/out-of-memory/later", test_later);
+  g_test_add_func ("/out-of-memory/recordings", test_recordings);
   return test_run_all ();
 }

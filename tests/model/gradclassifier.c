@@ -175,24 +175,6 @@ work (gpointer data)
   return NULL;
 }
 
-/* How often an emulated GPU has repeated what was recorded; -1: there is none */
-static glong
-count_repeated (void)
-{
-  g_autofree gchar *path = g_strconcat (g_getenv ("GRAD_BACKEND_PATH") ? g_getenv ("GRAD_BACKEND_PATH") : "",
-      "/libgradcuda." G_MODULE_SUFFIX, NULL);
-  GModule *module = g_module_open (path, G_MODULE_BIND_LAZY | G_MODULE_BIND_LOCAL);
-  gulong (*count) (gint) = NULL;
-  glong n = -1;
-
-  if (module == NULL)
-    return -1;
-  if (g_module_symbol (module, "emulated_count", (gpointer *) & count))
-    n = count (3);              /* EMULATED_GRAPH */
-  g_module_close (module);
-  return n;
-}
-
 static void
 test_threads (gconstpointer name)
 {
@@ -222,12 +204,12 @@ test_threads (gconstpointer name)
 
   /* the second run of a shape records, and is repeated from then on */
   if (g_str_equal (name, "cuda"))
-    n_repeated = count_repeated ();
+    n_repeated = test_count_repeated ();
   works[0].n = 6;
   run (classifier, device, works[0].pictures, 6, works[0].expected);
   work (&works[0]);
   if (n_repeated >= 0)
-    g_assert_cmpint (count_repeated () - n_repeated, >=, 29);
+    g_assert_cmpint (test_count_repeated () - n_repeated, >=, 29);
   g_clear_object (&classifier);
   test_assert_files (MODEL, NULL);
 }

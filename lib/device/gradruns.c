@@ -1,0 +1,175 @@
+/* GradStreamer: work that comes again, and what is recorded of it
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "gradruns.h"
+
+#include <string.h>
+
+#define MAX_FAILURES 2          /* each may cost what lies in the device's pool */
+
+typedef struct
+{
+  GradRun run;                  /* first: what the caller has is this */
+  gsize *key;
+  guint n;                      /* words */
+  guint failures;
+} Run;
+
+struct _GradRuns
+{
+  GradDevice *device;           /* owned; NULL until the first take() */
+  guint max;
+  GDestroyNotify free_made;
+  gboolean constant;
+  GQueue runs;                  /* of Run, last used first */
+  gboolean taken;
+};
+
+GradRuns *
+grad_runs_new (guint max, GDestroyNotify free_made, gboolean constant)
+{
+  GradRuns *self = g_new0 (GradRuns, 1);
+
+  self->max = max;
+  self->free_made = free_made;
+  self->constant = constant;
+  g_queue_init (&self->runs);
+  return self;
+}
+
+static void
+forget_recording (GradRuns * self, GradRun * run)
+{
+  g_clear_pointer (&run->recording, grad_recording_free);
+  if (run->made != NULL)
+    self->free_made (g_steal_pointer (&run->made));
+}
+
+static void
+free_run (GradRuns * self, Run * run)
+{
+  forget_recording (self, &run->run);
+  g_free (run->key);
+  g_free (run);
+}
+
+static gboolean
+forget_job (gpointer runs, GError ** error)
+{
+  GradRuns *self = runs;
+  Run *run;
+
+  while ((run = g_queue_pop_head (&self->runs)) != NULL)
+    free_run (self, run);
+  return TRUE;
+}
+
+void
+grad_runs_forget (GradRuns * runs)
+{
+  if (runs->device != NULL)
+    grad_device_call (runs->device, TRUE, forget_job, runs, NULL);
+}
+
+static gboolean
+leave_job (gpointer runs, GError ** error)
+{
+  GradRuns *self = runs;
+
+  g_ptr_array_remove_fast (grad_device_peek_runs (self->device), self);
+  return forget_job (runs, error);
+}
+
+void
+grad_runs_free (GradRuns * runs)
+{
+  if (runs == NULL)
+    return;
+  if (runs->device != NULL) {
+    grad_device_call (runs->device, TRUE, leave_job, runs, NULL);
+    g_object_unref (runs->device);
+  }
+  g_free (runs);
+}
+
+void
+grad_runs_forget_all (GradDevice * device)
+{
+  GPtrArray *all = grad_device_peek_runs (device);
+
+  for (guint i = 0; i < all->len; i++)
+    if (!((GradRuns *) all->pdata[i])->taken)
+      forget_job (all->pdata[i], NULL);
+}
+
+/* Moves it to the front. seen: whether the first words of some key are the same */
+static Run *
+find (GradRuns * self, const GArray * key, guint known, gboolean * seen)
+{
+  *seen = FALSE;
+  for (GList * l = self->runs.head; l != NULL; l = l->next) {
+    Run *run = l->data;
+
+    if (run->n < known || memcmp (run->key, key->data, known * sizeof (gsize)) != 0)
+      continue;
+    *seen = TRUE;
+    if (run->n == key->len && memcmp (run->key, key->data, key->len * sizeof (gsize)) == 0) {
+      g_queue_unlink (&self->runs, l);
+      g_queue_push_head_link (&self->runs, l);
+      return run;
+    }
+  }
+  return NULL;
+}
+
+static Run *
+add (GradRuns * self, const GArray * key)
+{
+  Run *run = g_new0 (Run, 1);
+
+  run->key = g_memdup2 (key->data, key->len * sizeof (gsize));
+  run->n = key->len;
+  g_queue_push_head (&self->runs, run);
+  if (self->runs.length > self->max)
+    free_run (self, g_queue_pop_tail (&self->runs));
+  return run;
+}
+
+GradRun *
+grad_runs_take (GradRuns * runs, GradDevice * device, const GArray * key, guint known)
+{
+  gboolean seen;
+  Run *run;
+
+  g_assert (grad_device_peek_current () == device && !runs->taken);
+  if (runs->device == NULL) {
+    runs->device = g_object_ref (device);
+    g_ptr_array_add (grad_device_peek_runs (device), runs);
+  }
+  run = find (runs, key, known, &seen);
+  if (run == NULL)
+    run = add (runs, key);
+  else if (!runs->constant && run->run.recording != NULL && !grad_recording_is_good (run->run.recording)) {
+    forget_recording (runs, &run->run);
+    seen = FALSE;
+  }
+  runs->taken = seen && run->failures < MAX_FAILURES;
+  return runs->taken ? &run->run : NULL;
+}
+
+gboolean
+grad_runs_record (GradRuns * runs, GradRun * run, GradDeviceFunc func, gpointer data, GError ** error)
+{
+  run->recording = grad_recording_new (runs->device, func, data, error);
+  return run->recording != NULL;
+}
+
+void
+grad_runs_give_back (GradRuns * runs, GradRun * run, const GError * error)
+{
+  runs->taken = FALSE;
+  if (error == NULL)
+    return;
+  GST_INFO ("not recorded: %s", error->message);
+  forget_recording (runs, run);
+  ((Run *) run)->failures++;
+}
