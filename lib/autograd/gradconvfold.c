@@ -39,8 +39,11 @@ grad_conv_fold_update (GradConvFold * self, GradDevice * device, const GradNormF
     if (from[i] != NULL)
       grad_recording_depends_on (from[i]);
   }
-  if (good || make (self, device, parts, error))
+  if (good || make (self, device, parts, error)) {
+    grad_recording_depends_on (self->weight);   /* averages may be folded in between, to evaluate */
+    grad_recording_depends_on (self->bias);
     return TRUE;
+  }
   grad_conv_fold_clear (self);
   return FALSE;
 }

@@ -18,6 +18,7 @@ struct _GradGraph
 {
   GObject parent;
   GArray *wires;                /* of GradWire; the i-th one makes value i + 1 */
+  gboolean varies;              /* one of the units does */
   gsize limit;                  /* elements of a value per sample, 0: none */
   GradRuns *runs;               /* of training; NULL until the first one */
 };

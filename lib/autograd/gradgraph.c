@@ -50,6 +50,7 @@ static guint
 add (GradGraph * self, GradWire wire)
 {
   g_array_append_val (self->wires, wire);
+  self->varies |= GRAD_UNIT_GET_CLASS (wire.unit)->varies;
   return self->wires->len;
 }
 

@@ -3,7 +3,8 @@
  *
  * Each step asks for the same, of tensors that are elsewhere. So a recording keeps the tensors that it makes, and lends them to
  * the step: output and tape are the same ones again, and the layer behind finds its input where it was. If somebody still has one of them,
- * a branch of the pipeline perhaps, the units run as ever and make others. An input that lies somewhere else each time is copied. */
+ * a branch of the pipeline perhaps, the units run as ever and make others, and so do the layers behind. An input that is not from a layer lies
+ * somewhere else each time, and is copied. */
 #include "../tensor/gradtensor-private.h"
 #include "gradgraph-private.h"
 #include "gradjob-private.h"
@@ -87,7 +88,7 @@ record (const GradForward * f, GradRun * run, GError ** error)
   g_autoptr (GPtrArray) nodes = g_ptr_array_new_with_free_func ((GDestroyNotify) grad_node_unref);
   Made *made = run->made = made_new ();
   GradTensor *x = f->input->tensor;
-  GradValue input = { x, f->input->node }, output;
+  GradValue input = { x, f->input->node }, output = { NULL, NULL };
   GradForward once = { f->graph, f->step, FALSE, &input, &output, nodes };
 
   if (!x->fixed) {
@@ -97,8 +98,10 @@ record (const GradForward * f, GradRun * run, GError ** error)
     g_ptr_array_add (made->tensors, made->input);
     made->input->fixed = TRUE;
   }
-  if (!grad_runs_record (f->graph->runs, run, grad_graph_run, &once, error))
+  if (!grad_runs_record (f->graph->runs, run, grad_graph_run, &once, error)) {
+    grad_value_clear (&output);
     return FALSE;
+  }
   for (guint i = 0; i < nodes->len; i++) {
     GradUnit *unit = g_array_index (f->graph->wires, GradWire, i).unit;
 
@@ -195,10 +198,11 @@ static gboolean
 repeat (gpointer data, GError ** error)
 {
   GradForward *f = data;
-  GradDevice *device = f->input->tensor->device;
+  const GradValue *input = f->input;
+  GradDevice *device = input->tensor->device;
   g_autoptr (GArray) key = make_key (f);
   g_autoptr (GError) why = NULL;
-  gboolean done = FALSE;
+  gboolean done = FALSE, other = input->node != NULL && !input->tensor->fixed;
   GradRun *run;
 
   if (f->graph->runs == NULL)
@@ -206,7 +210,7 @@ repeat (gpointer data, GError ** error)
   run = grad_runs_take (f->graph->runs, device, key, key->len - 1);
   if (run == NULL)
     return FALSE;
-  if (run->recording ? is_free (run->made) : record (f, run, &why))
+  if (!other && (run->recording ? is_free (run->made) : record (f, run, &why)))
     done = play (f, run, &why);
   grad_runs_give_back (f->graph->runs, run, why);
   return done;
@@ -217,10 +221,7 @@ grad_graph_repeat (GradForward * f)
 {
   GradDevice *device = f->input->tensor->device;
 
-  if (f->graph->wires->len == 0 || grad_job_is_heard () || !grad_recording_is_supported (device))
+  if (f->graph->wires->len == 0 || f->graph->varies || grad_job_is_heard () || !grad_recording_is_supported (device))
     return FALSE;
-  for (guint i = 0; i < f->graph->wires->len; i++)
-    if (GRAD_UNIT_GET_CLASS (g_array_index (f->graph->wires, GradWire, i).unit)->varies)
-      return FALSE;
   return grad_device_call (device, FALSE, repeat, f, NULL);
 }

@@ -224,6 +224,9 @@ grad_network_commit (GradNetwork * network, GError ** error)
   ok = ok && grad_network_average_statistics (network, error);
   network->half &= !ok;
   g_mutex_unlock (&network->values);
+  for (guint i = 0; i < tape->len; i++)         /* others hold nodes a little longer, and the next step wants what they have saved */
+    for (guint k = 0; k < GRAD_NODE_MAX_SAVED; k++)
+      grad_node_drop_saved (tape->pdata[i], k);
   if (ok && tape->len > 0)
     grad_network_end_batch (network);
   g_ptr_array_set_size (tape, 0);

@@ -123,8 +123,22 @@ download (const GradTensor * tensor, gpointer dense, GError ** error)
 static gpointer
 fetch (const GradTensor * tensor, GError ** error)
 {
-  grad_cuda_device_enter (tensor->device);
-  return grad_cuda_staging_fetch (grad_cuda_device_staging (tensor->device), tensor->data, tensor->memory.maxsize, error);
+  GradDevice *device = tensor->device;
+  GradCudaStaging *staging = grad_cuda_device_staging (device);
+  gsize size = tensor->memory.maxsize, capacity;
+  GradCudaFetch *fetch = NULL;
+  gpointer scratch;
+
+  grad_cuda_device_enter (device);
+  if (tensor->layout == GRAD_LAYOUT_PLAIN)
+    return grad_cuda_staging_fetch (staging, tensor->data, size, error);
+  scratch = grad_device_pool_get (device, size, &capacity, error);
+  if (scratch == NULL)
+    return NULL;
+  if (grad_cuda_from_layout (device, &tensor->shape, tensor->layout, tensor->data, scratch, error))
+    fetch = grad_cuda_staging_fetch (staging, scratch, size, error);
+  grad_device_pool_put (device, scratch, capacity);
+  return fetch;
 }
 
 static gboolean

@@ -41,7 +41,7 @@ struct _GradDeviceClass
   /* dense host data of the logical type to storage and back; wait for pending work */
   gboolean (*upload) (GradTensor * tensor, gconstpointer dense, GError ** error);
   gboolean (*download) (const GradTensor * tensor, gpointer dense, GError ** error);
-  /* the same of small plain tensors, without waiting for what is asked of the device later; (optional): download() never waits.
+  /* download() in two parts, without waiting for what is asked of the device later; (optional): download() never waits.
    * fetch() starts a copy of what the storage has now, end_fetch() waits for it and forgets it; without dense it does not wait */
   gpointer (*fetch) (const GradTensor * tensor, GError ** error);
   gboolean (*is_fetched) (const GradTensor * tensor, gpointer fetch);

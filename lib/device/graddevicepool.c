@@ -43,7 +43,7 @@ give_all_back (GradDevice * device)
     return;
   kept = (Kept) { NULL };       /* to the device's own */
   grad_device_settle (device, NULL);
-  grad_runs_forget_all (device);
+  grad_runs_drop_recordings (device);
   if (klass->trim != NULL && now.device != device)
     klass->trim (device);
   kept = now;

@@ -17,6 +17,7 @@ struct _GradRecording
   gpointer work;                /* the device's */
   GradDevicePool *storage;      /* that it uses and nobody else: what it has kept would not be safe from other recordings */
   GArray *dependences;
+  gboolean spoilt;
 };
 
 static _Thread_local GradRecording *current;    /* that the thread records */
@@ -56,6 +57,22 @@ grad_recording_depends_on (const GradTensor * tensor)
     note (tensor, 0);
 }
 
+gboolean
+grad_recording_spoil (void)
+{
+  if (current != NULL)
+    current->spoilt = TRUE;
+  return current != NULL;
+}
+
+/* What was made of them was not. */
+static void
+touch_dependences (GradRecording * self)
+{
+  for (guint i = 0; i < self->dependences->len; i++)
+    grad_tensor_touch (g_array_index (self->dependences, Dependence, i).tensor);
+}
+
 GradRecording *
 grad_recording_new (GradDevice * device, GradDeviceFunc func, gpointer data, GError ** error)
 {
@@ -76,9 +93,14 @@ grad_recording_new (GradDevice * device, GradDeviceFunc func, gpointer data, GEr
   ok = func (data, error);
   current = NULL;
   grad_device_pool_keep (NULL, NULL);
+  if (ok && self->spoilt) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_UNSUPPORTED, "it did what cannot be repeated");
+    ok = FALSE;
+  }
   self->work = klass->end_recording (device, ok, ok ? error : NULL);
   if (self->work != NULL)
     return self;
+  touch_dependences (self);
   grad_recording_free (self);
   return NULL;
 }

@@ -70,6 +70,18 @@ grad_runs_forget (GradRuns * runs)
     grad_device_call (runs->device, TRUE, forget_job, runs, NULL);
 }
 
+/* What memory does not last for is not to be tried over and over. */
+static void
+drop_recordings (GradRuns * self)
+{
+  for (GList * l = self->runs.head; l != NULL; l = l->next) {
+    Run *run = l->data;
+
+    run->failures += run->run.recording != NULL;
+    forget_recording (self, &run->run);
+  }
+}
+
 static gboolean
 leave_job (gpointer runs, GError ** error)
 {
@@ -92,13 +104,13 @@ grad_runs_free (GradRuns * runs)
 }
 
 void
-grad_runs_forget_all (GradDevice * device)
+grad_runs_drop_recordings (GradDevice * device)
 {
   GPtrArray *all = grad_device_peek_runs (device);
 
   for (guint i = 0; i < all->len; i++)
     if (!((GradRuns *) all->pdata[i])->taken)
-      forget_job (all->pdata[i], NULL);
+      drop_recordings (all->pdata[i]);
 }
 
 /* Moves it to the front. seen: whether the first words of some key are the same */

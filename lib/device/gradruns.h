@@ -22,8 +22,9 @@ GradRuns *grad_runs_new (guint max, GDestroyNotify free_made, gboolean constant)
 void grad_runs_free (GradRuns * runs);
 /* All runs are the first ones again. */
 void grad_runs_forget (GradRuns * runs);
-/* The same of all runs of a device; in a job of it, by which memory is needed. Those between take() and give_back() stay. */
-void grad_runs_forget_all (GradDevice * device);
+/* In a job of a device, by which memory is needed: what is recorded of all runs but those between take() and give_back() is dropped, and not
+ * recorded again too often. */
+void grad_runs_drop_recordings (GradDevice * device);
 
 /* In a job of the device, always the same one: the run of a key, or NULL: it is not to be recorded, or not yet. known: words of it, the first ones,
  * that say what is planned and allocated; a key that begins with them is enough to be the first run of this one, too */

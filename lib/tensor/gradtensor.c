@@ -1,7 +1,7 @@
 /* GradStreamer: a dense tensor in a GstMemory
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gradtensor-private.h"
-#include "../device/graddevice-private.h"
+#include "../device/gradrecording.h"
 
 GST_DEFINE_MINI_OBJECT_TYPE (GradTensor, grad_tensor);
 
@@ -63,21 +63,33 @@ grad_tensor_renew (GradTensor * tensor)
 static gboolean
 take_back (GradTensor * self, GError ** error)
 {
-  gboolean ok = !self->host_newer
-      || GRAD_DEVICE_GET_CLASS (self->device)->upload (self, self->host, error);
+  gboolean ok;
 
+  if (!self->host_newer || grad_recording_spoil ())     /* else it would come back whenever that is repeated */
+    return TRUE;
+  ok = GRAD_DEVICE_GET_CLASS (self->device)->upload (self, self->host, error);
   self->host_newer = FALSE;
   return ok;
 }
 
-/* The storage itself, when all that was asked of the device is done */
+static gboolean
+finish_job (gpointer device, GError ** error)
+{
+  GradDeviceClass *klass = GRAD_DEVICE_GET_CLASS (device);
+
+  return klass->finish == NULL || klass->finish (device, error);
+}
+
+/* The storage itself, when all that was asked of the device is done. Jobs lock tensors, so this waits for its turn without. */
 static gpointer
 map_device (GradTensor * self, GError ** error)
 {
-  GradDeviceClass *klass = GRAD_DEVICE_GET_CLASS (self->device);
+  gboolean ok;
 
-  return take_back (self, error) && (klass->finish == NULL || klass->finish (self->device, error))
-      ? self->data : NULL;
+  g_mutex_lock (&self->lock);
+  ok = take_back (self, error);
+  g_mutex_unlock (&self->lock);
+  return ok && grad_device_call (self->device, TRUE, finish_job, self->device, error) ? self->data : NULL;
 }
 
 static gpointer
@@ -104,12 +116,13 @@ grad_tensor_map (GstMemory * memory, GstMapInfo * info, gsize maxsize)
     self->n_writes++;
     grad_tensor_touch (self);
   }
+  if (!is_host (self) && !(info->flags & GRAD_MAP_DEVICE))
+    data = map_host (self, info->flags, &error);
+  g_mutex_unlock (&self->lock);
   if (is_host (self))
     data = self->data;
-  else
-    data = info->flags & GRAD_MAP_DEVICE ? map_device (self, &error)
-        : map_host (self, info->flags, &error);
-  g_mutex_unlock (&self->lock);
+  else if (info->flags & GRAD_MAP_DEVICE)
+    data = map_device (self, &error);
   if (data == NULL)
     GST_ERROR ("cannot map a tensor of %" G_GSIZE_FORMAT " bytes: %s", memory->maxsize,
         error ? error->message : "out of memory");

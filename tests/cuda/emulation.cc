@@ -696,6 +696,8 @@ cudaStreamEndCapture (cudaStream_t stream, cudaGraph_t * graph)
 cudaError_t
 cudaGraphInstantiateWithFlags (cudaGraphExec_t * work, cudaGraph_t graph, unsigned long long flags)
 {
+  if (getenv ("EMULATED_GPU_NO_GRAPHS"))
+    return last_error = cudaErrorMemoryAllocation;
   *work = new EmulatedWork { *graph, { NULL } };
   for (size_t i = 1; i < graph->branches.size (); i++) {
     cudaStream_t stream;
