@@ -3,7 +3,7 @@
 #include "gradsaver.h"
 #include "gradelement.h"
 #include "kernels/choices.h"
-#include "../model/gradmodel.h"
+#include "../model/gradmodel-private.h"
 #include "../model/gradmodelfile.h"
 
 #include <string.h>
@@ -238,12 +238,11 @@ measure (GradSaver * self)
       ? (m->last_batch - m->epoch_start) / (gdouble) G_TIME_SPAN_SECOND : 0;
 }
 
-static gboolean
-save (GradSaver * self, const gchar * location, GError ** error)
+static GradSnapshot *
+take_snapshot (GradSaver * self, GError ** error)
 {
   g_autoptr (GHashTable) metadata = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, g_free);
   g_autoptr (GradDevice) device = grad_bus_get_device (self->bus, NULL);
-  g_autofree gchar *shown = g_filename_display_name (location);
 
   grad_checkpoint_describe (&self->checkpoint, metadata);
   g_hash_table_insert (metadata, (gpointer) "optimizer", g_strdup (self->optimizer));
@@ -255,15 +254,7 @@ save (GradSaver * self, const gchar * location, GError ** error)
     g_hash_table_insert (metadata, (gpointer) "threads",
         g_strdup_printf ("%u", grad_device_get_threads (device)));
   }
-  if (!grad_model_save (self->network, location, self->fragment, self->dataset, metadata,
-          self->checkpoint.seed, error))
-    return FALSE;
-  GST_INFO_OBJECT (self->element, "saved %s after %" G_GUINT64_FORMAT " steps", location,
-      self->checkpoint.step);
-  gst_element_post_message (self->element, gst_message_new_element (GST_OBJECT (self->element),
-          gst_structure_new ("grad-saved", "location", G_TYPE_STRING, shown, "step",
-              G_TYPE_UINT64, self->checkpoint.step, NULL)));
-  return TRUE;
+  return grad_model_take_snapshot (self->network, self->fragment, self->dataset, metadata, self->checkpoint.seed, error);
 }
 
 /* "model.safetensors" becomes "model-epoch-3.safetensors". */
@@ -277,19 +268,38 @@ epoch_location (const gchar * location, guint epoch)
   return g_strdup_printf ("%.*s-epoch-%u%s", (gint) stem, location, epoch, dot ? dot : "");
 }
 
+/* Waits for the file that is being written. */
 static gboolean
-save_now (GradSaver * self, const GradSaverOptions * options, guint epoch, GError ** error)
+end_job (GradSaver * self, GError ** error)
+{
+  GradSaveJob *job = g_steal_pointer (&self->job);
+
+  if (job == NULL)
+    return TRUE;
+  if (grad_save_job_end (job, error)) {
+    self->saved = self->tried;
+    return TRUE;
+  }
+  self->checkpoint.best_accuracy = self->job_best;      /* that state is lost */
+  return FALSE;
+}
+
+/* Begins to write the state of this moment. */
+static gboolean
+begin_job (GradSaver * self, const GradSaverOptions * options, guint epoch, gdouble best, GError ** error)
 {
   g_autofree gchar *extra = options->save == GRAD_SAVE_EVERY_EPOCH && epoch > 0
       ? epoch_location (options->location, epoch) : NULL;
+  GradSnapshot *snapshot;
 
   measure (self);
   self->last = g_get_monotonic_time ();
   self->tried = self->checkpoint.step;
-  if (!save (self, options->location, error) || (extra && !save (self, extra, error)))
-    return FALSE;
-  self->saved = self->checkpoint.step;
-  return TRUE;
+  self->job_best = best;
+  snapshot = take_snapshot (self, error);
+  if (snapshot != NULL)
+    self->job = grad_save_job_new (self->element, snapshot, self->tried, options->location, extra);
+  return snapshot != NULL;
 }
 
 /* Where the source would go on. Of a pass over the test set there is nothing to be kept before it is over. */
@@ -338,6 +348,15 @@ is_due (GradSaver * self, const GradSaverOptions * options, gboolean epoch_ended
       || (options->interval && now - self->last >= options->interval * G_TIME_SPAN_SECOND);
 }
 
+#define GOES_ON " Training goes on, and tries again later."
+
+static void
+warn (GradSaver * self, GError ** failure, const gchar * then)
+{
+  GST_ELEMENT_WARNING (self->element, RESOURCE, WRITE, ("%s.%s", (*failure)->message, then), (NULL));
+  g_clear_error (failure);
+}
+
 gboolean
 grad_saver_batch (GradSaver * self, const GradSampleMeta * sample, gboolean beside, GstPad * sinkpad,
     GError ** error)
@@ -349,6 +368,8 @@ grad_saver_batch (GradSaver * self, const GradSampleMeta * sample, gboolean besi
   gdouble best = self->checkpoint.best_accuracy;
   g_autoptr (GError) failure = NULL;
 
+  if (self->job != NULL && (ended || grad_save_job_is_done (self->job)) && !end_job (self, &failure))
+    warn (self, &failure, GOES_ON);
   if (self->before != NULL)
     compare_device (self);
   if (self->fragment == NULL && !describe_network (self, sinkpad, error))
@@ -362,11 +383,12 @@ grad_saver_batch (GradSaver * self, const GradSampleMeta * sample, gboolean besi
     return TRUE;
   if (!grad_network_settle (self->network, error))
     return FALSE;
-  if (save_now (self, &options, ended ? sample->epoch : 0, &failure))
-    return TRUE;
-  self->checkpoint.best_accuracy = best;        /* that state is lost */
-  GST_ELEMENT_WARNING (self->element, RESOURCE, WRITE, ("%s. Training goes on, and tries again later.",
-          failure->message), (NULL));
+  if (!end_job (self, &failure))
+    warn (self, &failure, GOES_ON);
+  if (!begin_job (self, &options, ended ? sample->epoch : 0, best, &failure)) {
+    self->checkpoint.best_accuracy = best;      /* that state is lost */
+    warn (self, &failure, GOES_ON);
+  }
   return TRUE;
 }
 
@@ -400,7 +422,15 @@ grad_saver_finish (GradSaver * self, gboolean eos, GError ** error)
   GradSaverOptions options = get_options (self);
   g_autofree gchar *location = options.location;
   guint64 updates = grad_network_get_n_updates (self->network);
+  g_autoptr (GError) failure = NULL;
 
+  if (!end_job (self, &failure)) {
+    if (options.save == GRAD_SAVE_BEST && self->checkpoint.best_accuracy >= 0) {        /* which nothing brings back */
+      g_propagate_error (error, g_steal_pointer (&failure));
+      return FALSE;
+    }
+    warn (self, &failure, "");
+  }
   if (self->finished && self->resumed && self->n_batches++ == 0)
     GST_ELEMENT_INFO (self->element, LIBRARY, SETTINGS, ("This training was complete already, after %"
             G_GUINT64_FORMAT " steps.", updates), (NULL));
@@ -408,7 +438,7 @@ grad_saver_finish (GradSaver * self, gboolean eos, GError ** error)
     return TRUE;
   if (updates != self->saved
       && !(options.save == GRAD_SAVE_BEST && self->checkpoint.best_accuracy >= 0)
-      && !save_now (self, &options, 0, error))
+      && !(begin_job (self, &options, 0, self->checkpoint.best_accuracy, error) && end_job (self, error)))
     return FALSE;
   /* of several sources that train, only the end of all is the end */
   return !is_complete (self) || (self->shared && !eos) || finish_file (self, location, error);

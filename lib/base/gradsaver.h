@@ -4,6 +4,7 @@
 
 #include "gradcheckpoint.h"
 #include "gradmetrics-private.h"
+#include "gradsavejob.h"
 #include "../autograd/gradbus.h"
 
 G_BEGIN_DECLS
@@ -52,6 +53,8 @@ typedef struct
   gchar *before;                /* device of the file, until it has been compared */
   GstStructure *dataset;
   gchar *fragment;
+  GradSaveJob *job;             /* that writes the file, NULL: none does … */
+  gdouble job_best;             /* … and the best accuracy before the state that it writes */
   guint64 saved, tried;         /* updates in the file, and in that which may not have been written */
   gint64 last;                  /* when it was written or begun, monotonic time */
   guint n_batches;              /* since the start */
@@ -68,8 +71,8 @@ gboolean grad_saver_start (GradSaver * self, GError ** error);
 /* When it stops, or another source says what the training is */
 void grad_saver_forget_dataset (GradSaver * self);
 gboolean grad_saver_set_dataset (GradSaver * self, const GstStructure * dataset, GError ** error);
-/* A batch has been counted, and trained with if it was one of phase train. A file that cannot be written is a warning; FALSE when the last
- * step turns out to have failed. beside: of another source that trains, which moves no position */
+/* A batch has been counted, and trained with if it was one of phase train. Files are written while training goes on; one that
+ * cannot be written is a warning. FALSE when the last step turns out to have failed. beside: of another source that trains, which moves no position */
 gboolean grad_saver_batch (GradSaver * self, const GradSampleMeta * sample, gboolean beside,
     GstPad * sinkpad, GError ** error);
 /* Saves what is not in the file yet. At the end of the last epoch, what the optimizer keeps is left out. eos: nothing

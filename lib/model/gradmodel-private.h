@@ -3,6 +3,7 @@
 #pragma once
 
 #include "gradmodel.h"
+#include "gradsnapshot.h"
 #include "gradsafetensors.h"
 
 #include <sys/stat.h>
@@ -46,5 +47,9 @@ GStrv grad_class_names_split (const gchar * text, gsize size, const gchar * sepa
 
 /* Whether it is UTF-8 that does no harm to a terminal: without control characters. */
 gboolean grad_text_is_printable (const gchar * text);
+
+/* In gradmodelfile.c */
+GradSnapshot *grad_model_take_snapshot (GradNetwork * network, const gchar * fragment,
+    const GstStructure * dataset, GHashTable * training, guint64 seed, GError ** error);
 
 G_END_DECLS

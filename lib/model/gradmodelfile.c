@@ -137,23 +137,22 @@ grad_model_describe_size (const GstStructure * dataset)
 }
 
 /**
- * grad_model_save: (skip)
+ * grad_model_take_snapshot: (skip)
  * @network: a network that nobody trains at this moment
- * @location: file to write
  * @fragment: (nullable): its structure, from grad_model_fragment()
  * @dataset: (nullable): what the source told, see #GRAD_DATASET_EVENT
  * @training: (element-type utf8 utf8): how it was trained
  * @seed: seed of the run
  * @error: location of a #GError
  *
- * Saves parameters, what the optimizer keeps of them, structure, input size and normalisation, class names, and how the network was trained, in one
- * safetensors file.
+ * What a model file is to hold: parameters, what the optimizer keeps of them, structure, input size and normalisation, class names, and how
+ * the network was trained.
  *
- * Returns: %FALSE with %GRAD_ERROR_IO; then a file that was there before is as it was
+ * Returns: (transfer full) (nullable): it, or %NULL with %GRAD_ERROR_NO_MEMORY or the device's error
  */
-gboolean
-grad_model_save (GradNetwork * network, const gchar * location, const gchar * fragment,
-    const GstStructure * dataset, GHashTable * training, guint64 seed, GError ** error)
+GradSnapshot *
+grad_model_take_snapshot (GradNetwork * network, const gchar * fragment, const GstStructure * dataset,
+    GHashTable * training, guint64 seed, GError ** error)
 {
   g_autoptr (GHashTable) metadata = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, g_free);
   GHashTableIter iter;
@@ -171,12 +170,12 @@ grad_model_save (GradNetwork * network, const gchar * location, const gchar * fr
   add (metadata, "steps", g_strdup_printf ("%" G_GUINT64_FORMAT,
           grad_network_get_n_updates (network)));
   add (metadata, "seed", g_strdup_printf ("%" G_GUINT64_FORMAT, seed));
-  return grad_parameter_store_save (grad_network_get_store (network), location, metadata, error);
+  return grad_snapshot_new (grad_network_get_store (network), metadata, error);
 }
 
 /**
  * grad_model_finish: (skip)
- * @location: a model file that grad_model_save() has written
+ * @location: a model file that was written from grad_model_take_snapshot()
  * @training: (element-type utf8 utf8): what its metadata shall say besides, or instead
  * @error: location of a #GError
  *

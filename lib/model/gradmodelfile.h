@@ -7,9 +7,6 @@
 G_BEGIN_DECLS
 
 GRAD_API gchar *grad_model_fragment (GstPad * sinkpad, const gchar * model_name);
-GRAD_API gboolean grad_model_save (GradNetwork * network, const gchar * location,
-    const gchar * fragment, const GstStructure * dataset, GHashTable * training, guint64 seed,
-    GError ** error);
 GRAD_API gboolean grad_model_finish (const gchar * location, GHashTable * training,
     GError ** error);
 GRAD_API gboolean grad_model_check_location (const gchar * location, GError ** error);

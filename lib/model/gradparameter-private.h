@@ -4,6 +4,7 @@
 
 #include "gradparameter.h"
 #include "gradsafetensors.h"
+#include "gradsnapshot.h"
 
 G_BEGIN_DECLS
 
@@ -33,15 +34,10 @@ gboolean grad_parameter_find_entry (GradSafetensors * file, const gchar * locati
 #define GRAD_PARAMETER_STATE "optimizer."       /* what names begin with */
 
 /* What optimizers keep of a parameter is a tensor beside it: "optimizer.conv1.weight.exp_avg". Those that the file has are read, those
- * that the parameter has are appended to entries (of GradSafetensorsEntry), whose names and values are appended to owned. */
+ * that the parameter has are added. */
 gboolean grad_parameter_read_state (GradParameter * parameter, GradSafetensors * file,
     const gchar * location, gfloat * values, GError ** error);
-gboolean grad_parameter_describe_state (GradParameter * parameter, GArray * entries,
-    GPtrArray * owned, GError ** error);
-
-/* What the file shall hold of a tensor of floats; its values are appended to owned. */
-gboolean grad_parameter_describe_tensor (const gchar * name, GradTensor * tensor,
-    GArray * entries, GPtrArray * owned, GError ** error);
+gboolean grad_parameter_add_state (const GradParameter * parameter, GradSnapshot * snapshot, GError ** error);
 
 /* The values of a tensor as float; FALSE when it has none of F32, F64, F16 and BF16. */
 GRAD_API gboolean grad_parameter_convert (const GradSafetensorsEntry * entry, gfloat * values,

@@ -90,27 +90,18 @@ grad_parameter_read_state (GradParameter * parameter, GradSafetensors * file,
 }
 
 gboolean
-grad_parameter_describe_state (GradParameter * parameter, GArray * entries, GPtrArray * owned,
-    GError ** error)
+grad_parameter_add_state (const GradParameter * parameter, GradSnapshot * snapshot, GError ** error)
 {
-  for (guint i = 0; i < G_N_ELEMENTS (states); i++) {
-    GradTensor *state = *get_state (parameter, i);
-    gchar *name;
+  g_autofree gchar *count = count_name (parameter);
 
-    if (state == NULL)
-      continue;
-    name = state_name (parameter, i);
-    g_ptr_array_add (owned, name);
-    if (!grad_parameter_describe_tensor (name, state, entries, owned, error))
+  for (guint i = 0; i < G_N_ELEMENTS (states); i++) {
+    GradTensor *state = *get_state ((GradParameter *) parameter, i);
+    g_autofree gchar *name = state_name (parameter, i);
+
+    if (state != NULL && !grad_snapshot_add_tensor (snapshot, name, state, error))
       return FALSE;
   }
-  if (parameter->m != NULL) {
-    GradSafetensorsEntry count = {.name = count_name (parameter),.dtype = "I64",.data = &parameter->count,
-      .size = sizeof parameter->count
-    };
-
-    g_ptr_array_add (owned, (gpointer) count.name);
-    g_array_append_val (entries, count);
-  }
+  if (parameter->m != NULL)
+    grad_snapshot_add_count (snapshot, count, parameter->count);
   return TRUE;
 }

@@ -51,6 +51,11 @@ void grad_tensor_renew (GradTensor * tensor);
 void grad_tensor_fetch (GradTensor * tensor);
 gboolean grad_tensor_is_fetched (GradTensor * tensor);
 
+/* grad_tensor_download() in two parts: in between the tensor may change, as long as it is there. begin: NULL when the device does not
+ * have that, or no memory for it. end: without data it only forgets */
+gpointer grad_tensor_begin_download (GradTensor * tensor);
+gboolean grad_tensor_end_download (GradTensor * tensor, gpointer download, gpointer data, GError ** error);
+
 /* Keeps the tensor from being overwritten in place by other elements while the tape needs it:
  * a reference plus an exclusive lock (a plain reference does not protect a GstMemory). */
 GRAD_API GradTensor *grad_tensor_hold (GradTensor * tensor);

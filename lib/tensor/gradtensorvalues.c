@@ -71,6 +71,21 @@ grad_tensor_download (GradTensor * tensor, gpointer data, gsize size, GError ** 
   return ok;
 }
 
+gpointer
+grad_tensor_begin_download (GradTensor * tensor)
+{
+  GradDeviceClass *klass = GRAD_DEVICE_GET_CLASS (tensor->device);
+
+  grad_tensor_data (tensor);    /* takes back what the host has written */
+  return klass->fetch ? klass->fetch (tensor, NULL) : NULL;
+}
+
+gboolean
+grad_tensor_end_download (GradTensor * tensor, gpointer download, gpointer data, GError ** error)
+{
+  return GRAD_DEVICE_GET_CLASS (tensor->device)->end_fetch (tensor, download, data, error);
+}
+
 void
 grad_tensor_fetch (GradTensor * tensor)
 {

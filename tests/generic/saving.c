@@ -3,7 +3,10 @@
 #include "config.h"
 #include "tests/pipelineutil.h"
 
+#include <gmodule.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define SAVE TEST_TRAINING "location=model.safetensors "
 #define LOAD(more) \
@@ -391,6 +394,53 @@ test_bad_model (void)
   test_assert_files (NULL, NULL);
 }
 
+/* Batches that have come, and those that the next fsync() waits for; atomic */
+static gint n_come, n_awaited, n_synced;
+
+/* Instead of the C library's */
+G_MODULE_EXPORT int
+fsync (int fd)
+{
+  gint awaited = g_atomic_int_and ((guint *) & n_awaited, 0);
+
+  for (guint i = 0; i < 2000 && g_atomic_int_get (&n_come) < awaited; i++)
+    g_usleep (10000);
+  if (awaited > 0)
+    g_atomic_int_set (&n_synced, g_atomic_int_get (&n_come));
+  return syscall (SYS_fsync, fd);
+}
+
+static GstPadProbeReturn
+come (GstPad * pad, GstPadProbeInfo * info, gpointer data)
+{
+  g_atomic_int_inc (&n_come);
+  return GST_PAD_PROBE_OK;
+}
+
+/* The file after the first epoch gets to the disk when there have been three more steps. */
+static void
+test_meanwhile (void)
+{
+  g_autoptr (GstElement) pipeline = test_launch ("idxsrc epochs=3 " TEST_DATA TEST_NETWORK ("")
+      "gradadamsink location=model.safetensors");
+  g_autoptr (GstElement) stem = test_get (pipeline, "stem");
+  g_autoptr (GstPad) pad = gst_element_get_static_pad (stem, "sink");
+  g_autoptr (TestResult) result = NULL;
+  guint64 step;
+
+  gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER, come, NULL, NULL);
+  g_atomic_int_set (&n_awaited, TEST_STEPS + 3);
+  result = test_play (pipeline);
+  g_assert_true (result->eos);
+  g_assert_cmpint (g_atomic_int_get (&n_synced), >=, TEST_STEPS + 3);
+  g_assert_cmpuint (result->saved->len, ==, 3);
+  for (guint i = 0; i < 3; i++) {
+    g_assert_true (gst_structure_get_uint64 (result->saved->pdata[i], "step", &step));
+    g_assert_cmpuint (step, ==, (i + 1) * TEST_STEPS);
+  }
+  test_assert_files ("model.safetensors", NULL);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -407,5 +457,6 @@ main (int argc, char **argv)
   g_test_add_func ("/saving/lost-folder", test_lost_folder);
   g_test_add_func ("/saving/wrong-model", test_wrong_model);
   g_test_add_func ("/saving/bad-model", test_bad_model);
+  g_test_add_func ("/saving/meanwhile", test_meanwhile);
   return test_run_all ();
 }
