@@ -546,7 +546,8 @@ cudaError_t cudaGetDevice (int *device) { *device = 0; return cudaSuccess; }
 cudaError_t
 cudaMallocHost (void **data, size_t size)
 {
-  return (*data = malloc (size)) ? cudaSuccess : cudaErrorMemoryAllocation;
+  *data = idle.is ? calloc (size, 1) : malloc (size);   /* what an idle GPU "computes" is to be numbers */
+  return *data ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 
 cudaError_t
