@@ -1,7 +1,7 @@
 /* GradStreamer: the unit, the smallest thing with forward, backward and parameters
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gradunit-private.h"
-#include "../device/gradruns.h"
+#include "../device/gradrecording.h"
 #include "../model/gradparameter-private.h"
 
 #include <string.h>
@@ -123,39 +123,6 @@ GradParameter *
 grad_unit_get_parameter (GradUnit * unit, guint index)
 {
   return PRIV (unit)->parameters->pdata[index];
-}
-
-void
-grad_unit_add_to_key (GradUnit * unit, GArray * key)
-{
-  GPtrArray *parameters = PRIV (unit)->parameters;
-
-  for (guint i = 0; i < parameters->len; i++) {
-    GradTensor *value = ((GradParameter *) parameters->pdata[i])->value;
-
-    grad_key_add (key, value ? (gsize) grad_tensor_data (value) : 0);
-  }
-}
-
-void
-grad_unit_use_values (GradUnit * unit, gboolean training)
-{
-  GPtrArray *parameters = PRIV (unit)->parameters;
-
-  for (guint i = 0; i < parameters->len; i++) {
-    GradParameter *p = parameters->pdata[i];
-
-    if (p->own != NULL)
-      grad_parameter_set_value (p, training ? p->own : p->average);
-  }
-}
-
-gboolean
-grad_unit_ensure_grad (GradUnit * unit, GradParameter * parameter, GError ** error)
-{
-  if (parameter->grad == NULL)
-    parameter->grad = grad_tensor_new_parameter (PRIV (unit)->device, &parameter->shape, error);
-  return parameter->grad != NULL;
 }
 
 /**

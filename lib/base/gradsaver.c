@@ -1,14 +1,12 @@
 /* GradStreamer: when a training is saved, and where it goes on
  * SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "gradsaver.h"
+#include "gradsaver-private.h"
 #include "gradelement.h"
 #include "kernels/choices.h"
 #include "../model/gradmodel-private.h"
 #include "../model/gradmodelfile.h"
 
 #include <string.h>
-
-#define FINISHED "finished"     /* in the metadata of a training that has come to its end */
 
 GType
 grad_save_get_type (void)
@@ -38,56 +36,6 @@ get_options (GradSaver * self)
   return options;
 }
 
-/* ---- going on */
-
-static gboolean
-check_optimizer (GradSaver * self, GradSafetensors * file, const gchar * location, GError ** error)
-{
-  const gchar *before = grad_safetensors_get_metadata (file, "optimizer");
-
-  if (g_strcmp0 (before, self->optimizer) == 0)
-    return TRUE;
-  g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS, "%s was trained with %s, and this is %s: "
-      "resume with the same optimizer, or start from its weights with init-location", location,
-      before ? before : "nothing that it names", self->optimizer);
-  return FALSE;
-}
-
-/* "f32 on cpu, threads=2" */
-static gchar *
-describe_device (const gchar * device, const gchar * precision, const gchar * threads)
-{
-  gboolean on_cpu = g_str_equal (device, "cpu");
-
-  return g_strdup_printf (on_cpu ? "%s on %s, threads=%s" : "%s on %s", precision, device, threads);
-}
-
-static gboolean
-resume (GradSaver * self, const gchar * location, GError ** error)
-{
-  g_autoptr (GradSafetensors) file = grad_safetensors_open (location, error);
-  const gchar *choices = file ? grad_safetensors_get_metadata (file, "choices") : NULL;
-  const gchar *device = file ? grad_safetensors_get_metadata (file, "device") : NULL;
-  const gchar *precision = file ? grad_safetensors_get_metadata (file, "precision") : NULL;
-  const gchar *threads = file ? grad_safetensors_get_metadata (file, "threads") : NULL;
-
-  if (file == NULL)
-    g_prefix_error (error, "cannot resume, move the file away to begin anew: ");
-  if (file == NULL || !grad_checkpoint_read (&self->checkpoint, file, location, error)
-      || !check_optimizer (self, file, location, error)
-      || !grad_bus_set_seed (self->bus, self->checkpoint.seed, error)
-      || !grad_parameter_store_resume (grad_network_get_store (self->network), location, error))
-    return FALSE;
-  if (choices != NULL)
-    grad_choices_adopt (choices);
-  if (device != NULL && precision != NULL && threads != NULL)
-    self->before = describe_device (device, precision, threads);
-  self->saved = self->checkpoint.step;
-  self->resumed = TRUE;
-  self->finished = grad_safetensors_get_metadata (file, FINISHED) != NULL;
-  return TRUE;
-}
-
 gboolean
 grad_saver_attach (GradSaver * self, GError ** error)
 {
@@ -105,7 +53,7 @@ grad_saver_attach (GradSaver * self, GError ** error)
     return FALSE;
   }
   if (g_file_test (location, G_FILE_TEST_EXISTS))
-    return resume (self, location, error);
+    return grad_saver_resume (self, location, error);
   GST_INFO_OBJECT (self->element, "there is no %s yet: this is the beginning", location);
   return TRUE;
 }
@@ -177,25 +125,6 @@ grad_saver_set_dataset (GradSaver * self, const GstStructure * dataset, GError *
   grad_checkpoint_set_dataset (&self->checkpoint, dataset);
   return TRUE;
 }
-
-/* Others round otherwise, and add up in another order: no error, but not the same bits, either. */
-static void
-compare_device (GradSaver * self)
-{
-  g_autoptr (GradDevice) device = grad_bus_get_device (self->bus, NULL);
-  g_autofree gchar *before = g_steal_pointer (&self->before), *threads = NULL, *now = NULL;
-
-  if (device == NULL)
-    return;
-  threads = g_strdup_printf ("%u", grad_device_get_threads (device));
-  now = describe_device (grad_device_get_name (device),
-      grad_precision_to_string (grad_device_get_precision (device)), threads);
-  if (!g_str_equal (before, now))
-    GST_ELEMENT_WARNING (self->element, LIBRARY, SETTINGS, ("Goes on with %s what began with %s: results are "
-            "not those that it would have had there.", now, before), (NULL));
-}
-
-/* ---- saving */
 
 /* Writes down what the network is made of, for the file and for those who run it meanwhile. */
 static gboolean
@@ -371,7 +300,7 @@ grad_saver_batch (GradSaver * self, const GradSampleMeta * sample, gboolean besi
   if (self->job != NULL && (ended || grad_save_job_is_done (self->job)) && !end_job (self, &failure))
     warn (self, &failure, GOES_ON);
   if (self->before != NULL)
-    compare_device (self);
+    grad_saver_compare_device (self);
   if (self->fragment == NULL && !describe_network (self, sinkpad, error))
     return FALSE;
   self->n_batches++;
@@ -411,7 +340,7 @@ finish_file (GradSaver * self, const gchar * location, GError ** error)
   if (self->saved == 0)
     return TRUE;
   grad_checkpoint_describe (&self->checkpoint, metadata);
-  g_hash_table_insert (metadata, (gpointer) FINISHED, g_strdup ("true"));
+  g_hash_table_insert (metadata, (gpointer) GRAD_SAVER_FINISHED, g_strdup ("true"));
   self->finished = grad_model_finish (location, metadata, error);
   return self->finished;
 }

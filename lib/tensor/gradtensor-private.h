@@ -30,6 +30,9 @@ struct _GradTensor
   gpointer fetch;               /* the device's, see grad_tensor_fetch() */
 };
 
+/* The allocator's, in gradtensormap.c: dense values of the logical type, or with GRAD_MAP_DEVICE the storage */
+gpointer grad_tensor_map (GstMemory * memory, GstMapInfo * info, gsize maxsize);
+
 /* As grad_tensor_new_plain(), but with storage of its own, see grad_device_storage_new() */
 GradTensor *grad_tensor_new_lasting (GradDevice * device, GradDType dtype, const GradShape * shape, GError ** error);
 GRAD_API GradTensor *grad_tensor_new_full (GradDevice * device, GradDType dtype,

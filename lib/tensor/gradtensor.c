@@ -1,7 +1,7 @@
 /* GradStreamer: a dense tensor in a GstMemory
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gradtensor-private.h"
-#include "../device/gradrecording.h"
+#include "../device/graddevice-private.h"
 
 GST_DEFINE_MINI_OBJECT_TYPE (GradTensor, grad_tensor);
 
@@ -15,12 +15,6 @@ struct _GradTensorAllocator
 };
 
 G_DEFINE_FINAL_TYPE (GradTensorAllocator, grad_tensor_allocator, GST_TYPE_ALLOCATOR);
-
-static gboolean
-is_host (const GradTensor * self)
-{
-  return GRAD_DEVICE_GET_CLASS (self->device)->is_host (self->device, self->dtype, self->layout);
-}
 
 static void
 grad_tensor_allocator_free (GstAllocator * allocator, GstMemory * memory)
@@ -48,85 +42,6 @@ grad_tensor_touch (GradTensor * tensor)
   g_mutex_lock (&mutex);
   tensor->version = ++last;
   g_mutex_unlock (&mutex);
-}
-
-void
-grad_tensor_renew (GradTensor * tensor)
-{
-  g_mutex_lock (&tensor->lock);
-  tensor->host_newer = FALSE;
-  grad_tensor_touch (tensor);
-  g_mutex_unlock (&tensor->lock);
-}
-
-/* Gives the device what a write map changed. */
-static gboolean
-take_back (GradTensor * self, GError ** error)
-{
-  gboolean ok;
-
-  if (!self->host_newer || grad_recording_spoil ())     /* else it would come back whenever that is repeated */
-    return TRUE;
-  ok = GRAD_DEVICE_GET_CLASS (self->device)->upload (self, self->host, error);
-  self->host_newer = FALSE;
-  return ok;
-}
-
-static gboolean
-finish_job (gpointer device, GError ** error)
-{
-  GradDeviceClass *klass = GRAD_DEVICE_GET_CLASS (device);
-
-  return klass->finish == NULL || klass->finish (device, error);
-}
-
-/* The storage itself, when all that was asked of the device is done. Jobs lock tensors, so this waits for its turn without. */
-static gpointer
-map_device (GradTensor * self, GError ** error)
-{
-  gboolean ok;
-
-  g_mutex_lock (&self->lock);
-  ok = take_back (self, error);
-  g_mutex_unlock (&self->lock);
-  return ok && grad_device_call (self->device, TRUE, finish_job, self->device, error) ? self->data : NULL;
-}
-
-static gpointer
-map_host (GradTensor * self, GstMapFlags flags, GError ** error)
-{
-  if (self->host == NULL)
-    self->host = g_try_malloc (self->memory.maxsize);
-  if (self->host == NULL || (!self->host_newer
-          && !GRAD_DEVICE_GET_CLASS (self->device)->download (self, self->host, error)))
-    return NULL;
-  self->host_newer |= (flags & GST_MAP_WRITE) != 0;
-  return self->host;
-}
-
-static gpointer
-grad_tensor_map (GstMemory * memory, GstMapInfo * info, gsize maxsize)
-{
-  GradTensor *self = (GradTensor *) memory;
-  gpointer data = NULL;
-  g_autoptr (GError) error = NULL;
-
-  g_mutex_lock (&self->lock);
-  if (info->flags & GST_MAP_WRITE) {
-    self->n_writes++;
-    grad_tensor_touch (self);
-  }
-  if (!is_host (self) && !(info->flags & GRAD_MAP_DEVICE))
-    data = map_host (self, info->flags, &error);
-  g_mutex_unlock (&self->lock);
-  if (is_host (self))
-    data = self->data;
-  else if (info->flags & GRAD_MAP_DEVICE)
-    data = map_device (self, &error);
-  if (data == NULL)
-    GST_ERROR ("cannot map a tensor of %" G_GSIZE_FORMAT " bytes: %s", memory->maxsize,
-        error ? error->message : "out of memory");
-  return data;
 }
 
 static void
@@ -408,18 +323,4 @@ const gchar *
 grad_tensor_get_layout_name (GradTensor * tensor)
 {
   return GRAD_DEVICE_GET_CLASS (tensor->device)->layout_name (tensor->dtype, tensor->layout);
-}
-
-gpointer
-grad_tensor_data (const GradTensor * tensor)
-{
-  GradTensor *self = (GradTensor *) tensor;
-
-  g_autoptr (GError) error = NULL;
-
-  g_mutex_lock (&self->lock);
-  if (!take_back (self, &error))
-    GST_ERROR ("cannot take back what was written to a tensor: %s", error->message);
-  g_mutex_unlock (&self->lock);
-  return self->data;
 }
