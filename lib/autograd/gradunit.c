@@ -235,7 +235,7 @@ make_plan (GradUnit * unit, Entry * entry, GError ** error)
 
   if (klass->plan == NULL)
     return TRUE;
-  if (grad_recording_spoil ()) {        /* ways are tried and timed */
+  if (grad_recording_spoil (PRIV (unit)->device)) {        /* ways are tried and timed */
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_UNSUPPORTED, "it is not planned yet");
     return FALSE;
   }

@@ -10,8 +10,8 @@ struct _GradSaveJob
   gchar *locations[2];
   GThread *thread;              /* NULL: there was none to be had, and it is written already */
   gint done;                    /* atomic */
-  gboolean ok;
-  GError *error;
+  gboolean saved;               /* the first of them */
+  GError *error;                /* the first one */
 };
 
 static gboolean
@@ -19,7 +19,7 @@ save (GradSaveJob * self, const gchar * location)
 {
   g_autofree gchar *shown = g_filename_display_name (location);
 
-  if (!grad_snapshot_write (self->snapshot, location, &self->error))
+  if (!grad_snapshot_write (self->snapshot, location, self->error ? NULL : &self->error))
     return FALSE;
   GST_INFO_OBJECT (self->element, "saved %s after %" G_GUINT64_FORMAT " steps", location, self->step);
   gst_element_post_message (self->element, gst_message_new_element (GST_OBJECT (self->element),
@@ -32,7 +32,9 @@ run (gpointer job)
 {
   GradSaveJob *self = job;
 
-  self->ok = save (self, self->locations[0]) && (self->locations[1] == NULL || save (self, self->locations[1]));
+  self->saved = save (self, self->locations[0]);
+  if (self->locations[1] != NULL)
+    save (self, self->locations[1]);
   g_atomic_int_set (&self->done, TRUE);
   return NULL;
 }
@@ -61,13 +63,14 @@ grad_save_job_is_done (GradSaveJob * job)
 }
 
 gboolean
-grad_save_job_end (GradSaveJob * job, GError ** error)
+grad_save_job_end (GradSaveJob * job, gboolean * saved, GError ** error)
 {
   gboolean ok;
 
   if (job->thread != NULL)
     g_thread_join (job->thread);
-  ok = job->ok;
+  *saved = job->saved;
+  ok = job->error == NULL;
   if (!ok)
     g_propagate_error (error, job->error);
   grad_snapshot_free (job->snapshot);

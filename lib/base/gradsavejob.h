@@ -13,7 +13,7 @@ typedef struct _GradSaveJob GradSaveJob;
 GradSaveJob *grad_save_job_new (GstElement * element, GradSnapshot * snapshot, guint64 step, const gchar * location,
     const gchar * extra);
 gboolean grad_save_job_is_done (GradSaveJob * job);
-/* Waits until it is, and frees it. Returns: FALSE when one of the files could not be written */
-gboolean grad_save_job_end (GradSaveJob * job, GError ** error);
+/* Waits until it is, and frees it. saved: whether the first file is there. Returns: FALSE when one of them could not be written */
+gboolean grad_save_job_end (GradSaveJob * job, gboolean * saved, GError ** error);
 
 G_END_DECLS

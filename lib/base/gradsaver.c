@@ -82,6 +82,7 @@ grad_saver_start (GradSaver * self, GError ** error)
     return FALSE;
   }
   self->played = TRUE;
+  self->lost = FALSE;
   if (!options.resume) {
     *c = (GradCheckpoint) GRAD_CHECKPOINT_START;
     c->start = grad_network_get_n_updates (self->network);
@@ -95,6 +96,7 @@ grad_saver_start (GradSaver * self, GError ** error)
   grad_network_set_start (self->network, &c->position, c->step);
   self->last = g_get_monotonic_time ();
   self->tried = c->step;
+  self->saved_best = c->best_accuracy;
   self->n_batches = 0;
   self->trained = self->shared = FALSE;
   self->resumed |= options.resume && c->step > 0;       /* from READY */
@@ -202,20 +204,22 @@ static gboolean
 end_job (GradSaver * self, GError ** error)
 {
   GradSaveJob *job = g_steal_pointer (&self->job);
+  gboolean saved, ok;
 
   if (job == NULL)
     return TRUE;
-  if (grad_save_job_end (job, error)) {
+  ok = grad_save_job_end (job, &saved, error);
+  if (saved) {
     self->saved = self->tried;
-    return TRUE;
-  }
-  self->checkpoint.best_accuracy = self->job_best;      /* that state is lost */
-  return FALSE;
+    self->saved_best = self->job_best;
+  } else
+    self->checkpoint.best_accuracy = self->saved_best;  /* that state is lost */
+  return ok;
 }
 
 /* Begins to write the state of this moment. */
 static gboolean
-begin_job (GradSaver * self, const GradSaverOptions * options, guint epoch, gdouble best, GError ** error)
+begin_job (GradSaver * self, const GradSaverOptions * options, guint epoch, GError ** error)
 {
   g_autofree gchar *extra = options->save == GRAD_SAVE_EVERY_EPOCH && epoch > 0
       ? epoch_location (options->location, epoch) : NULL;
@@ -224,10 +228,12 @@ begin_job (GradSaver * self, const GradSaverOptions * options, guint epoch, gdou
   measure (self);
   self->last = g_get_monotonic_time ();
   self->tried = self->checkpoint.step;
-  self->job_best = best;
+  self->job_best = self->checkpoint.best_accuracy;
   snapshot = take_snapshot (self, error);
   if (snapshot != NULL)
     self->job = grad_save_job_new (self->element, snapshot, self->tried, options->location, extra);
+  else
+    self->checkpoint.best_accuracy = self->saved_best;
   return snapshot != NULL;
 }
 
@@ -294,7 +300,6 @@ grad_saver_batch (GradSaver * self, const GradSampleMeta * sample, gboolean besi
   g_autofree gchar *location = options.location;
   gboolean testing = sample->phase == GRAD_PHASE_EVALUATE;
   gboolean ended = !beside && sample->last && (testing || self->checkpoint.test_samples == 0);
-  gdouble best = self->checkpoint.best_accuracy;
   g_autoptr (GError) failure = NULL;
 
   if (self->job != NULL && (ended || grad_save_job_is_done (self->job)) && !end_job (self, &failure))
@@ -314,10 +319,8 @@ grad_saver_batch (GradSaver * self, const GradSampleMeta * sample, gboolean besi
     return FALSE;
   if (!end_job (self, &failure))
     warn (self, &failure, GOES_ON);
-  if (!begin_job (self, &options, ended ? sample->epoch : 0, best, &failure)) {
-    self->checkpoint.best_accuracy = best;      /* that state is lost */
+  if (!begin_job (self, &options, ended ? sample->epoch : 0, &failure))
     warn (self, &failure, GOES_ON);
-  }
   return TRUE;
 }
 
@@ -352,9 +355,12 @@ grad_saver_finish (GradSaver * self, gboolean eos, GError ** error)
   g_autofree gchar *location = options.location;
   guint64 updates = grad_network_get_n_updates (self->network);
   g_autoptr (GError) failure = NULL;
+  gboolean again = FALSE;
 
   if (!end_job (self, &failure)) {
-    if (options.save == GRAD_SAVE_BEST && self->checkpoint.best_accuracy >= 0) {        /* which nothing brings back */
+    again = updates == self->tried;     /* the network still is in that state */
+    self->lost = !again && options.save == GRAD_SAVE_BEST && self->checkpoint.test_samples > 0;
+    if (self->lost) {
       g_propagate_error (error, g_steal_pointer (&failure));
       return FALSE;
     }
@@ -363,11 +369,11 @@ grad_saver_finish (GradSaver * self, gboolean eos, GError ** error)
   if (self->finished && self->resumed && self->n_batches++ == 0)
     GST_ELEMENT_INFO (self->element, LIBRARY, SETTINGS, ("This training was complete already, after %"
             G_GUINT64_FORMAT " steps.", updates), (NULL));
-  if (location == NULL || self->finished || (!self->trained && !self->resumed))
+  if (location == NULL || self->finished || self->lost || (!self->trained && !self->resumed))
     return TRUE;
   if (updates != self->saved
-      && !(options.save == GRAD_SAVE_BEST && self->checkpoint.best_accuracy >= 0)
-      && !(begin_job (self, &options, 0, self->checkpoint.best_accuracy, error) && end_job (self, error)))
+      && (again || !(options.save == GRAD_SAVE_BEST && self->checkpoint.best_accuracy >= 0))
+      && !(begin_job (self, &options, 0, error) && end_job (self, error)))
     return FALSE;
   /* of several sources that train, only the end of all is the end */
   return !is_complete (self) || (self->shared && !eos) || finish_file (self, location, error);

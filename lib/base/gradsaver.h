@@ -54,7 +54,9 @@ typedef struct
   GstStructure *dataset;
   gchar *fragment;
   GradSaveJob *job;             /* that writes the file, NULL: none does … */
-  gdouble job_best;             /* … and the best accuracy before the state that it writes */
+  gdouble job_best;             /* … and the best accuracy with the state that it writes … */
+  gdouble saved_best;           /* … and with the last that was written */
+  gboolean lost;                /* the best state could not be, and there is no other */
   guint64 saved, tried;         /* updates in the file, and in that which may not have been written */
   gint64 last;                  /* when it was written or begun, monotonic time */
   guint n_batches;              /* since the start */

@@ -271,9 +271,7 @@ grad_cuda_device_finish (GradDevice * device, GError ** error)
 {
   GradCudaDevice *self = GRAD_CUDA_DEVICE (device);
 
-  return enter (self, error)
-      && grad_cuda_check (device, cudaStreamSynchronize (self->stream), "computing", error)
-      && (self->side == NULL || grad_cuda_side_finish (self->side, error));
+  return enter (self, error) && grad_cuda_check (device, cudaStreamSynchronize (self->stream), "computing", error);
 }
 
 static void

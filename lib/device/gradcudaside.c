@@ -84,12 +84,6 @@ grad_cuda_side_settle (GradCudaSide * self, GError ** error)
   return ok;
 }
 
-gboolean
-grad_cuda_side_finish (GradCudaSide * self, GError ** error)
-{
-  return grad_cuda_check (self->device, cudaStreamSynchronize (self->stream), "computing", error);
-}
-
 void
 grad_cuda_side_trim (GradCudaSide * self)
 {

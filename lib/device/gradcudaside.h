@@ -15,8 +15,6 @@ gboolean grad_cuda_side_begin (GradCudaSide * self, GError ** error);
 gboolean grad_cuda_side_end (GradCudaSide * self, const GradTensor * a, const GradTensor * b, GError ** error);
 /* What the main stream is asked for from now on comes after all that was asked for aside. */
 gboolean grad_cuda_side_settle (GradCudaSide * self, GError ** error);
-/* Waits for it. */
-gboolean grad_cuda_side_finish (GradCudaSide * self, GError ** error);
 /* Settled, and not between begin and end: its scratch memory goes to the device's pool. */
 void grad_cuda_side_trim (GradCudaSide * self);
 void grad_cuda_side_free (GradCudaSide * self);

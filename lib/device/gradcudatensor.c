@@ -150,6 +150,7 @@ is_fetched (const GradTensor * tensor, gpointer fetch)
 static gboolean
 end_fetch (const GradTensor * tensor, gpointer fetch, gpointer dense, GError ** error)
 {
+  grad_cuda_device_enter (tensor->device);
   return grad_cuda_staging_end_fetch (grad_cuda_device_staging (tensor->device), fetch, dense, tensor->memory.maxsize,
       error);
 }

@@ -47,7 +47,7 @@ struct _GradDeviceClass
   gboolean (*is_fetched) (const GradTensor * tensor, gpointer fetch);
   gboolean (*end_fetch) (const GradTensor * tensor, gpointer fetch, gpointer dense, GError ** error);
   const gchar *(*layout_name) (GradDType dtype, guint layout);
-  /* waits for all work; (optional): there is none when a kernel returns */
+  /* waits for all work that is settled; (optional): there is none when a kernel returns */
   gboolean (*finish) (GradDevice * device, GError ** error);
   /* called first in the compute thread, and before each job that runs elsewhere; (optional) */
   void (*enter_thread) (GradDevice * device);

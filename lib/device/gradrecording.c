@@ -58,11 +58,13 @@ grad_recording_depends_on (const GradTensor * tensor)
 }
 
 gboolean
-grad_recording_spoil (void)
+grad_recording_spoil (GradDevice * device)
 {
-  if (current != NULL)
+  gboolean records = current != NULL && current->device == device;
+
+  if (records)
     current->spoilt = TRUE;
-  return current != NULL;
+  return records;
 }
 
 /* What was made of them was not. */

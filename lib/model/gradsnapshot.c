@@ -29,6 +29,20 @@ clear_coming (gpointer data)
   grad_tensor_unref (coming->tensor);
 }
 
+static gboolean
+wait_for_values (GradSnapshot * self, GError ** error)
+{
+  for (guint i = 0; i < self->coming->len; i++) {
+    Coming *coming = &g_array_index (self->coming, Coming, i);
+    const GradSafetensorsEntry *entry = &g_array_index (self->entries, GradSafetensorsEntry, coming->entry);
+
+    if (!grad_tensor_end_download (coming->tensor, g_steal_pointer (&coming->download), (gpointer) entry->data, error))
+      return FALSE;
+  }
+  g_array_set_size (self->coming, 0);
+  return TRUE;
+}
+
 gboolean
 grad_snapshot_add_tensor (GradSnapshot * snapshot, const gchar * name, GradTensor * tensor, GError ** error)
 {
@@ -48,8 +62,8 @@ grad_snapshot_add_tensor (GradSnapshot * snapshot, const gchar * name, GradTenso
   entry.data = values;
   g_array_append_val (snapshot->entries, entry);
   download = grad_tensor_begin_download (tensor);
-  if (download == NULL)
-    return grad_tensor_download (tensor, values, entry.size, error);
+  if (download == NULL)         /* perhaps because others take all there is room for */
+    return wait_for_values (snapshot, error) && grad_tensor_download (tensor, values, entry.size, error);
   g_array_append_val (snapshot->coming, ((Coming) { snapshot->entries->len - 1, grad_tensor_ref (tensor), download }));
   return TRUE;
 }
@@ -104,20 +118,6 @@ grad_snapshot_new (GradParameterStore * store, GHashTable * metadata, GError ** 
   set_metadata (self, "format", "gradstreamer");
   set_metadata (self, "format_version", "1");
   return g_steal_pointer (&self);
-}
-
-static gboolean
-wait_for_values (GradSnapshot * self, GError ** error)
-{
-  for (guint i = 0; i < self->coming->len; i++) {
-    Coming *coming = &g_array_index (self->coming, Coming, i);
-    const GradSafetensorsEntry *entry = &g_array_index (self->entries, GradSafetensorsEntry, coming->entry);
-
-    if (!grad_tensor_end_download (coming->tensor, g_steal_pointer (&coming->download), (gpointer) entry->data, error))
-      return FALSE;
-  }
-  g_array_set_size (self->coming, 0);
-  return TRUE;
 }
 
 gboolean

@@ -55,7 +55,7 @@ void grad_tensor_fetch (GradTensor * tensor);
 gboolean grad_tensor_is_fetched (GradTensor * tensor);
 
 /* grad_tensor_download() in two parts: in between the tensor may change, as long as it is there. begin: NULL when the device does not
- * have that, or no memory for it. end: without data it only forgets */
+ * have that, or no memory for it, or the host has the values. end: without data it only forgets */
 gpointer grad_tensor_begin_download (GradTensor * tensor);
 gboolean grad_tensor_end_download (GradTensor * tensor, gpointer download, gpointer data, GError ** error);
 

@@ -14,31 +14,25 @@ take_back (GradTensor * self, GError ** error)
 {
   gboolean ok;
 
-  if (!self->host_newer || grad_recording_spoil ())     /* else it would come back whenever that is repeated */
+  if (!self->host_newer || grad_recording_spoil (self->device))     /* else it would come back whenever that is repeated */
     return TRUE;
   ok = GRAD_DEVICE_GET_CLASS (self->device)->upload (self, self->host, error);
   self->host_newer = FALSE;
   return ok;
 }
 
-static gboolean
-finish_job (gpointer device, GError ** error)
-{
-  GradDeviceClass *klass = GRAD_DEVICE_GET_CLASS (device);
-
-  return klass->finish == NULL || klass->finish (device, error);
-}
-
-/* The storage itself, when all that was asked of the device is done. Jobs lock tensors, so this waits for its turn without. */
+/* The storage itself, when all that was asked of the device is done. Jobs lock tensors, so what is settled is without. */
 static gpointer
 map_device (GradTensor * self, GError ** error)
 {
+  GradDeviceClass *klass = GRAD_DEVICE_GET_CLASS (self->device);
   gboolean ok;
 
   g_mutex_lock (&self->lock);
   ok = take_back (self, error);
   g_mutex_unlock (&self->lock);
-  return ok && grad_device_call (self->device, TRUE, finish_job, self->device, error) ? self->data : NULL;
+  return ok && grad_device_settle (self->device, error) && (klass->finish == NULL || klass->finish (self->device, error))
+      ? self->data : NULL;
 }
 
 static gpointer

@@ -75,9 +75,12 @@ gpointer
 grad_tensor_begin_download (GradTensor * tensor)
 {
   GradDeviceClass *klass = GRAD_DEVICE_GET_CLASS (tensor->device);
+  gpointer download;
 
-  grad_tensor_data (tensor);    /* takes back what the host has written */
-  return klass->fetch ? klass->fetch (tensor, NULL) : NULL;
+  g_mutex_lock (&tensor->lock);
+  download = klass->fetch && !tensor->host_newer ? klass->fetch (tensor, NULL) : NULL;
+  g_mutex_unlock (&tensor->lock);
+  return download;
 }
 
 gboolean

@@ -124,12 +124,12 @@ static const struct
 } cases[] = {
   /* of 20 steps all but the first two, and the first of the smaller batch: five layers, and backward */
   {"plain", SOURCE TEST_NETWORK ("") SINK, NULL, 17 * 6},
-  {"queues", SOURCE " ! queue" TEST_NETWORK (" ! queue") SINK, NULL, 0},
+  {"queues", SOURCE " ! queue" TEST_NETWORK (" ! queue") SINK, NULL, 10},
   {"no-smaller-batch", "idxsrc name=source epochs=4 drop-last=true " TEST_DATA TEST_NETWORK ("") SINK, NULL, 14 * 6},
   {"accumulate", SOURCE TEST_NETWORK ("") SINK "accumulate=2 clip-norm=0.5", NULL, 10},
   {"ema", SOURCE TEST_NETWORK ("") SINK "ema=0.9", NULL, 14 * 6},
   {"held-shortly", SOURCE TEST_HEAD ("") " ! tee name=a" TEST_BODY (" ! tee ! queue") " ! tee name=b ! gradloss ! " SINK
-      HOLD ("a", "false") HOLD ("b", "false"), NULL, 0},
+      HOLD ("a", "false") HOLD ("b", "false"), NULL, 10},
   {"held", SOURCE TEST_HEAD ("") " ! gradconvstem name=stem channels=4 kernel-size=3 stride=1 ! tee name=a"
       " ! gradresstage name=stage1 channels=4 blocks=1 first-block=true ! gradresstage name=stage2 channels=8 blocks=1"
       " ! gradglobalpool ! gradfc units=5 ! gradloss ! " SINK HOLD ("a", "true"), NULL, 10},
