@@ -10,7 +10,7 @@
 #include "gradjob-private.h"
 #include "gradunit-private.h"
 
-#define MAX_RUNS 4              /* that are remembered: batches of two sizes, frozen or not */
+#define MAX_RUNS 8              /* that are remembered: batches of two sizes, frozen or not, seen and recorded */
 
 /* What the tape has of a unit */
 typedef struct

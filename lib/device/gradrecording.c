@@ -113,7 +113,6 @@ grad_recording_is_good (GradRecording * recording)
   for (guint i = 0; i < recording->dependences->len; i++) {
     Dependence *d = &g_array_index (recording->dependences, Dependence, i);
 
-    grad_tensor_data (d->tensor);       /* takes back what the host has written */
     if (d->form ? grad_kept_find (d->tensor, d->form) == NULL : d->tensor->version != d->version)
       return FALSE;
   }

@@ -10,7 +10,7 @@ typedef struct
 {
   GradRun run;                  /* first: what the caller has is this */
   gsize *key;
-  guint n;                      /* words */
+  guint n, known;               /* words */
   guint failures;
 } Run;
 
@@ -70,16 +70,12 @@ grad_runs_forget (GradRuns * runs)
     grad_device_call (runs->device, TRUE, forget_job, runs, NULL);
 }
 
-/* What memory does not last for is not to be tried over and over. */
+/* What does not last is not to be recorded over and over. */
 static void
-drop_recordings (GradRuns * self)
+drop (GradRuns * self, Run * run)
 {
-  for (GList * l = self->runs.head; l != NULL; l = l->next) {
-    Run *run = l->data;
-
-    run->failures += run->run.recording != NULL;
-    forget_recording (self, &run->run);
-  }
+  run->failures += run->run.recording != NULL;
+  forget_recording (self, &run->run);
 }
 
 static gboolean
@@ -108,9 +104,18 @@ grad_runs_drop_recordings (GradDevice * device)
 {
   GPtrArray *all = grad_device_peek_runs (device);
 
-  for (guint i = 0; i < all->len; i++)
-    if (!((GradRuns *) all->pdata[i])->taken)
-      drop_recordings (all->pdata[i]);
+  for (guint i = 0; i < all->len; i++) {
+    GradRuns *self = all->pdata[i];
+
+    for (GList * l = self->taken ? NULL : self->runs.head; l != NULL; l = l->next)
+      drop (self, l->data);
+  }
+}
+
+static gboolean
+same_words (const Run * run, gconstpointer key, guint n)
+{
+  return run->n >= n && memcmp (run->key, key, n * sizeof (gsize)) == 0;
 }
 
 /* Moves it to the front. seen: whether the first words of some key are the same */
@@ -121,10 +126,10 @@ find (GradRuns * self, const GArray * key, guint known, gboolean * seen)
   for (GList * l = self->runs.head; l != NULL; l = l->next) {
     Run *run = l->data;
 
-    if (run->n < known || memcmp (run->key, key->data, known * sizeof (gsize)) != 0)
+    if (!same_words (run, key->data, known))
       continue;
     *seen = TRUE;
-    if (run->n == key->len && memcmp (run->key, key->data, key->len * sizeof (gsize)) == 0) {
+    if (run->n == key->len && same_words (run, key->data, key->len)) {
       g_queue_unlink (&self->runs, l);
       g_queue_push_head_link (&self->runs, l);
       return run;
@@ -134,12 +139,13 @@ find (GradRuns * self, const GArray * key, guint known, gboolean * seen)
 }
 
 static Run *
-add (GradRuns * self, const GArray * key)
+add (GradRuns * self, const GArray * key, guint known)
 {
   Run *run = g_new0 (Run, 1);
 
   run->key = g_memdup2 (key->data, key->len * sizeof (gsize));
   run->n = key->len;
+  run->known = known;
   g_queue_push_head (&self->runs, run);
   if (self->runs.length > self->max)
     free_run (self, g_queue_pop_tail (&self->runs));
@@ -159,7 +165,7 @@ grad_runs_take (GradRuns * runs, GradDevice * device, const GArray * key, guint 
   }
   run = find (runs, key, known, &seen);
   if (run == NULL)
-    run = add (runs, key);
+    run = add (runs, key, known);
   else if (!runs->constant && run->run.recording != NULL && !grad_recording_is_good (run->run.recording)) {
     forget_recording (runs, &run->run);
     seen = FALSE;
@@ -168,9 +174,22 @@ grad_runs_take (GradRuns * runs, GradDevice * device, const GArray * key, guint 
   return runs->taken ? &run->run : NULL;
 }
 
+/* The same work elsewhere: memory for one is enough. */
+static void
+drop_others (GradRuns * self, const Run * run)
+{
+  for (GList * l = self->runs.head; l != NULL; l = l->next) {
+    Run *other = l->data;
+
+    if (other != run && other->known == run->known && same_words (other, run->key, run->known))
+      drop (self, other);
+  }
+}
+
 gboolean
 grad_runs_record (GradRuns * runs, GradRun * run, GradDeviceFunc func, gpointer data, GError ** error)
 {
+  drop_others (runs, (Run *) run);
   run->recording = grad_recording_new (runs->device, func, data, error);
   return run->recording != NULL;
 }

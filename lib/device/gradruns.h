@@ -27,7 +27,8 @@ void grad_runs_forget (GradRuns * runs);
 void grad_runs_drop_recordings (GradDevice * device);
 
 /* In a job of the device, always the same one: the run of a key, or NULL: it is not to be recorded, or not yet. known: words of it, the first ones,
- * that say what is planned and allocated; a key that begins with them is enough to be the first run of this one, too */
+ * that say what is planned and allocated, while the others say where; a key that begins with them is enough to be the first run of this one, too, and
+ * only one of these keys has a recording */
 GradRun *grad_runs_take (GradRuns * runs, GradDevice * device, const GArray * key, guint known);
 /* As grad_recording_new(); func may set run->made. */
 gboolean grad_runs_record (GradRuns * runs, GradRun * run, GradDeviceFunc func, gpointer data, GError ** error);
