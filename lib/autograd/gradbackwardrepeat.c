@@ -18,12 +18,6 @@ typedef struct
   guint kept;                   /* bit i: slot i is still saved in the end */
 } Part;
 
-typedef struct
-{
-  GArray *parts;                /* of Part, without the root */
-  GPtrArray *parameters;        /* that are read and written: tensors */
-} Made;
-
 static void
 clear_part (gpointer data)
 {
@@ -33,50 +27,15 @@ clear_part (gpointer data)
   g_clear_pointer (&part->grad, grad_tensor_unref);
 }
 
-static void
-made_free (gpointer data)
-{
-  Made *made = data;
-
-  g_array_unref (made->parts);
-  g_ptr_array_unref (made->parameters);
-  g_free (made);
-}
-
-static Made *
-made_new (void)
-{
-  Made *made = g_new (Made, 1);
-
-  made->parts = g_array_new (FALSE, FALSE, sizeof (Part));
-  g_array_set_clear_func (made->parts, clear_part);
-  made->parameters = g_ptr_array_new_with_free_func ((GDestroyNotify) grad_tensor_unref);
-  return made;
-}
-
-static void
-hold_parameters (Made * made, GradUnit * unit)
-{
-  for (guint i = 0; i < grad_unit_get_n_parameters (unit); i++) {
-    GradParameter *p = grad_unit_get_parameter (unit, i);
-
-    if (p->value != NULL)
-      g_ptr_array_add (made->parameters, grad_tensor_ref (p->value));
-    if (p->grad != NULL)
-      g_ptr_array_add (made->parameters, grad_tensor_ref (p->grad));
-  }
-}
-
 static gboolean
-add_part (Made * made, GradNode * node, GError ** error)
+add_part (GArray * parts, GradNode * node, GError ** error)
 {
   GradTensor *grad = node->grad;
   Part part = { grad_node_new_like (node, NULL, NULL), NULL, 0 };
 
   if (grad != NULL)
     part.grad = grad_tensor_new_full (grad->device, grad->dtype, &grad->shape, grad->layout, error);
-  g_array_append_val (made->parts, part);
-  hold_parameters (made, node->unit);
+  g_array_append_val (parts, part);
   return grad == NULL || part.grad != NULL;
 }
 
@@ -113,14 +72,16 @@ record (GradBackward * b, GradRun * run, GError ** error)
   g_autoptr (GPtrArray) copies = g_ptr_array_new_with_free_func ((GDestroyNotify) grad_node_unref);
   GHashTable *graded = b->network->graded;
   GradBackward once = { b->network, copies, NULL, FALSE, NULL, NULL };
-  Made *made = run->made = made_new ();
+  GArray *parts = run->made = g_array_new (FALSE, FALSE, sizeof (Part));
   gboolean ok = TRUE;
 
+  g_array_set_clear_func (parts, clear_part);
   for (guint i = 0; i < b->order->len - 1 && ok; i++) {
     GradNode *node = b->order->pdata[i];
 
-    ok = add_part (made, node, error);
-    g_ptr_array_add (copies, copy_node (node, &g_array_index (made->parts, Part, i), copies));
+    ok = add_part (parts, node, error);
+    grad_unit_hold_parameters (node->unit, run);
+    g_ptr_array_add (copies, copy_node (node, &g_array_index (parts, Part, i), copies));
   }
   b->network->graded = g_hash_table_new (NULL, NULL);
   for (GList * l = g_hash_table_get_keys (graded); l != NULL; l = g_list_delete_link (l, l))
@@ -131,7 +92,7 @@ record (GradBackward * b, GradRun * run, GError ** error)
   for (guint i = 0; i < copies->len; i++)
     for (guint k = 0; k < GRAD_NODE_MAX_SAVED; k++)
       if (((GradNode *) copies->pdata[i])->saved[k] != NULL)
-        g_array_index (made->parts, Part, i).kept |= 1 << k;
+        g_array_index (parts, Part, i).kept |= 1 << k;
   return ok;
 }
 
@@ -155,18 +116,18 @@ finish (GradNetwork * network, GradNode * node, const Part * part)
 static gboolean
 play (GradBackward * b, const GradRun * run, GError ** error)
 {
-  const Made *made = run->made;
+  const GArray *parts = run->made;
 
-  for (guint i = 0; i < made->parts->len; i++) {
-    GradTensor *from = ((GradNode *) b->order->pdata[i])->grad, *to = g_array_index (made->parts, Part, i).grad;
+  for (guint i = 0; i < parts->len; i++) {
+    GradTensor *from = ((GradNode *) b->order->pdata[i])->grad, *to = g_array_index (parts, Part, i).grad;
 
     if (to != NULL && !grad_device_kernels (to->device)->elementwise->copy (to->device, from, to, error))
       return FALSE;
   }
   if (!grad_recording_play (run->recording, error))
     return FALSE;
-  for (guint i = 0; i < made->parts->len; i++)
-    finish (b->network, b->order->pdata[i], &g_array_index (made->parts, Part, i));
+  for (guint i = 0; i < parts->len; i++)
+    finish (b->network, b->order->pdata[i], &g_array_index (parts, Part, i));
   return TRUE;
 }
 
@@ -186,12 +147,8 @@ make_key (const GradBackward * b)
     for (guint k = 0; k < node->n_inputs; k++)
       grad_key_add (key, node->inputs[k] ? node->inputs[k]->mark : 0);
     grad_unit_add_to_key (node->unit, key);
-    for (guint k = 0; k < grad_unit_get_n_parameters (node->unit); k++) {
-      GradParameter *p = grad_unit_get_parameter (node->unit, k);
-
-      grad_key_add (key, p->grad ? (gsize) grad_tensor_data (p->grad) : 0);
-      grad_key_add (key, g_hash_table_contains (b->network->graded, p));
-    }
+    for (guint k = 0; k < grad_unit_get_n_parameters (node->unit); k++)
+      grad_key_add (key, g_hash_table_contains (b->network->graded, grad_unit_get_parameter (node->unit, k)));
   }
   return key;
 }
@@ -226,7 +183,7 @@ repeat (gpointer data, GError ** error)
   if (!fixed)
     g_array_set_size (key, known);
   if (network->runs == NULL)
-    network->runs = grad_runs_new (MAX_RUNS, made_free, FALSE);
+    network->runs = grad_runs_new (MAX_RUNS, (GDestroyNotify) g_array_unref, FALSE);
   run = grad_runs_take (network->runs, grad_device_peek_current (), key, known);
   if (run == NULL)
     return FALSE;

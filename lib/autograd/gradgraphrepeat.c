@@ -25,7 +25,6 @@ typedef struct
   GradTensor *input;            /* where the input's values are to be; NULL: where they are */
   GradTensor *output;           /* not owned */
   GPtrArray *tensors;           /* all that a step is lent */
-  GPtrArray *parameters;        /* that are read: tensors */
   GArray *parts;                /* of Part, one of each unit */
 } Made;
 
@@ -41,7 +40,6 @@ made_new (void)
   Made *made = g_new0 (Made, 1);
 
   made->tensors = g_ptr_array_new_with_free_func ((GDestroyNotify) grad_tensor_unref);
-  made->parameters = g_ptr_array_new_with_free_func ((GDestroyNotify) grad_tensor_unref);
   made->parts = g_array_new (FALSE, FALSE, sizeof (Part));
   g_array_set_clear_func (made->parts, clear_part);
   return made;
@@ -54,7 +52,6 @@ made_free (gpointer data)
 
   g_array_unref (made->parts);
   g_ptr_array_unref (made->tensors);
-  g_ptr_array_unref (made->parameters);
   g_free (made);
 }
 
@@ -103,15 +100,8 @@ record (const GradForward * f, GradRun * run, GError ** error)
     return FALSE;
   }
   for (guint i = 0; i < nodes->len; i++) {
-    GradUnit *unit = g_array_index (f->graph->wires, GradWire, i).unit;
-
     add_part (made, nodes->pdata[i], input.tensor);
-    for (guint k = 0; k < grad_unit_get_n_parameters (unit); k++) {
-      GradTensor *value = grad_unit_get_parameter (unit, k)->value;
-
-      if (value != NULL)
-        g_ptr_array_add (made->parameters, grad_tensor_ref (value));
-    }
+    grad_unit_hold_parameters (((GradNode *) nodes->pdata[i])->unit, run);
   }
   made->output = output.tensor;
   keep (made, output.tensor);

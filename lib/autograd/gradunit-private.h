@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "../device/gradruns.h"
 #include "gradunit.h"
 #include "gradjob-private.h"
 #include "kernels/kernels.h"
@@ -64,8 +65,10 @@ GradParameter *grad_unit_add_parameter (GradUnit * unit, const gchar * prefix,
     gsize fan_in, GError ** error);
 guint grad_unit_get_n_parameters (GradUnit * unit);
 GradParameter *grad_unit_get_parameter (GradUnit * unit, guint index);
-/* Adds what its jobs read of the parameters, and takes back what the host has written to them. */
+/* Adds where its parameters and their gradients lie, and takes back what the host has written to them. */
 void grad_unit_add_to_key (GradUnit * unit, GArray * key);
+/* Has the run hold these. */
+void grad_unit_hold_parameters (GradUnit * unit, GradRun * run);
 /* makes sure that parameter->grad exists */
 gboolean grad_unit_ensure_grad (GradUnit * unit, GradParameter * parameter, GError ** error);
 

@@ -1,6 +1,5 @@
 /* GradStreamer: what a unit computes with
  * SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "../device/gradruns.h"
 #include "../model/gradparameter-private.h"
 #include "gradunit-private.h"
 
@@ -8,9 +7,23 @@ void
 grad_unit_add_to_key (GradUnit * unit, GArray * key)
 {
   for (guint i = 0; i < grad_unit_get_n_parameters (unit); i++) {
-    GradTensor *value = grad_unit_get_parameter (unit, i)->value;
+    const GradParameter *p = grad_unit_get_parameter (unit, i);
 
-    grad_key_add (key, value ? (gsize) grad_tensor_data (value) : 0);
+    grad_key_add (key, p->value ? (gsize) grad_tensor_data (p->value) : 0);
+    grad_key_add (key, p->grad ? (gsize) grad_tensor_data (p->grad) : 0);
+  }
+}
+
+void
+grad_unit_hold_parameters (GradUnit * unit, GradRun * run)
+{
+  for (guint i = 0; i < grad_unit_get_n_parameters (unit); i++) {
+    const GradParameter *p = grad_unit_get_parameter (unit, i);
+
+    if (p->value != NULL)
+      grad_run_hold (run, p->value);
+    if (p->grad != NULL)
+      grad_run_hold (run, p->grad);
   }
 }
 

@@ -12,6 +12,7 @@ typedef struct
   gsize *key;
   guint n, known;               /* words */
   guint failures;
+  GPtrArray *held;              /* NULL: nothing */
 } Run;
 
 struct _GradRuns
@@ -40,6 +41,7 @@ static void
 forget_recording (GradRuns * self, GradRun * run)
 {
   g_clear_pointer (&run->recording, grad_recording_free);
+  g_clear_pointer (&((Run *) run)->held, g_ptr_array_unref);
   if (run->made != NULL)
     self->free_made (g_steal_pointer (&run->made));
 }
@@ -192,6 +194,16 @@ grad_runs_record (GradRuns * runs, GradRun * run, GradDeviceFunc func, gpointer 
   drop_others (runs, (Run *) run);
   run->recording = grad_recording_new (runs->device, func, data, error);
   return run->recording != NULL;
+}
+
+void
+grad_run_hold (GradRun * run, GradTensor * tensor)
+{
+  Run *self = (Run *) run;
+
+  if (self->held == NULL)
+    self->held = g_ptr_array_new_with_free_func ((GDestroyNotify) grad_tensor_unref);
+  g_ptr_array_add (self->held, grad_tensor_ref (tensor));
 }
 
 void

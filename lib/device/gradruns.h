@@ -32,6 +32,8 @@ void grad_runs_drop_recordings (GradDevice * device);
 GradRun *grad_runs_take (GradRuns * runs, GradDevice * device, const GArray * key, guint known);
 /* As grad_recording_new(); func may set run->made. */
 gboolean grad_runs_record (GradRuns * runs, GradRun * run, GradDeviceFunc func, gpointer data, GError ** error);
+/* While it is recorded or right after: keeps the tensor as long as the recording, so that an address in the key stays its own. */
+void grad_run_hold (GradRun * run, GradTensor * tensor);
 /* error: (nullable): why it could not be recorded or repeated: then it is forgotten, and after some times not tried again. */
 void grad_runs_give_back (GradRuns * runs, GradRun * run, const GError * error);
 
