@@ -209,11 +209,12 @@ end_job (GradSaver * self, GError ** error)
   if (job == NULL)
     return TRUE;
   ok = grad_save_job_end (job, &saved, error);
+  self->lost = !saved;
   if (saved) {
     self->saved = self->tried;
     self->saved_best = self->job_best;
   } else
-    self->checkpoint.best_accuracy = self->saved_best;  /* that state is lost */
+    self->checkpoint.best_accuracy = self->saved_best;
   return ok;
 }
 
@@ -232,8 +233,10 @@ begin_job (GradSaver * self, const GradSaverOptions * options, guint epoch, GErr
   snapshot = take_snapshot (self, error);
   if (snapshot != NULL)
     self->job = grad_save_job_new (self->element, snapshot, self->tried, options->location, extra);
-  else
+  else {
+    self->lost = TRUE;
     self->checkpoint.best_accuracy = self->saved_best;
+  }
   return snapshot != NULL;
 }
 
@@ -354,27 +357,27 @@ grad_saver_finish (GradSaver * self, gboolean eos, GError ** error)
   GradSaverOptions options = get_options (self);
   g_autofree gchar *location = options.location;
   guint64 updates = grad_network_get_n_updates (self->network);
+  gboolean only_best = options.save == GRAD_SAVE_BEST, again;
   g_autoptr (GError) failure = NULL;
-  gboolean again = FALSE;
 
   if (!end_job (self, &failure)) {
-    again = updates == self->tried;     /* the network still is in that state */
-    self->lost = !again && options.save == GRAD_SAVE_BEST && self->checkpoint.test_samples > 0;
-    if (self->lost) {
+    if (only_best && self->saved_best >= 0 && updates != self->tried) { /* nothing brings that state back */
       g_propagate_error (error, g_steal_pointer (&failure));
       return FALSE;
     }
     warn (self, &failure, "");
   }
+  again = self->lost && updates == self->tried;
   if (self->finished && self->resumed && self->n_batches++ == 0)
     GST_ELEMENT_INFO (self->element, LIBRARY, SETTINGS, ("This training was complete already, after %"
             G_GUINT64_FORMAT " steps.", updates), (NULL));
-  if (location == NULL || self->finished || self->lost || (!self->trained && !self->resumed))
+  if (location == NULL || self->finished || (!self->trained && !self->resumed))
     return TRUE;
-  if (updates != self->saved
-      && (again || !(options.save == GRAD_SAVE_BEST && self->checkpoint.best_accuracy >= 0))
+  if (again)
+    self->checkpoint.best_accuracy = self->job_best;
+  if ((again || (updates != self->saved && !(only_best && self->checkpoint.best_accuracy >= 0)))
       && !(begin_job (self, &options, 0, error) && end_job (self, error)))
     return FALSE;
-  /* of several sources that train, only the end of all is the end */
-  return !is_complete (self) || (self->shared && !eos) || finish_file (self, location, error);
+  /* of several sources that train, only the end of all is the end; and a file that lacks the last or best state is to be resumed from */
+  return self->lost || !is_complete (self) || (self->shared && !eos) || finish_file (self, location, error);
 }

@@ -56,7 +56,7 @@ typedef struct
   GradSaveJob *job;             /* that writes the file, NULL: none does … */
   gdouble job_best;             /* … and the best accuracy with the state that it writes … */
   gdouble saved_best;           /* … and with the last that was written */
-  gboolean lost;                /* the best state could not be, and there is no other */
+  gboolean lost;                /* one that was not written, since then */
   guint64 saved, tried;         /* updates in the file, and in that which may not have been written */
   gint64 last;                  /* when it was written or begun, monotonic time */
   guint n_batches;              /* since the start */

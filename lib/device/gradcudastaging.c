@@ -132,12 +132,29 @@ put_idle (GradCudaStaging * self, Buffer * buffer)
   g_mutex_unlock (&self->lock);
 }
 
+static void
+free_idle (GradCudaStaging * self)
+{
+  g_mutex_lock (&self->lock);
+  g_ptr_array_set_size (self->idle, 0);
+  g_mutex_unlock (&self->lock);
+}
+
+static gboolean
+reserve_or_free (GradCudaStaging * self, Buffer ** buffer, gsize size, GError ** error)
+{
+  if (reserve (self, buffer, size, NULL))
+    return TRUE;
+  free_idle (self);
+  return reserve (self, buffer, size, error);
+}
+
 GradCudaFetch *
 grad_cuda_staging_fetch (GradCudaStaging * self, gconstpointer from, gsize size, GError ** error)
 {
   Buffer *buffer = take_idle (self, size);
 
-  if (reserve (self, &buffer, size, error)
+  if (reserve_or_free (self, &buffer, size, error)
       && copy (self, buffer, buffer->data, from, size, cudaMemcpyDeviceToHost, error))
     return buffer;
   if (buffer != NULL)

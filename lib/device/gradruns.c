@@ -5,13 +5,14 @@
 #include <string.h>
 
 #define MAX_FAILURES 2          /* each may cost what lies in the device's pool */
+#define WORTH 16                /* repeats that a recording was worth its while for */
 
 typedef struct
 {
   GradRun run;                  /* first: what the caller has is this */
   gsize *key;
   guint n, known;               /* words */
-  guint failures;
+  guint failures, n_taken;      /* the latter since it was recorded */
   GPtrArray *held;              /* NULL: nothing */
 } Run;
 
@@ -76,7 +77,7 @@ grad_runs_forget (GradRuns * runs)
 static void
 drop (GradRuns * self, Run * run)
 {
-  run->failures += run->run.recording != NULL;
+  run->failures += run->run.recording != NULL && run->n_taken < WORTH;
   forget_recording (self, &run->run);
 }
 
@@ -172,6 +173,7 @@ grad_runs_take (GradRuns * runs, GradDevice * device, const GArray * key, guint 
     forget_recording (runs, &run->run);
     seen = FALSE;
   }
+  run->n_taken++;
   runs->taken = seen && run->failures < MAX_FAILURES;
   return runs->taken ? &run->run : NULL;
 }
@@ -191,9 +193,12 @@ drop_others (GradRuns * self, const Run * run)
 gboolean
 grad_runs_record (GradRuns * runs, GradRun * run, GradDeviceFunc func, gpointer data, GError ** error)
 {
-  drop_others (runs, (Run *) run);
   run->recording = grad_recording_new (runs->device, func, data, error);
-  return run->recording != NULL;
+  if (run->recording == NULL)
+    return FALSE;
+  drop_others (runs, (Run *) run);
+  ((Run *) run)->n_taken = 0;
+  return TRUE;
 }
 
 void

@@ -36,6 +36,10 @@ wait_for_values (GradSnapshot * self, GError ** error)
     Coming *coming = &g_array_index (self->coming, Coming, i);
     const GradSafetensorsEntry *entry = &g_array_index (self->entries, GradSafetensorsEntry, coming->entry);
 
+    if (coming->download == NULL) {     /* that was told before */
+      g_set_error (error, GRAD_ERROR, GRAD_ERROR_FAILED, "%s did not come from the device", entry->name);
+      return FALSE;
+    }
     if (!grad_tensor_end_download (coming->tensor, g_steal_pointer (&coming->download), (gpointer) entry->data, error))
       return FALSE;
   }

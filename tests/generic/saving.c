@@ -3,6 +3,7 @@
 #include "config.h"
 #include "tests/pipelineutil.h"
 
+#include <errno.h>
 #include <gmodule.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -396,14 +397,25 @@ test_bad_model (void)
 
 /* Batches that have come, and those that the next fsync() waits for; atomic */
 static gint n_come, n_awaited, n_synced;
+/* Whether the disk takes one model, and then only what is less than three quarters of it; its size, 0 until then */
+static gboolean only_one;
+static gsize size_of_one;
 
 /* Instead of the C library's */
 G_MODULE_EXPORT int
 fsync (int fd)
 {
   g_autofree gchar *link = g_strdup_printf ("/proc/self/fd/%d", fd), *name = g_file_read_link (link, NULL);
-  gint awaited = name && strstr (name, "/model.safetensors") ? (gint) g_atomic_int_and ((guint *) & n_awaited, 0) : 0;
+  gboolean model = name && strstr (name, "/model.safetensors");
+  gsize size = lseek (fd, 0, SEEK_CUR);
+  gint awaited = model ? (gint) g_atomic_int_and ((guint *) & n_awaited, 0) : 0;
 
+  if (model && only_one && size > size_of_one / 4 * 3 && size_of_one > 0) {
+    errno = ENOSPC;
+    return -1;
+  }
+  if (model && only_one)
+    size_of_one = size;
   for (guint i = 0; i < 2000 && g_atomic_int_get (&n_come) < awaited; i++)
     g_usleep (10000);
   if (awaited > 0)
@@ -442,6 +454,28 @@ test_meanwhile (void)
   test_assert_files ("model.safetensors", NULL);
 }
 
+/* The best state cannot be written over one that was less good: that is told, and the older one can be resumed from. */
+static void
+test_best_lost (void)
+{
+  g_autoptr (TestResult) result = NULL;
+  g_autoptr (GstElement) pipeline = test_launch ("idxsrc epochs=8 " TEST_DATA TEST_EVALUATION TEST_NETWORK ("")
+      "gradadamsink location=model.safetensors save=best learning-rate=0.01");
+  g_autoptr (GradSafetensors) file = NULL;
+
+  only_one = TRUE;
+  result = test_play (pipeline);
+  only_one = FALSE;
+  size_of_one = 0;
+  g_assert_cmpuint (result->saved->len, ==, 1);
+  g_assert_cmpuint (result->warnings->len + result->errors->len, >=, 1);
+  g_assert_nonnull (strstr (result->warnings->len ? result->warnings->pdata[0] : result->errors->pdata[0], "free some space"));
+  file = open_model ("model.safetensors");
+  g_assert_nonnull (grad_safetensors_find (file, "optimizer.conv1.weight.exp_avg"));
+  g_clear_object (&file);
+  test_assert_files ("model.safetensors", NULL);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -459,5 +493,6 @@ main (int argc, char **argv)
   g_test_add_func ("/saving/wrong-model", test_wrong_model);
   g_test_add_func ("/saving/bad-model", test_bad_model);
   g_test_add_func ("/saving/meanwhile", test_meanwhile);
+  g_test_add_func ("/saving/best-lost", test_best_lost);
   return test_run_all ();
 }
