@@ -200,7 +200,7 @@ grad_backward_walk (const GradBackward * b, guint n, guint first, GError ** erro
  * @root: where the gradient starts: the loss's node
  * @accumulate: whether parameter gradients are added to those of the last backward
  * @last: whether they are final with it
- * @interrupted: (nullable): asked between two units; stops when it is %TRUE
+ * @interrupted: (nullable): asked between two units, or once before all that is repeated; stops when it is %TRUE
  * @data: for @interrupted
  * @error: location of a #GError
  *

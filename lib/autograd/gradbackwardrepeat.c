@@ -135,7 +135,7 @@ play (GradBackward * b, const GradRun * run, GError ** error)
 static GArray *
 make_key (const GradBackward * b)
 {
-  GArray *key = g_array_new (FALSE, FALSE, sizeof (gsize));
+  GArray *key = grad_key_new ();
 
   for (guint i = 0; i < b->order->len - 1; i++) {
     GradNode *node = b->order->pdata[i];

@@ -166,7 +166,7 @@ play (const GradForward * f, const GradRun * run, GError ** error)
 static GArray *
 make_key (const GradForward * f)
 {
-  GArray *key = g_array_new (FALSE, FALSE, sizeof (gsize));
+  GArray *key = grad_key_new ();
   const GradValue *input = f->input;
 
   grad_key_add_shape (key, &input->tensor->shape);

@@ -32,7 +32,7 @@ typedef struct
 
 static _Thread_local Kept kept;
 
-/* What the device holds on to, and need not, goes to the pool. */
+/* In a job: what the device holds on to, and need not, goes to the pool. */
 static void
 give_all_back (GradDevice * device)
 {
@@ -49,8 +49,9 @@ give_all_back (GradDevice * device)
   kept = now;
 }
 
+/* Outside of a job only the pool is cleared. */
 static gboolean
-make_room_job (gpointer device, GError ** error)
+make_room (gpointer device, GError ** error)
 {
   give_all_back (device);
   grad_device_pool_clear (device);
@@ -60,7 +61,7 @@ make_room_job (gpointer device, GError ** error)
 void
 grad_device_make_room (GradDevice * device)
 {
-  grad_device_call (device, FALSE, make_room_job, device, NULL);
+  grad_device_call (device, FALSE, make_room, device, NULL);
 }
 
 gpointer
@@ -70,8 +71,7 @@ grad_device_storage_new (GradDevice * device, gsize size, GError ** error)
   gpointer data = GRAD_DEVICE_GET_CLASS (device)->alloc (device, size, NULL);
 
   if (data == NULL) {           /* what lies in the pool may be too small for anything that is still to come */
-    give_all_back (device);
-    grad_device_pool_clear (device);
+    make_room (device, NULL);
     data = GRAD_DEVICE_GET_CLASS (device)->alloc (device, size, error);
   }
   if (data != NULL) {

@@ -21,12 +21,12 @@ gboolean grad_recording_is_good (GradRecording * recording);
 gboolean grad_recording_play (GradRecording * recording, GError ** error);
 void grad_recording_free (GradRecording * recording);
 
-/* For kernels and units; no more than a branch unless the calling thread records. The work reads what is kept of the weights in that form,
+/* For kernels and units; no more than a branch unless the calling thread records. The work reads what is kept of the weights in that form
  * (kernels/kept.h), and does not make it. */
 void grad_recording_uses_form (const GradTensor * weights, GQuark form);
-/* Whether the calling thread records that device; and, once it has asked this, what it records cannot be repeated. */
-gboolean grad_recording_spoil (GradDevice * device);
 /* What is recorded would be something else if the tensor had other values. */
 void grad_recording_depends_on (const GradTensor * tensor);
+/* Whether the calling thread records that device; and, once it has asked this, what it records cannot be repeated. */
+gboolean grad_recording_spoil (GradDevice * device);
 
 G_END_DECLS

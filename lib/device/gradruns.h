@@ -40,6 +40,12 @@ void grad_runs_give_back (GradRuns * runs, GradRun * run, const GError * error);
 /* in graddevice.c: those of a device that have been taken from, in its jobs; not owned */
 GPtrArray *grad_device_peek_runs (GradDevice * device);
 
+static inline GArray *
+grad_key_new (void)
+{
+  return g_array_sized_new (FALSE, FALSE, sizeof (gsize), 512);
+}
+
 static inline void
 grad_key_add (GArray * key, gsize word)
 {

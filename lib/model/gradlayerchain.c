@@ -166,7 +166,7 @@ static GradTensor *
 run_recorded (GradLayerChain * self, GradTensor * input)
 {
   const GradShape *shape = grad_tensor_get_shape (input);
-  g_autoptr (GArray) key = g_array_new (FALSE, FALSE, sizeof (gsize));
+  g_autoptr (GArray) key = grad_key_new ();
   g_autoptr (GError) why = NULL;
   GradTensor *output = NULL;
   GradRun *run;

@@ -63,25 +63,36 @@ take_all (GstPad * pad, GstPadProbeInfo * info, gpointer data)
   return GST_PAD_PROBE_OK;
 }
 
-/* What was learnt until then is saved. */
-static void
-test_later (void)
+/* Plays with a probe in front of the stem. n_taken: (nullable): tensors that it took */
+static TestResult *
+play (const gchar * launch, GstPadProbeCallback probe, guint * n_taken)
 {
-  g_autoptr (GstElement) pipeline = test_launch (TEST_TRAINING "location=model.safetensors");
+  g_autoptr (GstElement) pipeline = test_launch ("%s", launch);
   g_autoptr (GstElement) stem = test_get (pipeline, "stem");
   g_autoptr (GstPad) pad = gst_element_get_static_pad (stem, "sink");
   g_autoptr (GradBus) bus = grad_bus_new ();
   g_autoptr (GstContext) context = grad_bus_to_context (bus);
   g_autoptr (GPtrArray) taken =
       g_ptr_array_new_with_free_func ((GDestroyNotify) grad_tensor_unref);
-  g_autoptr (TestResult) result = NULL;
   Thief thief = { bus, taken, 0 };
-  guint64 step;
+  TestResult *result;
 
   gst_element_set_context (pipeline, context);
-  gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER, take_all, &thief, NULL);
+  gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER, probe, &thief, NULL);
   result = test_play (pipeline);
   g_unsetenv ("EMULATED_GPU_MEMORY");
+  if (n_taken != NULL)
+    *n_taken = taken->len;
+  return result;
+}
+
+/* What was learnt until then is saved. */
+static void
+test_later (void)
+{
+  g_autoptr (TestResult) result = play (TEST_TRAINING "location=model.safetensors", take_all, NULL);
+  guint64 step;
+
   assert_advice (result);
   g_assert_cmpuint (result->saved->len, ==, 1);
   g_assert_true (gst_structure_get_uint64 (result->saved->pdata[0], "step", &step));
@@ -113,23 +124,12 @@ want_some (GstPad * pad, GstPadProbeInfo * info, gpointer data)
 static void
 test_recordings (void)
 {
-  g_autoptr (GstElement) pipeline = test_launch ("idxsrc epochs=4 " TEST_DATA TEST_NETWORK ("") "gradadamsink name=sink");
-  g_autoptr (GstElement) stem = test_get (pipeline, "stem");
-  g_autoptr (GstPad) pad = gst_element_get_static_pad (stem, "sink");
-  g_autoptr (GradBus) bus = grad_bus_new ();
-  g_autoptr (GstContext) context = grad_bus_to_context (bus);
-  g_autoptr (GPtrArray) taken =
-      g_ptr_array_new_with_free_func ((GDestroyNotify) grad_tensor_unref);
-  g_autoptr (TestResult) result = NULL;
-  Thief thief = { bus, taken, 0 };
+  guint n_taken;
+  g_autoptr (TestResult) result = play ("idxsrc epochs=4 " TEST_DATA TEST_NETWORK ("") "gradadamsink name=sink", want_some, &n_taken);
 
-  gst_element_set_context (pipeline, context);
-  gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER, want_some, &thief, NULL);
-  result = test_play (pipeline);
-  g_unsetenv ("EMULATED_GPU_MEMORY");
   g_assert_cmpuint (result->errors->len, ==, 0);
   g_assert_true (result->eos);
-  g_assert_cmpuint (taken->len, ==, 1);
+  g_assert_cmpuint (n_taken, ==, 1);
 }
 
 int
