@@ -5,7 +5,8 @@
  *   w, dw: (O, I, kernel, kernel), b, db: (O)
  *   y =, dx =, dw = or +=, db = or +=
  *
- * Dense doubles, one thread, deterministic. All three directions walk over the same products. */
+ * Dense doubles, one thread, deterministic. All three directions walk over the same products: of a filter, and the
+ * window of x that an output sees, with zeros where it is padding. */
 #include "kernels/kernels.h"
 
 #include <string.h>
@@ -58,53 +59,75 @@ grad_conv_plan_new (GradDevice * device, const GradConvDesc * d, GError ** error
   return &plan->base;
 }
 
-/* The outputs j in [*begin, *end) whose input j * stride + offset lies in the picture, [0, size) */
-static void
-inside (gint size, gint n_out, gint stride, gint offset, gint * begin, gint * end)
-{
-  *begin = offset < 0 ? (-offset + stride - 1) / stride : 0;
-  *end = offset < size ? MIN (n_out, (size - 1 - offset) / stride + 1) : 0;
-}
-
 typedef enum
 {
   FORWARD, BACKWARD_DATA, BACKWARD_WEIGHTS
 } Direction;
 
-/* For every product w(o,c,p,q) x(n,c,i*stride-padding+p,j*stride-padding+q) of y(n,o,i,j):
- * y += w x,  or dx += w dy,  or dw += x dy */
+/* The windows of the outputs in row i of picture n, (OW, I, kernel, kernel): read from x, or added to it */
+static void
+windows (const GradConvDesc * d, gboolean add, gdouble * x, gint n, gint i, gdouble * window)
+{
+  for (gint j = 0; j < d->ow; j++)
+    for (gint c = 0; c < d->ic; c++)
+      for (gint p = 0; p < d->kernel; p++)
+        for (gint q = 0; q < d->kernel; q++, window++) {
+          gint row = i * d->stride - d->padding + p, column = j * d->stride - d->padding + q;
+          gboolean inside = row >= 0 && row < d->ih && column >= 0 && column < d->iw;
+          gdouble *at = inside ? x + (((gsize) n * d->ic + c) * d->ih + row) * d->iw + column : NULL;
+
+          if (!add)
+            *window = inside ? *at : 0;
+          else if (inside)
+            *at += *window;
+        }
+}
+
+static gdouble
+dot (const gdouble * a, const gdouble * b, gsize n)
+{
+  gdouble sum = 0;
+
+#pragma omp simd reduction(+:sum)
+  for (gsize i = 0; i < n; i++)
+    sum += a[i] * b[i];
+  return sum;
+}
+
+static void
+add_scaled (gdouble * to, const gdouble * from, gdouble scale, gsize n)
+{
+  for (gsize i = 0; i < n; i++)
+    to[i] += scale * from[i];
+}
+
+/* y += w x,  or dx += w dy,  or dw += x dy */
 static void
 walk (const GradConvDesc * d, Direction direction, gdouble * x, gdouble * w, gdouble * y)
 {
+  gsize size = (gsize) d->ic * d->kernel * d->kernel;
+  g_autofree gdouble *seen = g_new (gdouble, size * d->ow);
+
   for (gint n = 0; n < d->n; n++)
-    for (gint o = 0; o < d->oc; o++)
-      for (gint c = 0; c < d->ic; c++)
-        for (gint p = 0; p < d->kernel; p++)
-          for (gint q = 0; q < d->kernel; q++) {
-            gdouble *wp = w + (((gsize) o * d->ic + c) * d->kernel + p) * d->kernel + q;
-            gint i0, i1, j0, j1;
+    for (gint i = 0; i < d->oh; i++) {
+      if (direction == BACKWARD_DATA)
+        memset (seen, 0, size * d->ow * sizeof (gdouble));
+      else
+        windows (d, FALSE, x, n, i, seen);
+      for (gint o = 0; o < d->oc; o++) {
+        gdouble *filter = w + o * size, *yp = y + (((gsize) n * d->oc + o) * d->oh + i) * d->ow;
 
-            inside (d->ih, d->oh, d->stride, p - d->padding, &i0, &i1);
-            inside (d->iw, d->ow, d->stride, q - d->padding, &j0, &j1);
-            for (gint i = i0; i < i1; i++) {
-              gdouble *yp = y + (((gsize) n * d->oc + o) * d->oh + i) * d->ow;
-              gdouble *xp = x + (((gsize) n * d->ic + c) * d->ih + i * d->stride - d->padding + p)
-                  * d->iw + q - d->padding;
-
-              for (gint j = j0; j < j1; j++)
-                switch (direction) {
-                  case FORWARD:
-                    yp[j] += *wp * xp[j * d->stride];
-                    break;
-                  case BACKWARD_DATA:
-                    xp[j * d->stride] += *wp * yp[j];
-                    break;
-                  case BACKWARD_WEIGHTS:
-                    *wp += xp[j * d->stride] * yp[j];
-                    break;
-                }
-            }
-          }
+        for (gint j = 0; j < d->ow; j++)
+          if (direction == FORWARD)
+            yp[j] += dot (filter, seen + j * size, size);
+          else if (direction == BACKWARD_DATA)
+            add_scaled (seen + j * size, filter, yp[j], size);
+          else
+            add_scaled (filter, seen + j * size, yp[j], size);
+      }
+      if (direction == BACKWARD_DATA)
+        windows (d, TRUE, x, n, i, seen);
+    }
 }
 
 static gboolean

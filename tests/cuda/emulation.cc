@@ -58,9 +58,20 @@ static Context scheduler;
 static const std::function < void () > *kernel_body;
 alignas (16) static char exchanged[32][32][16];
 
-/* Goes to another context, until somebody comes back to this one. swapcontext() is two system calls; once a fiber has
- * started, jumps do, except for the address sanitizer, which does not follow them. */
-static __attribute__ ((noinline)) void
+/* Goes to another context, until somebody comes back to this one. swapcontext() is two system calls, and makes the address
+ * sanitizer forget all it knows of a stack; once a fiber has started, jumps do, in a function that it does not see. */
+static __attribute__ ((noinline, no_sanitize ("address"))) void
+jump (Context * from, Context * to)
+{
+  if (__builtin_setjmp (from->jump) != 0)
+    return;
+  from->started = true;
+  if (to->started)
+    __builtin_longjmp (to->jump, 1);
+  setcontext (&to->entry);
+}
+
+static void
 switch_to (Context * from, Context * to, void *stack)
 {
 #ifdef __SANITIZE_ADDRESS__
@@ -72,15 +83,10 @@ switch_to (Context * from, Context * to, void *stack)
     __sanitizer_start_switch_fiber (&fake, stack, STACK);
   else
     __sanitizer_start_switch_fiber (&fake, bottom, size);
-  swapcontext (&from->entry, &to->entry);
+  jump (from, to);
   __sanitizer_finish_switch_fiber (fake, stack != NULL ? NULL : &bottom, stack != NULL ? NULL : &size);
 #else
-  if (__builtin_setjmp (from->jump) != 0)
-    return;
-  from->started = true;
-  if (to->started)
-    __builtin_longjmp (to->jump, 1);
-  setcontext (&to->entry);
+  jump (from, to);
 #endif
 }
 
