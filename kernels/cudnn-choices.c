@@ -9,6 +9,7 @@
 #define GST_CAT_DEFAULT grad_cudnn_debug_category ()
 
 #define N_RUNS 3                /* that are timed, after one that is not */
+#define NAP 200                 /* us in which all of them are asked for */
 
 static gint
 compare_floats (gconstpointer a, gconstpointer b)
@@ -16,7 +17,13 @@ compare_floats (gconstpointer a, gconstpointer b)
   return *(const gfloat *) a < *(const gfloat *) b ? -1 : *(const gfloat *) a > *(const gfloat *) b;
 }
 
-/* Milliseconds; all runs are enqueued before the first has ended, as in training. */
+static void CUDART_CB
+nap (gpointer unused)
+{
+  g_usleep (NAP);
+}
+
+/* Milliseconds. The stream waits until all runs are asked for, or what is short would take as long as the host takes to ask. */
 static gboolean
 time_plan (GradCudnnPlan * plan, GradDevice * device, const gpointer * pointers,
     cudaEvent_t * events, gfloat * median, GError ** error)
@@ -25,6 +32,8 @@ time_plan (GradCudnnPlan * plan, GradDevice * device, const gpointer * pointers,
   gfloat times[N_RUNS];
 
   if (!grad_cudnn_plan_run (plan, pointers, error))
+    return FALSE;
+  if (!grad_cuda_check (device, cudaLaunchHostFunc (stream, nap, NULL), "timing a plan", error))
     return FALSE;
   for (guint i = 0; i <= N_RUNS; i++)
     if (!grad_cuda_check (device, cudaEventRecord (events[i], stream), "recording an event", error)
@@ -41,24 +50,32 @@ time_plan (GradCudnnPlan * plan, GradDevice * device, const gpointer * pointers,
   return TRUE;
 }
 
-/* The index of the fastest plan; else, not timed, that of the first one that only lacked memory, or -1 when none can be run */
+static gboolean
+runs (GradCudnnPlan * plan, GradDevice * device, const gpointer * pointers, GError ** error)
+{
+  return grad_cudnn_plan_run (plan, pointers, error)
+      && grad_cuda_check (device, cudaStreamSynchronize (grad_cuda_device_stream (device)), "trying a plan", error);
+}
+
+/* The index of the fastest plan, or with first of the first one that runs; else, not timed, that of the first one that only lacked memory, or -1 when none can be run */
 static gint
 find_fastest (GPtrArray * plans, GradDevice * device, const gpointer * pointers,
-    const gchar * what, gboolean * timed)
+    const gchar * what, gboolean first, gboolean * timed)
 {
   cudaEvent_t events[N_RUNS + 1] = { NULL };
-  gfloat best = G_MAXFLOAT, ms;
+  gfloat best = G_MAXFLOAT, ms = 0;
   gint fastest = -1, hungry = -1;
   gboolean ok = TRUE;
 
   for (guint i = 0; i <= N_RUNS; i++)
     ok = ok && cudaEventCreateWithFlags (&events[i], cudaEventDefault) == cudaSuccess;
-  for (guint i = 0; i < plans->len && ok; i++) {
+  for (guint i = 0; i < plans->len && ok && !(first && fastest >= 0); i++) {
     g_autoptr (GError) error = NULL;
     const gchar *choice = grad_cudnn_plan_get_choice (plans->pdata[i]);
 
-    if (!time_plan (plans->pdata[i], device, pointers, events, &ms, &error)) {
-      GST_INFO ("%s: %s cannot be timed: %s", what, choice, error->message);
+    if (first ? !runs (plans->pdata[i], device, pointers, &error)
+        : !time_plan (plans->pdata[i], device, pointers, events, &ms, &error)) {
+      GST_INFO ("%s: %s cannot be run: %s", what, choice, error->message);
       if (hungry < 0 && g_error_matches (error, GRAD_ERROR, GRAD_ERROR_NO_MEMORY))
         hungry = i;
       continue;
@@ -73,17 +90,17 @@ find_fastest (GPtrArray * plans, GradDevice * device, const gpointer * pointers,
     if (events[i] != NULL)
       cudaEventDestroy (events[i]);
   cudaGetLastError ();          /* or the next launch would report what was tried here */
-  if (fastest >= 0)
+  if (fastest >= 0 && !first)
     GST_INFO ("%s: %s takes %.4f ms, the best of %u", what,
         grad_cudnn_plan_get_choice (plans->pdata[fastest]), best, plans->len);
   *timed = fastest >= 0;
   return *timed ? fastest : ok ? hungry : 0;
 }
 
-/* The index of the fastest, which did run, on scratch memory full of numbers near 0.01: 0x3c3c is one of bf16, 0x3c3c3c3c is one
+/* The index of the fastest or the first, which did run, on scratch memory full of numbers near 0.01: 0x3c3c is one of bf16, 0x3c3c3c3c is one
  * of float. -1 when none ran; without memory to try them nobody knows, and it is the first. */
 static gint
-try_plans (GradCudnn * cudnn, GradCudnnGraph * graph, GPtrArray * plans, gboolean * timed)
+try_plans (GradCudnn * cudnn, GradCudnnGraph * graph, GPtrArray * plans, gboolean first, gboolean * timed)
 {
   GradDevice *device = cudnn->device;
   gpointer pointers[GRAD_CUDNN_N_POINTERS] = { NULL };
@@ -98,7 +115,7 @@ try_plans (GradCudnn * cudnn, GradCudnnGraph * graph, GPtrArray * plans, gboolea
       grad_cuda_check (device, cudaMemsetAsync (pointers[i], 0x3c, graph->sizes[i],
               grad_cuda_device_stream (device)), "filling scratch memory", &error);
   if (error == NULL)
-    fastest = find_fastest (plans, device, pointers, graph->text->str, timed);
+    fastest = find_fastest (plans, device, pointers, graph->text->str, first, timed);
   else
     GST_INFO ("%s: plans cannot be tried: %s", graph->text->str, error->message);
   for (guint i = 0; i < GRAD_CUDNN_N_POINTERS; i++)
@@ -118,7 +135,7 @@ plan_new_remembered (GradCudnn * cudnn, GradCudnnGraph * graph, const gchar * ch
 
   if (plan != NULL) {
     g_ptr_array_add (plans, plan);
-    if (try_plans (cudnn, graph, plans, &timed) == 0)
+    if (try_plans (cudnn, graph, plans, TRUE, &timed) == 0)
       return g_ptr_array_steal_index (plans, 0);
   }
   GST_INFO ("%s: the remembered %s cannot be had: %s", graph->text->str, choice, why ? why->message : "it does not run");
@@ -149,7 +166,7 @@ grad_cudnn_plan_new (GradCudnn * cudnn, GradCudnnGraph * graph, GError ** error)
   if (plans == NULL)
     return NULL;
   if (cudnn->device != NULL)
-    fastest = try_plans (cudnn, graph, plans, &ran);
+    fastest = try_plans (cudnn, graph, plans, !timed, &ran);
   if (fastest < 0) {
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_UNSUPPORTED, "none of cuDNN's plans for %s runs", graph->text->str);
     return NULL;

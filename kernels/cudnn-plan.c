@@ -7,6 +7,7 @@
 #define GST_CAT_DEFAULT grad_cudnn_debug_category ()
 
 #define MAX_WORKSPACE ((gsize) 512 << 20)
+#define N_FIRST 4               /* where none is timed: the first one may build, and not run */
 
 struct _GradCudnnPlan
 {
@@ -135,6 +136,9 @@ is_allowed (GradCudnn * cudnn, cudnnBackendDescriptor_t engine, GError ** error)
     if (notes[i] == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC
         || notes[i] == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION
         || (strict && (notes[i] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE
+                || notes[i] == CUDNN_NUMERICAL_NOTE_FFT
+                || notes[i] == CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_6x6
+                || notes[i] == CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13
                 || notes[i] == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS)))
       return FALSE;
   for (gint64 i = 0; i < MIN (n_behavior, (gint64) G_N_ELEMENTS (behavior)); i++)
@@ -344,7 +348,7 @@ grad_cudnn_plan_candidates (GradCudnn * cudnn, GradCudnnGraph * graph, gboolean 
 
   for (guint i = 0; i < G_N_ELEMENTS (modes); i++)
     if (plans->len == 0 || !(first_only || modes[i].last_resort))
-      add_candidates (cudnn, graph, modes[i].mode, first_only ? 1 : modes[i].max, plans, &why);
+      add_candidates (cudnn, graph, modes[i].mode, first_only ? N_FIRST : modes[i].max, plans, &why);
   if (plans->len > 0)
     return plans;
   g_ptr_array_unref (plans);

@@ -6,6 +6,7 @@
 #include "gradpipeline.h"
 #include "gradprogress.h"
 #include "gradrunfolder.h"
+#include "lib/base/gradtrainsink.h"
 
 #include <glib-unix.h>
 #include <signal.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #define EXIT_INTERRUPTED 130
+#define PATIENCE 3              /* seconds until an interrupted stream is ended anyway */
 
 typedef struct
 {
@@ -175,7 +177,36 @@ unwatch_signals (Runner * self)
     g_clear_handle_id (&self->signals[i], g_source_remove);
 }
 
-/* The first signal ends the loop; with the sources gone, GLib restores what signals do by default,
+static gint
+is_optimizer (gconstpointer value, gconstpointer unused)
+{
+  return !GRAD_IS_TRAIN_SINK (g_value_get_object (value));
+}
+
+static gboolean
+trains (GstElement * pipeline)
+{
+  g_autoptr (GstIterator) elements = gst_bin_iterate_recurse (GST_BIN (pipeline));
+  g_auto (GValue) found = G_VALUE_INIT;
+
+  return gst_iterator_find_custom (elements, is_optimizer, &found, NULL);
+}
+
+/* May wait for a buffer. */
+static void
+end_stream (GstElement * pipeline, gpointer unused)
+{
+  gst_element_send_event (pipeline, gst_event_new_eos ());
+}
+
+static gboolean
+on_patience_over (gpointer loop)
+{
+  g_main_loop_quit (loop);
+  return G_SOURCE_REMOVE;
+}
+
+/* The first signal ends the stream or the loop; with the sources gone, GLib restores what signals do by default,
  * so that a second one ends the process. */
 static gboolean
 on_signal (gpointer data)
@@ -186,7 +217,13 @@ on_signal (gpointer data)
   grad_progress_clear (self->progress);
   fputs ("grad-launch: interrupted: stopping; once more exits at once\n", stderr);
   self->status = EXIT_INTERRUPTED;
-  g_main_loop_quit (self->loop);
+  /* a training is not over, but what a recording gets at the end of the stream makes it a file */
+  if (trains (self->pipeline))
+    g_main_loop_quit (self->loop);
+  else {
+    gst_element_call_async (self->pipeline, end_stream, NULL, NULL);
+    g_timeout_add_seconds (PATIENCE, on_patience_over, self->loop);
+  }
   return G_SOURCE_CONTINUE;     /* removed above */
 }
 

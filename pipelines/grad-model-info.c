@@ -11,7 +11,7 @@
 
 /* Those that are shown in other words */
 static const gchar *const known[] =
-    { "class_names", "input_size", "mean", "network", "std", NULL };
+    { "choices", "class_names", "input_size", "mean", "network", "std", NULL };
 
 static void
 print_line (const gchar * label, const gchar * text)

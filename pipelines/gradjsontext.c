@@ -64,20 +64,26 @@ grad_json_add_boolean (GString * json, const gchar * key, gboolean value)
   g_string_append (json, value ? "true" : "false");
 }
 
-static gboolean
-append_field (GQuark id, const GValue * value, gpointer data)
+static void
+add_value (GString * json, const gchar * key, const GValue * value)
 {
-  GString *json = data;
-  g_autofree gchar *key = g_strdelimit (g_strdup (g_quark_to_string (id)), "-", '_');
   g_auto (GValue) number = G_VALUE_INIT;
 
-  if (G_VALUE_HOLDS_STRING (value))
+  if (GST_VALUE_HOLDS_ARRAY (value)) {
+    grad_json_open (json, key, '[');
+    for (guint i = 0; i < gst_value_array_get_size (value); i++)
+      add_value (json, NULL, gst_value_array_get_value (value, i));
+    grad_json_close (json, ']');
+  } else if (G_VALUE_HOLDS_STRING (value))
     grad_json_add_string (json, key, g_value_get_string (value));
   else if (G_VALUE_HOLDS_BOOLEAN (value))
     grad_json_add_boolean (json, key, g_value_get_boolean (value));
   else if (G_VALUE_HOLDS_UINT64 (value)) {
     begin (json, key);
-    g_string_append_printf (json, "%" G_GUINT64_FORMAT, g_value_get_uint64 (value));
+    if (g_value_get_uint64 (value) == GST_CLOCK_TIME_NONE)
+      g_string_append (json, "null");
+    else
+      g_string_append_printf (json, "%" G_GUINT64_FORMAT, g_value_get_uint64 (value));
   } else if (G_VALUE_HOLDS_INT (value) || G_VALUE_HOLDS_UINT (value) || G_VALUE_HOLDS_INT64 (value)) {
     g_value_init (&number, G_TYPE_INT64);
     g_value_transform (value, &number);
@@ -91,6 +97,14 @@ append_field (GQuark id, const GValue * value, gpointer data)
 
     grad_json_add_string (json, key, text);
   }
+}
+
+static gboolean
+append_field (GQuark id, const GValue * value, gpointer json)
+{
+  g_autofree gchar *key = g_strdelimit (g_strdup (g_quark_to_string (id)), "-", '_');
+
+  add_value (json, key, value);
   return TRUE;
 }
 

@@ -138,14 +138,27 @@ grad_pipeline_resolve (const gchar * const *arguments, GError ** error)
   return NULL;
 }
 
+/* Elements warn of a value that cannot be, and take their default. */
+static void
+note_warning (const gchar * domain, GLogLevelFlags level, const gchar * message, gpointer first)
+{
+  if (*(gchar **) first == NULL)
+    *(gchar **) first = g_strdup (message);
+}
+
 GstElement *
 grad_pipeline_parse (const gchar * launch, GError ** error)
 {
+  g_autofree gchar *warning = NULL;
+  guint handler = g_log_set_handler (G_LOG_DOMAIN, G_LOG_LEVEL_WARNING, note_warning, &warning);
   g_autoptr (GstParseContext) context = gst_parse_context_new ();
   g_autoptr (GError) parse_error = NULL;
   g_autoptr (GstElement) element = gst_parse_launch_full (launch, context,
       GST_PARSE_FLAG_FATAL_ERRORS, &parse_error);
 
+  g_log_remove_handler (G_LOG_DOMAIN, handler);
+  if (warning != NULL && parse_error == NULL)
+    g_set_error_literal (&parse_error, GST_PARSE_ERROR, GST_PARSE_ERROR_COULD_NOT_SET_PROPERTY, warning);
   if (parse_error != NULL) {
     explain_missing (context, &parse_error);
     g_propagate_error (error, g_steal_pointer (&parse_error));

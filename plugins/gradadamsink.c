@@ -67,14 +67,13 @@ grad_adam_sink_class_init (GradAdamSinkClass * klass)
   GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
   const GradAdamOptions defaults = GRAD_ADAM_DEFAULTS;
 
-  object_class->set_property = grad_element_set_property;
-  object_class->get_property = grad_element_get_property;
+  grad_element_class_init_properties (object_class);
   g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradAdamSink, options.beta1),
       g_param_spec_double ("beta1", "Beta 1", "Decay of the running mean of gradients, below 1",
-          0, 1, defaults.beta1, GRAD_PARAM_PLAYING));
+          0, GRAD_BELOW_1, defaults.beta1, GRAD_PARAM_PLAYING));
   g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradAdamSink, options.beta2),
       g_param_spec_double ("beta2", "Beta 2", "Decay of the running mean of squared gradients, "
-          "below 1", 0, 1, defaults.beta2, GRAD_PARAM_PLAYING));
+          "below 1", 0, GRAD_BELOW_1, defaults.beta2, GRAD_PARAM_PLAYING));
   g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradAdamSink, options.epsilon),
       g_param_spec_double ("epsilon", "Epsilon", "Number added to the denominator of the update",
           0, G_MAXDOUBLE, defaults.epsilon, GRAD_PARAM_PLAYING));

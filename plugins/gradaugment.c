@@ -94,8 +94,7 @@ grad_augment_class_init (GradAugmentClass * klass)
   GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
   GradTransformClass *transform_class = GRAD_TRANSFORM_CLASS (klass);
 
-  object_class->set_property = grad_element_set_property;
-  object_class->get_property = grad_element_get_property;
+  grad_element_class_init_properties (object_class);
   g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradAugment, options.horizontal_flip),
       g_param_spec_double ("horizontal-flip", "Horizontal flip", "Probability that a picture is "
           "mirrored, left to right", 0, 1, 0, GRAD_PARAM_STATIC));

@@ -233,8 +233,7 @@ grad_bus_view_class_init (GradBusViewClass * klass)
   GradTrainingViewClass *view_class = GRAD_TRAINING_VIEW_CLASS (klass);
 
   GST_DEBUG_CATEGORY_INIT (grad_bus_view_debug, "gradbusview", 0, "Gradients to video");
-  object_class->set_property = grad_element_set_property;
-  object_class->get_property = grad_element_get_property;
+  grad_element_class_init_properties (object_class);
   object_class->finalize = grad_bus_view_finalize;
   g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradBusView, parameter),
       g_param_spec_string ("parameter", "Parameter", "Name of the parameter whose gradient is shown, or the "

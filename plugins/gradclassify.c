@@ -122,12 +122,14 @@ start (GstElement * element, GError ** error)
 
   grad_reporter_start (&self->reporter, element);
   self->earliest = GST_CLOCK_TIME_NONE;
-  if (!get_settings (self, &settings, error))
-    return FALSE;
   self->device = grad_element_open_device (element, self->attachment.bus, error);
   if (self->device == NULL)
     return FALSE;
   g_mutex_lock (&self->configuring);
+  if (!get_settings (self, &settings, error)) {
+    g_mutex_unlock (&self->configuring);
+    return FALSE;
+  }
   g_clear_pointer (&self->warned, g_free);
   self->classifier = grad_frame_classifier_new (self->device, &settings, take_result, self, error);
   g_mutex_unlock (&self->configuring);
@@ -220,7 +222,8 @@ classify_now (GradClassify * self, GstBuffer * frame, GradClassification ** resu
   return TRUE;
 }
 
-/* Whether what was seen in an earlier frame still holds for this one. */
+/* A result is one latency old when it comes, and two and a bit when the next one does: a slow network is no reason to have none.
+ * Whether what was seen in an earlier frame still holds for this one. */
 static gboolean
 is_fresh (GradClassify * self, GradClassification * result, GstBuffer * frame)
 {
@@ -231,7 +234,7 @@ is_fresh (GradClassify * self, GradClassification * result, GstBuffer * frame)
   max_lag = self->max_lag;
   GST_OBJECT_UNLOCK (self);
   return max_lag == 0 || !GST_CLOCK_TIME_IS_VALID (then) || !GST_CLOCK_TIME_IS_VALID (now)
-      || now <= then || now - then <= max_lag;
+      || now <= then || now - then <= MAX (max_lag, grad_classification_get_latency (result) * 9 / 4);
 }
 
 static GstFlowReturn
@@ -378,7 +381,7 @@ install_properties (GObjectClass * klass)
           "come late to the sink are passed on without being classified", TRUE, GRAD_PARAM_PLAYING));
   g_object_class_install_property (klass, G_STRUCT_OFFSET (GradClassify, max_lag),
       g_param_spec_uint64 ("max-lag", "Maximum lag", "Age in ns, measured in stream "
-          "time, up to which a result is attached to later frames; 0 for any", 0, G_MAXUINT64,
+          "time, up to which a result is attached to later frames, but never less than until a slow network has the next one; 0 for any", 0, G_MAXUINT64,
           GST_SECOND, GRAD_PARAM_PLAYING));
   g_object_class_install_property (klass, G_STRUCT_OFFSET (GradClassify, refresh_interval),
       g_param_spec_uint64 ("refresh-interval", "Refresh interval",
@@ -408,6 +411,7 @@ grad_classify_class_init (GradClassifyClass * klass)
   GstBaseTransformClass *trans_class = GST_BASE_TRANSFORM_CLASS (klass);
 
   GST_DEBUG_CATEGORY_INIT (grad_classify_debug, "gradclassify", 0, "GradStreamer classifier");
+  grad_element_class_init_properties (object_class);
   object_class->set_property = grad_classify_set_property;
   object_class->get_property = grad_classify_get_property;
   object_class->finalize = grad_classify_finalize;

@@ -55,8 +55,7 @@ grad_fc_class_init (GradFcClass * klass)
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
   GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
 
-  object_class->set_property = grad_element_set_property;
-  object_class->get_property = grad_element_get_property;
+  grad_element_class_init_properties (object_class);
   g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradFc, units),
       g_param_spec_int ("units", "Units", "Number of outputs: of classes, in the last layer",
           1, G_MAXINT, 10, GRAD_PARAM_STATIC | GRAD_PARAM_STRUCTURAL));

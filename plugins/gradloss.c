@@ -20,6 +20,7 @@
 #include "config.h"
 #include "lib/base/gradlayer.h"
 #include "lib/base/gradmetrics-private.h"
+#include "lib/model/gradparameter-private.h"
 #include "gradstreamerelements.h"
 
 #define GRAD_TYPE_LOSS (grad_loss_get_type ())
@@ -35,6 +36,7 @@ struct _GradLoss
   GradUnit *unit;               /* not owned: the graph's */
   GradSampleMeta *sample;       /* of the batch */
   GradMetrics metrics;          /* where no optimizer measures */
+  gboolean looked;              /* for tensors of a file that nobody takes */
 };
 
 static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK,
@@ -76,11 +78,26 @@ grad_loss_before (GradLayer * layer, GradSampleMeta * sample, gboolean * compute
   return TRUE;
 }
 
+/* By now all layers have made their parameters. */
+static void
+warn_of_unused (GradLoss * self)
+{
+  GradParameterStore *store = grad_network_get_store (grad_layer_peek_network (GRAD_LAYER (self)));
+  g_autofree gchar *unused = grad_parameter_store_describe_unused (store);
+
+  self->looked = TRUE;
+  if (unused != NULL)
+    GST_ELEMENT_WARNING (self, LIBRARY, SETTINGS, ("%s", unused), (NULL));
+}
+
 static void
 grad_loss_after (GradLayer * layer, GstBuffer * out)
 {
   GradLoss *self = GRAD_LOSS (layer);
   GradLossMeta *meta = grad_buffer_add_loss_meta (out);
+
+  if (!self->looked)
+    warn_of_unused (self);
 
   meta->n_samples = self->sample->n_samples;
   meta->result = grad_tensor_ref (grad_loss_unit_get_result (self->unit));
@@ -91,6 +108,7 @@ grad_loss_after (GradLayer * layer, GstBuffer * out)
 static gboolean
 grad_loss_start (GradTransform * trans, GError ** error)
 {
+  GRAD_LOSS (trans)->looked = FALSE;
   grad_metrics_start (&GRAD_LOSS (trans)->metrics, GST_ELEMENT (trans), 0, FALSE);
   return TRUE;
 }
@@ -108,8 +126,7 @@ grad_loss_class_init (GradLossClass * klass)
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
   GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
 
-  object_class->set_property = grad_element_set_property;
-  object_class->get_property = grad_element_get_property;
+  grad_element_class_init_properties (object_class);
   g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradLoss, label_smoothing),
       g_param_spec_double ("label-smoothing", "Label smoothing", "Part of the target that is "
           "spread evenly over all classes, 0 to 1", 0, 1, 0,

@@ -120,8 +120,7 @@ grad_model_tail_class_init (GradModelTailClass * klass)
   GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
   GradTransformClass *transform_class = GRAD_TRANSFORM_CLASS (klass);
 
-  object_class->set_property = grad_element_set_property;
-  object_class->get_property = grad_element_get_property;
+  grad_element_class_init_properties (object_class);
   install_output (object_class, G_STRUCT_OFFSET (GradModelTail, output));
 
   gst_element_class_add_static_pad_template (element_class, &sink_template);
@@ -264,6 +263,7 @@ grad_model_bin_class_init (GradModelBinClass * klass)
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
   GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
 
+  grad_element_class_init_properties (object_class);
   object_class->set_property = grad_model_bin_set_property;
   object_class->get_property = grad_model_bin_get_property;
   object_class->finalize = grad_model_bin_finalize;

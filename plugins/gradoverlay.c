@@ -360,8 +360,7 @@ grad_overlay_class_init (GradOverlayClass * klass)
   GstBaseTransformClass *trans_class = GST_BASE_TRANSFORM_CLASS (klass);
 
   GST_DEBUG_CATEGORY_INIT (grad_overlay_debug, "gradoverlay", 0, "GradStreamer overlay");
-  object_class->set_property = grad_element_set_property;
-  object_class->get_property = grad_element_get_property;
+  grad_element_class_init_properties (object_class);
   object_class->finalize = grad_overlay_finalize;
   g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradOverlay, position),
       g_param_spec_enum ("position", "Position", "Corner of the frame that the results are in",

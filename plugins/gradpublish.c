@@ -293,8 +293,8 @@ grad_publish_class_init (GradPublishClass * klass)
   GstBaseTransformClass *trans_class = GST_BASE_TRANSFORM_CLASS (klass);
 
   GST_DEBUG_CATEGORY_INIT (grad_publish_debug, "gradpublish", 0, "GradStreamer publisher");
+  grad_element_class_init_properties (object_class);
   object_class->set_property = grad_publish_set_property;
-  object_class->get_property = grad_element_get_property;
   object_class->finalize = grad_publish_finalize;
   g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradPublish, location),
       g_param_spec_string ("location", "Output file", "File for a line of JSON per result, \"-\" for "

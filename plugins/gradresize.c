@@ -129,8 +129,7 @@ grad_resize_class_init (GradResizeClass * klass)
   GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
   GradTransformClass *transform_class = GRAD_TRANSFORM_CLASS (klass);
 
-  object_class->set_property = grad_element_set_property;
-  object_class->get_property = grad_element_get_property;
+  grad_element_class_init_properties (object_class);
   object_class->finalize = grad_resize_finalize;
   g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradResize, width),
       g_param_spec_int ("width", "Width", "Columns to make, 0 for as many as come in", 0, 32767,

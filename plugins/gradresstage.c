@@ -93,8 +93,7 @@ grad_res_stage_class_init (GradResStageClass * klass)
   GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
   const GParamFlags flags = GRAD_PARAM_STATIC | GRAD_PARAM_STRUCTURAL;
 
-  object_class->set_property = grad_element_set_property;
-  object_class->get_property = grad_element_get_property;
+  grad_element_class_init_properties (object_class);
   g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradResStage, channels),
       g_param_spec_int ("channels", "Channels", "Number of output channels", 1, 65536, 64,
           flags));

@@ -54,8 +54,7 @@ grad_sgd_sink_class_init (GradSgdSinkClass * klass)
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
   GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
 
-  object_class->set_property = grad_element_set_property;
-  object_class->get_property = grad_element_get_property;
+  grad_element_class_init_properties (object_class);
   g_object_class_install_property (object_class, G_STRUCT_OFFSET (GradSgdSink, options.momentum),
       g_param_spec_double ("momentum", "Momentum", "How much of a step goes into the next one, "
           "below 1; 0 for nothing", 0, 1, 0, GRAD_PARAM_PLAYING));

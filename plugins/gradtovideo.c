@@ -387,8 +387,7 @@ grad_to_video_class_init (GradToVideoClass * klass)
   GstBaseTransformClass *trans_class = GST_BASE_TRANSFORM_CLASS (klass);
 
   GST_DEBUG_CATEGORY_INIT (grad_to_video_debug, "gradtovideo", 0, "Tensors to video");
-  object_class->set_property = grad_element_set_property;
-  object_class->get_property = grad_element_get_property;
+  grad_element_class_init_properties (object_class);
   object_class->finalize = grad_to_video_finalize;
   install_properties (object_class);
 

@@ -109,8 +109,7 @@ grad_idx_src_class_init (GradIdxSrcClass * klass)
   };
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
 
-  object_class->set_property = grad_element_set_property;
-  object_class->get_property = grad_element_get_property;
+  grad_element_class_init_properties (object_class);
   object_class->finalize = grad_idx_src_finalize;
   for (guint i = 0; i < G_N_ELEMENTS (strings); i++)
     g_object_class_install_property (object_class, strings[i].offset,

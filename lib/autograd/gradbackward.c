@@ -208,7 +208,7 @@ grad_backward_walk (const GradBackward * b, guint n, guint first, GError ** erro
  * and leaves the parameters' gradients in the store. Each one is announced on the bus as soon as it
  * is final. Nodes let go of what they saved right after their turn.
  *
- * Returns: %FALSE with %GRAD_ERROR_ABORTED, or the device's error; then nothing is to be updated
+ * Returns: %FALSE with %GRAD_ERROR_UNSUPPORTED when the batch has been applied already, %GRAD_ERROR_ABORTED, or the device's error; then nothing is to be updated
  */
 gboolean
 grad_network_backward (GradNetwork * network, GradNode * root, gboolean accumulate,
@@ -220,6 +220,11 @@ grad_network_backward (GradNetwork * network, GradNode * root, gboolean accumula
   guint n;
   gboolean ok;
 
+  if (!grad_network_is_open (network, root)) {
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_UNSUPPORTED, "this batch has been trained with already: a network has "
+        "one gradloss, and one way from there to its optimizer");
+    return FALSE;
+  }
   visit (root, order);
   n = order->len;
   b.uses = uses = count_uses (order);

@@ -80,7 +80,7 @@ grad_bus_leave (GradBus * bus)
 GstContext *
 grad_bus_to_context (GradBus * bus)
 {
-  GstContext *context = gst_context_new (GRAD_BUS_CONTEXT_TYPE, FALSE);
+  GstContext *context = gst_context_new (GRAD_BUS_CONTEXT_TYPE, !bus->one_run);    /* what an application has set stays */
 
   gst_structure_set (gst_context_writable_structure (context), "bus", GRAD_TYPE_BUS, bus, NULL);
   return context;

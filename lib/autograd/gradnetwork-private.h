@@ -85,4 +85,9 @@ void grad_bus_leave (GradBus * bus);
 gboolean grad_bus_is_heard (GradBus * bus);
 void grad_bus_announce (GradBus * bus, GradNetwork * network, GradParameter * parameter);
 
+/* Whether the node is of the batch whose turn it is, which has not been applied yet. */
+gboolean grad_network_is_open (GradNetwork * network, const GradNode * root);
+/* What is open is of a stream that is over, and somebody keeps a buffer of it. */
+void grad_network_forget_open (GradNetwork * network);
+
 G_END_DECLS

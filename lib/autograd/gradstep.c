@@ -35,7 +35,7 @@ must_wait (GradNetwork * self, GradPhase phase, guint64 source, guint64 sequence
 }
 
 /**
- * grad_network_enter:
+ * grad_network_enter: (skip)
  * @network: a network
  * @phase: what the batch is for
  * @source: id of the batch's source
@@ -83,7 +83,7 @@ grad_network_enter (GradNetwork * network, GradPhase phase, guint64 source, guin
 }
 
 /**
- * grad_network_set_flushing:
+ * grad_network_set_flushing: (skip)
  * @network: a network
  * @flushing: flag that a caller of grad_network_enter() waits with
  * @value: its new value
@@ -137,6 +137,23 @@ grad_step_unref (GradStep * step)
     g_free (step);
     g_object_unref (network);
   }
+}
+
+gboolean
+grad_network_is_open (GradNetwork * network, const GradNode * root)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&network->lock);
+
+  return root->step != NULL && network->open == root->step;
+}
+
+void
+grad_network_forget_open (GradNetwork * network)
+{
+  g_mutex_lock (&network->lock);
+  network->open = NULL;
+  g_cond_broadcast (&network->turn);
+  g_mutex_unlock (&network->lock);
 }
 
 gdouble

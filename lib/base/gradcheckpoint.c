@@ -1,6 +1,7 @@
 /* GradStreamer: how far a training has come
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gradcheckpoint.h"
+#include "../model/gradparameter-private.h"
 
 #include <math.h>
 #include <string.h>
@@ -37,7 +38,7 @@ static const struct
 
 #define N_OLD_FIELDS (G_N_ELEMENTS (fields) - 2)
 #define SHUFFLE_UNKNOWN 2
-#define MAX_STEP 1000000000000000       /* which a double still counts, as the log's */
+#define MAX_STEP GRAD_PARAMETER_MAX_COUNT
 
 void
 grad_checkpoint_describe (const GradCheckpoint * self, GHashTable * metadata)

@@ -69,6 +69,58 @@ grad_element_get_property (GObject * object, guint id, GValue * value, GParamSpe
   GST_OBJECT_UNLOCK (object);
 }
 
+/* A value that GObject would leave out, with the default: a field is never without a value. */
+static void
+check_value (GType type, GObjectConstructParam * param, GValue * checked)
+{
+  GstElementFactory *factory = GST_ELEMENT_CLASS (g_type_class_peek (type))->elementfactory;
+  const gchar *element = factory ? GST_OBJECT_NAME (factory) : g_type_name (type);
+  GParamSpec *pspec = param->pspec;
+  g_autofree gchar *given = NULL, *used = NULL;
+
+  g_value_init (checked, pspec->value_type);
+  if (g_value_transform (param->value, checked) && !g_param_value_validate (pspec, checked))
+    return;
+  g_param_value_set_default (pspec, checked);
+  given = g_strdup_value_contents (param->value);
+  used = g_strdup_value_contents (checked);
+  g_warning ("%s: %s cannot be %s (gst-inspect-1.0 %s says what it can be); by default it is %s", element,
+      pspec->name, given, element, used);
+  param->value = checked;
+}
+
+/* Parsers set properties while they make an element. */
+static GObject *
+construct (GType type, guint n, GObjectConstructParam * params)
+{
+  g_autofree GValue *checked = g_new0 (GValue, n);
+  GType base = type;
+  GObject *object;
+
+  for (guint i = 0; i < n; i++)
+    check_value (type, &params[i], &checked[i]);
+  while (G_OBJECT_CLASS (g_type_class_peek (base))->constructor == construct)
+    base = g_type_parent (base);
+  object = G_OBJECT_CLASS (g_type_class_peek (base))->constructor (type, n, params);
+  for (guint i = 0; i < n; i++)
+    g_value_unset (&checked[i]);
+  return object;
+}
+
+/**
+ * grad_element_class_init_properties: (skip)
+ * @object_class: a class of elements
+ *
+ * Its properties are fields. A value that is not possible is replaced by the default, with a warning, in construction, too.
+ */
+void
+grad_element_class_init_properties (GObjectClass * object_class)
+{
+  object_class->constructor = construct;
+  object_class->set_property = grad_element_set_property;
+  object_class->get_property = grad_element_get_property;
+}
+
 static gboolean
 query_pad (GstElement * element, GstPad * pad, gpointer query)
 {

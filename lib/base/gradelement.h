@@ -19,8 +19,11 @@ G_BEGIN_DECLS
 #define GRAD_PARAM_PLAYING \
   ((GParamFlags) (G_PARAM_READWRITE | G_PARAM_CONSTRUCT | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_PLAYING))
 
+#define GRAD_BELOW_1 0.999999   /* the largest decay of an average: 1 would never take anything in */
+
 /* For classes whose properties are fields, read and written under the object lock: a property's id is where the
  * field is, G_STRUCT_OFFSET() or G_PRIVATE_OFFSET(). Strings are owned. */
+GRAD_API void grad_element_class_init_properties (GObjectClass * object_class);
 GRAD_API void grad_element_set_property (GObject * object, guint id, const GValue * value,
     GParamSpec * pspec);
 GRAD_API void grad_element_get_property (GObject * object, guint id, GValue * value,

@@ -311,7 +311,7 @@ grad_layer_class_init (GradLayerClass * klass)
   GradTransformClass *transform_class = GRAD_TRANSFORM_CLASS (klass);
 
   GST_DEBUG_CATEGORY_INIT (grad_layer_debug, "gradlayer", 0, "GradStreamer layers");
-  object_class->set_property = grad_element_set_property;
+  grad_element_class_init_properties (object_class);
   object_class->get_property = grad_layer_get_property;
   object_class->finalize = grad_layer_finalize;
 

@@ -40,14 +40,14 @@ is_past (const gchar * line, const GradCheckpoint * from)
 static FILE *
 reopen (const gchar * location, const GradCheckpoint * from)
 {
-  FILE *log = g_fopen (location, "r+");
+  FILE *log = g_file_test (location, G_FILE_TEST_IS_REGULAR) ? g_fopen (location, "r+") : NULL;
   gchar *line = NULL;
   size_t size = 0;
   off_t end = 0;
   gssize n;
 
-  if (log == NULL)
-    return g_fopen (location, "w");
+  if (log == NULL)              /* there is none, or it is a pipe */
+    return g_fopen (location, "a");
   while ((n = getline (&line, &size, log)) > 0 && is_past (line, from))
     end += n;
   free (line);
@@ -107,7 +107,7 @@ grad_log_add (GradLog * log, const GstStructure * s, const gchar * const *names)
 gboolean
 grad_log_flush (GradLog * log)
 {
-  if (log->file == NULL || fflush (log->file) == 0)
+  if (log->file == NULL || (fflush (log->file) == 0 && !ferror (log->file)))
     return TRUE;
   grad_log_close (log);
   return FALSE;

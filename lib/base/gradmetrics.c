@@ -277,7 +277,7 @@ look (GradMetrics * metrics, gboolean wait)
   if (n == 0)
     return;
   from = metrics->last_batch ? metrics->last_batch : now;
-  rate = samples / MAX (1e-6, seconds_since (from, now));
+  rate = now > from ? samples / seconds_since (from, now) : 0;   /* nobody knows since when */
   for (guint i = 0; i < n; i++) {
     GradMetricsBatch *batch = &g_array_index (pending, GradMetricsBatch, i);
 

@@ -18,8 +18,9 @@ static gboolean
 save (GradSaveJob * self, const gchar * location)
 {
   g_autofree gchar *shown = g_filename_display_name (location);
+  GError **error = self->error ? NULL : &self->error;
 
-  if (!grad_snapshot_write (self->snapshot, location, self->error ? NULL : &self->error))
+  if (!grad_snapshot_check (self->snapshot, location, error) || !grad_snapshot_write (self->snapshot, location, error))
     return FALSE;
   GST_INFO_OBJECT (self->element, "saved %s after %" G_GUINT64_FORMAT " steps", location, self->step);
   gst_element_post_message (self->element, gst_message_new_element (GST_OBJECT (self->element),

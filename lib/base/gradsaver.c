@@ -115,6 +115,7 @@ gboolean
 grad_saver_set_dataset (GradSaver * self, const GstStructure * dataset, GError ** error)
 {
   if (self->finished) {
+    self->refused = TRUE;
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS, "the training to resume has come to its end, and what its "
         "optimizer kept is gone: for more epochs start from its weights with init-location, and set another "
         "location");
@@ -128,15 +129,38 @@ grad_saver_set_dataset (GradSaver * self, const GstStructure * dataset, GError *
   return TRUE;
 }
 
+/* Each class should have a name, or none. */
+static void
+check_class_names (GradSaver * self, GradModel * model, GstPad * logits)
+{
+  const gchar *const *names = grad_model_get_class_names (model);
+  g_autoptr (GstCaps) caps = gst_pad_get_current_caps (logits);
+  GradDType dtype;
+  GradShape shape;
+
+  if (names != NULL && caps != NULL && grad_caps_parse (caps, 2, &dtype, &shape, NULL)
+      && (gint) g_strv_length ((gchar **) names) != shape.dims[1])
+    GST_ELEMENT_WARNING (self->element, LIBRARY, SETTINGS, ("class-names has %u names, but the network ends in %d classes: "
+            "set as many on the source, or units of gradfc.", g_strv_length ((gchar **) names), shape.dims[1]), (NULL));
+}
+
 /* Writes down what the network is made of, for the file and for those who run it meanwhile. */
 static gboolean
 describe_network (GradSaver * self, GstPad * sinkpad, GError ** error)
 {
   GradParameterStore *store = grad_network_get_store (self->network);
   g_autoptr (GradModel) model = NULL;
+  g_autoptr (GPtrArray) layers = NULL;
+  g_autoptr (GError) unknown = NULL;
   gint channels = 0;
 
   self->fragment = grad_model_fragment (sinkpad, grad_network_get_name (self->network));
+  layers = *self->fragment ? grad_fragment_create_layers (self->fragment, &unknown) : NULL;
+  if (unknown != NULL) {        /* it is trained all the same */
+    GST_ELEMENT_WARNING (self->element, LIBRARY, SETTINGS, ("%s. The network is trained and saved, but others will not know "
+            "what it is made of.", unknown->message), (NULL));
+    *self->fragment = '\0';
+  }
   if (*self->fragment == '\0')  /* its layers are not found upstream, so nobody else can make them */
     return TRUE;
   for (guint i = 0; i < grad_parameter_store_get_n_parameters (store) && channels == 0; i++) {
@@ -147,6 +171,7 @@ describe_network (GradSaver * self, GstPad * sinkpad, GError ** error)
   model = grad_model_new (self->fragment, self->dataset, channels, error);
   if (model == NULL)
     return FALSE;
+  check_class_names (self, model, sinkpad);
   grad_network_set_model (self->network, model);
   return TRUE;
 }
@@ -368,9 +393,12 @@ grad_saver_finish (GradSaver * self, gboolean eos, GError ** error)
     warn (self, &failure, "");
   }
   again = self->lost && updates == self->tried;
-  if (self->finished && self->resumed && self->n_batches++ == 0)
+  if (self->finished && self->resumed && !self->refused && self->n_batches++ == 0)
     GST_ELEMENT_INFO (self->element, LIBRARY, SETTINGS, ("This training was complete already, after %"
             G_GUINT64_FORMAT " steps.", updates), (NULL));
+  if (location != NULL && eos && !self->finished && !self->trained && !self->resumed)
+    GST_ELEMENT_WARNING (self->element, LIBRARY, SETTINGS, ("No batch came to train with, so %s was not written: look at "
+            "phase of the source, and at model-name.", location), (NULL));
   if (location == NULL || self->finished || (!self->trained && !self->resumed))
     return TRUE;
   if (again)

@@ -50,6 +50,7 @@ typedef struct
   GradCheckpoint checkpoint;    /* of this moment */
   gboolean resumed;             /* it began with one from a file … */
   gboolean finished;            /* … of a training that had come to its end */
+  gboolean refused;             /* … which was to go on */
   gchar *before;                /* device of the file, until it has been compared */
   GstStructure *dataset;
   gchar *fragment;

@@ -239,7 +239,7 @@ grad_source_query (GstBaseSrc * src, GstQuery * query)
       size = grad_sampler_get_pass_size (priv->sampler, FALSE) + grad_sampler_get_pass_size (priv->sampler, TRUE);
     GST_OBJECT_UNLOCK (self);
     gst_query_parse_duration (query, &format, NULL);
-    if (size > 0 && format == GST_FORMAT_TIME) {
+    if (size > 0 && format == GST_FORMAT_TIME && priv->options.epochs <= G_MAXINT64 / GST_MSECOND / size) {
       gst_query_set_duration (query, format, priv->options.epochs * size * GST_MSECOND);
       return TRUE;
     }
@@ -307,8 +307,7 @@ grad_source_class_init (GradSourceClass * klass)
   GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
   GstBaseSrcClass *src_class = GST_BASE_SRC_CLASS (klass);
 
-  object_class->set_property = grad_element_set_property;
-  object_class->get_property = grad_element_get_property;
+  grad_element_class_init_properties (object_class);
   object_class->finalize = grad_source_finalize;
 
   g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradSource, class_names),

@@ -28,7 +28,7 @@ grad_train_options_install (GObjectClass * klass, guint offset)
   g_object_class_install_property (klass, OFFSET (ema),
       g_param_spec_double ("ema", "Moving average", "Decay, below 1, of an exponential moving average "
           "of the weights and running statistics, which is what is evaluated and saved; 0 for none", 0,
-          1, 0, GRAD_PARAM_STATIC));
+          GRAD_BELOW_1, 0, GRAD_PARAM_STATIC));
   g_object_class_install_property (klass, OFFSET (accumulate),
       g_param_spec_uint ("accumulate", "Accumulate", "Batches in a step, which is made with the mean "
           "gradient of all their samples; the last step of an epoch has those that are left", 1,

@@ -6,6 +6,7 @@
 #include "gradtrainsink.h"
 #include "gradsaver.h"
 #include "gradtrainstep.h"
+#include "../autograd/gradnetwork-private.h"
 #include "../autograd/gradtapemeta-private.h"
 
 GST_DEBUG_CATEGORY_STATIC (grad_train_sink_debug);
@@ -239,6 +240,7 @@ start (GradTrainSink * self, GError ** error)
   interval = priv->log_interval;
   GST_OBJECT_UNLOCK (self);
   priv->failed = FALSE;
+  grad_network_forget_open (priv->network);
   grad_metrics_start (&priv->metrics, GST_ELEMENT (self), interval, TRUE);
   if (!grad_saver_start (&priv->saver, error))
     return FALSE;
@@ -250,7 +252,7 @@ start (GradTrainSink * self, GError ** error)
     return FALSE;
   priv->metrics.history = grad_network_get_history (priv->network);
   grad_history_begin (priv->metrics.history);
-  if (priv->saver.resumed && priv->metrics.log.file != NULL
+  if (priv->saver.resumed && priv->metrics.log.file != NULL && g_file_test (log, G_FILE_TEST_IS_REGULAR)
       && !grad_history_load (priv->metrics.history, log, &unread))
     GST_ELEMENT_WARNING (self, RESOURCE, READ, ("%s. Curves begin where the training goes on.",
             unread->message), (NULL));
@@ -339,8 +341,7 @@ grad_train_sink_class_init (GradTrainSinkClass * klass)
   GstBaseSinkClass *sink_class = GST_BASE_SINK_CLASS (klass);
 
   GST_DEBUG_CATEGORY_INIT (grad_train_sink_debug, "gradtrainsink", 0, "GradStreamer optimizers");
-  object_class->set_property = grad_element_set_property;
-  object_class->get_property = grad_element_get_property;
+  grad_element_class_init_properties (object_class);
   object_class->finalize = grad_train_sink_finalize;
 
   install_string (object_class, G_PRIVATE_OFFSET (GradTrainSink, model_name), "model-name", "Model name",

@@ -19,9 +19,9 @@ static gboolean
 learning_rate (GradTrainStep * self, const GradTrainOptions * options,
     const GradSampleMeta * sample, gdouble * rate, GError ** error)
 {
-  guint steps = (sample->batches + options->accumulate - 1) / options->accumulate;
+  guint steps = sample->batches / options->accumulate + (sample->batches % options->accumulate > 0);
 
-  if (options->schedule.schedule != GRAD_SCHEDULE_CONSTANT && steps * sample->epochs == 0) {
+  if (options->schedule.schedule != GRAD_SCHEDULE_CONSTANT && (steps == 0 || sample->epochs == 0)) {
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS, "this schedule must know how long the "
         "training is, and the source does not say: use schedule=constant");
     return FALSE;

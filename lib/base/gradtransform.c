@@ -258,8 +258,7 @@ grad_transform_class_init (GradTransformClass * klass)
   GstBaseTransformClass *trans_class = GST_BASE_TRANSFORM_CLASS (klass);
 
   GST_DEBUG_CATEGORY_INIT (grad_transform_debug, "gradtransform", 0, "GradStreamer transforms");
-  object_class->set_property = grad_element_set_property;
-  object_class->get_property = grad_element_get_property;
+  grad_element_class_init_properties (object_class);
   object_class->finalize = grad_transform_finalize;
 
   grad_attachment_install_properties (object_class, G_PRIVATE_OFFSET (GradTransform, attachment));

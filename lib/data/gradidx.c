@@ -35,7 +35,8 @@ read_header (const guint8 * data, gsize length, guint rank, guint32 * dims, gsiz
     g_set_error (error, GRAD_ERROR, GRAD_ERROR_FILE, "begins with 0x%08x, expected 0x%08x%s",
         read_uint32 (data), magic,
         rank == 3 && read_uint32 (data) == 0x801 ? ": labels where images belong"
-        : rank == 1 && read_uint32 (data) == 0x803 ? ": images where labels belong" : "");
+        : rank == 1 && read_uint32 (data) == 0x803 ? ": images where labels belong"
+        : rank == 3 ? " (IDX of bytes with 3 dimensions: grey pictures)" : " (IDX of bytes with 1 dimension)");
     return FALSE;
   }
   if (length < 4 + 4 * rank)

@@ -284,7 +284,7 @@ run (gpointer data, GError ** error)
 }
 
 /**
- * grad_classifier_run:
+ * grad_classifier_run: (skip)
  * @classifier: a classifier
  * @pictures: float32 of shape (N, C, H, W) on its device, resized and normalised as the model's input says
  * @probabilities: (out caller-allocates): space for (N, K) values, K as grad_classifier_get_n_classes()
@@ -313,6 +313,26 @@ grad_classifier_run (GradClassifier * classifier, GradTensor * pictures, gfloat 
     grad_softmax (probabilities, n, k, probabilities);
   grad_tensor_unref (r.logits);
   return ok;
+}
+
+/**
+ * grad_classifier_run_bytes: (rename-to grad_classifier_run)
+ * @classifier: a classifier
+ * @pictures: as for grad_classifier_run()
+ * @error: location of a #GError
+ *
+ * Computes the probability of each class.
+ *
+ * Returns: (transfer full) (nullable): floats of shape (N, K), or %NULL with the error of grad_classifier_run()
+ */
+GBytes *
+grad_classifier_run_bytes (GradClassifier * classifier, GradTensor * pictures, GError ** error)
+{
+  gsize size = grad_tensor_get_shape (pictures)->dims[0] * (gsize) classifier->n_classes * sizeof (gfloat);
+  g_autofree gfloat *probabilities = g_malloc (size);
+
+  return grad_classifier_run (classifier, pictures, probabilities, error)
+      ? g_bytes_new_take (g_steal_pointer (&probabilities), size) : NULL;
 }
 
 static void

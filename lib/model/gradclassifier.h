@@ -22,6 +22,7 @@ GRAD_API guint grad_classifier_get_n_classes (GradClassifier * classifier);
 GRAD_API guint64 grad_classifier_get_version (GradClassifier * classifier);
 GRAD_API gboolean grad_classifier_run (GradClassifier * classifier, GradTensor * pictures,
     gfloat * probabilities, GError ** error);
+GRAD_API GBytes *grad_classifier_run_bytes (GradClassifier * classifier, GradTensor * pictures, GError ** error);
 
 GRAD_API void grad_softmax (const gfloat * logits, gsize n, gsize k, gfloat * probabilities);
 

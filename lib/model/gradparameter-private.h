@@ -8,12 +8,30 @@
 
 G_BEGIN_DECLS
 
+struct _GradParameterStore
+{
+  GObject parent;
+
+  /* The lock guards what follows, but not the values, which belong to whoever has the step. It is
+   * not held while a device works. Parameters are never taken away. */
+  GMutex lock;
+  GPtrArray *list;              /* of GradParameter, in the order in which they were added; owned */
+  GHashTable *by_name;
+  guint64 seed;
+  gchar *location;              /* of file; set once */
+  GradSafetensors *file;
+  gboolean resume;              /* what optimizers keep comes from there, too */
+};
+
 /* All parameters of this moment: (transfer container). */
 GPtrArray *grad_parameter_store_list (GradParameterStore * store);
 
 /* As grad_parameter_store_set_source() of a store that has none, with a file that is open; NULL: from now on there is none. */
 void grad_parameter_store_set_file (GradParameterStore * store, const gchar * location,
     GradSafetensors * file);
+
+/* The tensors of the file that parameters are not, as a text for people: (transfer full) (nullable): NULL: there are none */
+GRAD_API gchar *grad_parameter_store_describe_unused (GradParameterStore * store);
 
 /* Takes a reference. */
 void grad_parameter_set_value (GradParameter * parameter, GradTensor * value);
@@ -31,6 +49,7 @@ gfloat *grad_parameter_new_values (gsize size, GError ** error);
 gboolean grad_parameter_find_entry (GradSafetensors * file, const gchar * location,
     const GradParameter * parameter, gboolean to_use, const GradSafetensorsEntry ** entry, GError ** error);
 
+#define GRAD_PARAMETER_MAX_COUNT G_GINT64_CONSTANT (1000000000000000)      /* which a double still counts */
 #define GRAD_PARAMETER_STATE "optimizer."       /* what names begin with */
 
 /* What optimizers keep of a parameter is a tensor beside it: "optimizer.conv1.weight.exp_avg". Those that the file has are read, those

@@ -179,7 +179,11 @@ grad_parameter_read (GradParameter * parameter, const GradSafetensorsEntry * ent
     parameter->count = 0;
     if (entry != NULL)
       memcpy (&parameter->count, entry->data, sizeof parameter->count);
-    return TRUE;
+    if (parameter->count >= 0 && parameter->count <= GRAD_PARAMETER_MAX_COUNT)
+      return TRUE;
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_FILE, "%s is %" G_GINT64_FORMAT ", expected a count", parameter->name,
+        parameter->count);
+    return FALSE;
   }
   return grad_parameter_read_tensor (parameter->value, entry, values, error);
 }

@@ -68,7 +68,7 @@ read_count (GradParameter * parameter, GradSafetensors * file, const gchar * loc
     memcpy (&parameter->count, entry->data, sizeof parameter->count);
   else                          /* once it was not kept apart */
     parameter->count = steps ? g_ascii_strtoll (steps, NULL, 10) : 0;
-  if (parameter->count > 0)
+  if (parameter->count > 0 && parameter->count <= GRAD_PARAMETER_MAX_COUNT)
     return TRUE;
   g_set_error (error, GRAD_ERROR, GRAD_ERROR_FILE, "%s: %s is %" G_GINT64_FORMAT ", expected 1 or more", location,
       name, parameter->count);

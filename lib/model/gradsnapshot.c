@@ -3,6 +3,8 @@
 #include "gradparameter-private.h"
 #include "../tensor/gradtensor-private.h"
 
+#include <math.h>
+
 /* Values that are on their way from the device */
 typedef struct
 {
@@ -122,6 +124,27 @@ grad_snapshot_new (GradParameterStore * store, GHashTable * metadata, GError ** 
   set_metadata (self, "format", "gradstreamer");
   set_metadata (self, "format_version", "1");
   return g_steal_pointer (&self);
+}
+
+gboolean
+grad_snapshot_check (GradSnapshot * snapshot, const gchar * location, GError ** error)
+{
+  if (!wait_for_values (snapshot, error))
+    return FALSE;
+  for (guint i = 0; i < snapshot->entries->len; i++) {
+    const GradSafetensorsEntry *entry = &g_array_index (snapshot->entries, GradSafetensorsEntry, i);
+    const gfloat *values = entry->data;
+    gboolean ok = TRUE;
+
+    for (gsize k = 0; g_str_equal (entry->dtype, "F32") && k < entry->size / sizeof (gfloat); k++)
+      ok &= isfinite (values[k]);
+    if (ok)
+      continue;
+    g_set_error (error, GRAD_ERROR, GRAD_ERROR_NOT_FINITE, "%s has values that are infinite or not a number: %s stays as it "
+        "was. Train from an earlier file, with a smaller learning-rate", entry->name, location);
+    return FALSE;
+  }
+  return TRUE;
 }
 
 gboolean

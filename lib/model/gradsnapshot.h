@@ -14,6 +14,8 @@ GradSnapshot *grad_snapshot_new (GradParameterStore * store, GHashTable * metada
 /* Tensors of floats, whose values come from the device meanwhile, and 64-bit integers */
 gboolean grad_snapshot_add_tensor (GradSnapshot * snapshot, const gchar * name, GradTensor * tensor, GError ** error);
 void grad_snapshot_add_count (GradSnapshot * snapshot, const gchar * name, gint64 count);
+/* FALSE with GRAD_ERROR_NOT_FINITE when it has what is no number, which should not replace a file that has none, or with the device's error */
+gboolean grad_snapshot_check (GradSnapshot * snapshot, const gchar * location, GError ** error);
 /* FALSE with GRAD_ERROR_IO or the device's error; then a file that was there before is as it was */
 gboolean grad_snapshot_write (GradSnapshot * snapshot, const gchar * location, GError ** error);
 void grad_snapshot_free (GradSnapshot * snapshot);

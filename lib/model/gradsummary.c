@@ -91,6 +91,10 @@ add_row (GPtrArray * rows, GHashTable * networks, GstElement * element, GradShap
     gchar *name;
 
     g_object_get (element, "model-name", &name, NULL);
+    if (name == NULL || *name == '\0') {
+      g_free (name);
+      name = g_strdup ("main");
+    }
     network = g_hash_table_lookup (networks, name);
     if (network == NULL)
       g_hash_table_insert (networks, name, network = grad_network_new (name));

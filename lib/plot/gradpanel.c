@@ -86,7 +86,7 @@ draw_tick (const GradPanel * panel, gdouble value, gboolean vertical)
   g_autofree gchar *text = g_strdup_printf ("%.6g", fabs (value) < axis->step / 2 ? 0
       : value / axis->unit);
 
-  grad_pen_set_text (pen, text, LABEL, FALSE, vertical ? panel->margin - 0.6 * em : 0);
+  grad_pen_set_text (pen, text, LABEL, FALSE, vertical ? panel->margin - 0.5 * em - MAX (0.1 * em, 1.5) : 0);
   if (vertical) {
     cairo_set_source_rgb (pen->cr, GRAD_PLOT_FAINT);
     draw_rule (panel, panel->left, y, panel->left + panel->width, y);

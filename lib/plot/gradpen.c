@@ -20,7 +20,7 @@ grad_pen_clear (GradPen * pen)
 void
 grad_pen_set_text (GradPen * pen, const gchar * text, gdouble size, gboolean bold, gint max_width)
 {
-  PangoFontDescription *font = pango_font_description_from_string (pen->family);
+  PangoFontDescription *font = pango_font_description_from_string (pen->family ? pen->family : "Sans");
 
   pango_font_description_set_absolute_size (font, size * pen->em * PANGO_SCALE);
   pango_font_description_set_weight (font, bold ? PANGO_WEIGHT_BOLD : PANGO_WEIGHT_NORMAL);

@@ -52,6 +52,7 @@ GRAD_API gboolean grad_tensor_upload (GradTensor * tensor, gconstpointer data, g
     GError ** error);
 GRAD_API gboolean grad_tensor_download (GradTensor * tensor, gpointer data, gsize size,
     GError ** error);
+GRAD_API GBytes *grad_tensor_download_bytes (GradTensor * tensor, GError ** error);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (GradTensor, grad_tensor_unref)
 

@@ -42,7 +42,7 @@ grad_tensor_upload (GradTensor * tensor, gconstpointer data, gsize size, GError 
 }
 
 /**
- * grad_tensor_download:
+ * grad_tensor_download: (skip)
  * @tensor: a tensor
  * @data: (array length=size) (element-type guint8): where to put dense row-major values
  * @size: bytes of @data
@@ -69,6 +69,24 @@ grad_tensor_download (GradTensor * tensor, gpointer data, gsize size, GError ** 
     ok = GRAD_DEVICE_GET_CLASS (tensor->device)->download (tensor, data, error);
   g_mutex_unlock (&tensor->lock);
   return ok;
+}
+
+/**
+ * grad_tensor_download_bytes: (rename-to grad_tensor_download)
+ * @tensor: a tensor
+ * @error: location of a #GError
+ *
+ * Gets all values, dense and row-major.
+ *
+ * Returns: (transfer full) (nullable): them, or %NULL with the device's error
+ */
+GBytes *
+grad_tensor_download_bytes (GradTensor * tensor, GError ** error)
+{
+  gsize size = grad_shape_n_elements (&tensor->shape) * grad_dtype_size (tensor->dtype);
+  g_autofree gpointer data = g_malloc (size);
+
+  return grad_tensor_download (tensor, data, size, error) ? g_bytes_new_take (g_steal_pointer (&data), size) : NULL;
 }
 
 gpointer

@@ -43,7 +43,7 @@ create_caps (GradBatchSender * sender, guint n)
   gint fps_n, fps_d;
 
   if (sender->shared || sender->fps_n <= 0
-      || !gst_util_fraction_multiply (sender->fps_n, sender->fps_d, 1, sender->size, &fps_n, &fps_d))
+      || !gst_util_fraction_multiply (sender->fps_n, sender->fps_d, 1, n, &fps_n, &fps_d))
     fps_n = 0, fps_d = 1;
   return grad_caps_new (GRAD_DTYPE_FLOAT32, &shape, fps_n, fps_d);
 }

@@ -296,6 +296,20 @@ work (gpointer data)
   return NULL;
 }
 
+/* Of what is set to begin with; while it plays, a model and its names come one after the other. */
+static gboolean
+check_names (GradFrameClassifier * self, GError ** error)
+{
+  gchar **names = self->settings.class_names;
+  guint n = grad_classifier_get_n_classes (self->classifier);
+
+  if (names == NULL || g_strv_length (names) == n)
+    return TRUE;
+  g_set_error (error, GRAD_ERROR, GRAD_ERROR_SETTINGS, "class-names has %u names, but the model has %u classes",
+      g_strv_length (names), n);
+  return FALSE;
+}
+
 GradFrameClassifier *
 grad_frame_classifier_new (GradDevice * device, const GradFrameClassifierSettings * settings,
     GradFrameClassifierFunc func, gpointer data, GError ** error)
@@ -309,7 +323,7 @@ grad_frame_classifier_new (GradDevice * device, const GradFrameClassifierSetting
   g_mutex_init (&self->running);
   g_cond_init (&self->work);
   grad_frame_classifier_settings_copy (&self->settings, settings);
-  if (self->settings.location != NULL && !load (self, self->settings.location, error)) {
+  if (self->settings.location != NULL && (!load (self, self->settings.location, error) || !check_names (self, error))) {
     grad_frame_classifier_free (self);
     return NULL;
   }

@@ -219,8 +219,7 @@ grad_training_view_class_init (GradTrainingViewClass * klass)
   GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
   GstBaseSrcClass *src_class = GST_BASE_SRC_CLASS (klass);
 
-  object_class->set_property = grad_element_set_property;
-  object_class->get_property = grad_element_get_property;
+  grad_element_class_init_properties (object_class);
   object_class->finalize = grad_training_view_finalize;
   g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradTrainingView, model_name),
       g_param_spec_string ("model-name", "Model name", "Name of the network whose training is shown",

@@ -367,8 +367,7 @@ grad_video_batcher_class_init (GradVideoBatcherClass * klass)
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
   GstElementClass *element_class = GST_ELEMENT_CLASS (klass);
 
-  object_class->set_property = grad_element_set_property;
-  object_class->get_property = grad_element_get_property;
+  grad_element_class_init_properties (object_class);
   object_class->finalize = grad_video_batcher_finalize;
   g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradVideoBatcher, batch_size),
       g_param_spec_uint ("batch-size", "Batch size", "Frames in a batch, of all streams together", 1, 1 << 20,

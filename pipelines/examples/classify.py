@@ -49,6 +49,8 @@ def on_message(_bus, message):
         if message.type == Gst.MessageType.ERROR:
             error = message.parse_error()[0].message
         loop.quit()
+    elif message.type == Gst.MessageType.LATENCY:       # it has been measured by now
+        pipeline.recalculate_latency()
     elif message.type == Gst.MessageType.WARNING:
         print("warning:", message.parse_warning()[0].message, file=sys.stderr)
     elif message.type == Gst.MessageType.ELEMENT and message.has_name("GstNavigationMessage"):

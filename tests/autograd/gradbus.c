@@ -26,6 +26,7 @@ test_context (void)
   found = grad_bus_from_context (context);
   g_assert_true (found == bus);
   g_assert_null (grad_bus_from_context (other));
+  g_assert_true (gst_context_is_persistent (context));  /* an element keeps it in NULL */
 }
 
 static gfloat

@@ -57,6 +57,8 @@ cudaError_t cudaMallocHost (void **data, size_t size);
 cudaError_t cudaFreeHost (void *data);
 cudaError_t cudaMemcpyAsync (void *to, const void *from, size_t size, enum cudaMemcpyKind kind,
     cudaStream_t stream);
+#define CUDART_CB
+cudaError_t cudaLaunchHostFunc (cudaStream_t stream, void (*func) (void *), void *data);
 cudaError_t cudaMemsetAsync (void *to, int value, size_t size, cudaStream_t stream);
 cudaError_t cudaStreamCreateWithFlags (cudaStream_t * stream, unsigned flags);
 cudaError_t cudaStreamCreateWithPriority (cudaStream_t * stream, unsigned flags, int priority);

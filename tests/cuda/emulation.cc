@@ -593,6 +593,13 @@ emulated_slow (int is_slow)
 }
 
 cudaError_t
+cudaLaunchHostFunc (cudaStream_t stream, void (*func) (void *), void *data)
+{
+  emulated_enqueue (stream, [=] { func (data); });
+  return cudaSuccess;
+}
+
+cudaError_t
 cudaMemsetAsync (void *to, int value, size_t size, cudaStream_t stream)
 {
   emulated_enqueue (stream, [=] {

@@ -153,6 +153,24 @@ test_first (void)
   test_assert_files ("log.jsonl", NULL);
 }
 
+/* An update that leaves no numbers is no reason to lose the last good file. */
+static void
+test_weights (void)
+{
+  g_autoptr (TestResult) first = test_train (TEST_TRAINING "location=model.safetensors");
+  g_autoptr (TestResult) bad = NULL;
+  g_autofree gchar *good = NULL;
+  gsize size;
+
+  g_assert_true (g_file_get_contents ("model.safetensors", &good, &size, NULL));
+  bad = test_play (test_launch (TEST_TRAINING "learning-rate=1e300 location=model.safetensors"));
+  g_assert_cmpuint (bad->errors->len, >=, 1);
+  g_assert_cmpuint (bad->saved->len, ==, 0);
+  g_assert_true (g_file_set_contents ("expected", good, size, NULL));
+  test_assert_same_file ("model.safetensors", "expected");
+  test_assert_files ("model.safetensors", "expected", NULL);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -160,5 +178,6 @@ main (int argc, char **argv)
   g_test_add_func ("/not-finite/loss", test_loss);
   g_test_add_func ("/not-finite/gradient", test_gradient);
   g_test_add_func ("/not-finite/first", test_first);
+  g_test_add_func ("/not-finite/weights", test_weights);
   return test_run_all ();
 }

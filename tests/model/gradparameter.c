@@ -192,7 +192,7 @@ test_round_trip (Fixture * f, gconstpointer device)
   before = test_download (weight->value);
   g_assert_true (grad_tensor_upload (grad_parameter_store_get_parameter (f->store, 1)->value, odd,
           sizeof odd, NULL));
-  grad_parameter_store_find (f->store, "bn1.num_batches_tracked")->count = G_MAXINT64 - 1;
+  grad_parameter_store_find (f->store, "bn1.num_batches_tracked")->count = G_GINT64_CONSTANT (1000000000000000);
   g_hash_table_insert (metadata, "by", "test");
   g_assert_true (grad_parameter_store_save (f->store, f->location, metadata, &error));
   g_assert_no_error (error);
@@ -216,7 +216,7 @@ test_round_trip (Fixture * f, gconstpointer device)
   bias = test_download (grad_parameter_store_find (f->store, "conv1.bias")->value);
   g_assert_cmpmem (bias, sizeof odd, odd, sizeof odd);
   g_assert_cmpint (grad_parameter_store_find (f->store, "bn1.num_batches_tracked")->count, ==,
-      G_MAXINT64 - 1);
+      G_GINT64_CONSTANT (1000000000000000));
 
   reset (f);                    /* loaded over another initialisation */
   grad_parameter_store_set_seed (f->store, 99);
@@ -228,7 +228,7 @@ test_round_trip (Fixture * f, gconstpointer device)
   g_assert_no_error (error);
   loaded = test_download (weight->value);
   g_assert_cmpmem (before, 36 * sizeof (gfloat), loaded, 36 * sizeof (gfloat));
-  g_assert_cmpint (grad_parameter_store_get_parameter (f->store, 4)->count, ==, G_MAXINT64 - 1);
+  g_assert_cmpint (grad_parameter_store_get_parameter (f->store, 4)->count, ==, G_GINT64_CONSTANT (1000000000000000));
 }
 
 /* A unit that did not get all of its parameters has none, and asks for them again. */

@@ -256,6 +256,8 @@ test_errors (void)
   test_write ("garbage", "garbage", 7);
   test_assert_error ("videotestsrc ! gradclassify name=c ! fakesink", "c", "location", "model-name",
       NULL);
+  test_assert_error ("videotestsrc ! gradclassify name=c location=model.safetensors class-names=a,b,c ! fakesink", "c",
+      "class-names has 3 names", "2 classes", NULL);
   test_assert_error ("videotestsrc ! gradclassify name=c location=missing ! fakesink", "c",
       "missing", NULL);
   test_assert_error ("videotestsrc ! gradclassify name=c location=garbage ! fakesink", "c",

@@ -124,7 +124,7 @@ test_batches (void)
   assert_none (h);
   gst_harness_push_event (h, gst_event_new_eos ());
   assert_next (h, "2: 11 12 @ 10 + 2");
-  assert_dimensions (h, "2:2:1:2", 25, 3);
+  assert_dimensions (h, "2:2:1:2", 25, 2);
   assert_none (h);
   gst_harness_teardown (h);
 }
