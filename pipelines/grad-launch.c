@@ -6,7 +6,6 @@
 #include "gradpipeline.h"
 #include "gradprogress.h"
 #include "gradrunfolder.h"
-#include "lib/base/gradtrainsink.h"
 
 #include <glib-unix.h>
 #include <signal.h>
@@ -52,10 +51,10 @@ print_json (GString * json)
 }
 
 static gchar *
-issue_text (GstMessage * message, gboolean verbose)
+issue_text (GstMessage * message, GstElement * pipeline, gboolean verbose)
 {
   g_autoptr (GError) error = NULL;
-  g_autofree gchar *debug = NULL;
+  g_autofree gchar *debug = NULL, *loose = NULL;
 
   if (GST_MESSAGE_TYPE (message) == GST_MESSAGE_ERROR)
     gst_message_parse_error (message, &error, &debug);
@@ -63,7 +62,10 @@ issue_text (GstMessage * message, gboolean verbose)
     gst_message_parse_warning (message, &error, &debug);
   else
     gst_message_parse_info (message, &error, &debug);
-  return g_strdup_printf ("%s: %s%s%s", GST_MESSAGE_SRC_NAME (message), error->message,
+  if (debug != NULL && strstr (debug, "not-linked (") != NULL)
+    loose = grad_pipeline_find_loose (pipeline);
+  return g_strdup_printf ("%s: %s%s%s%s%s%s", GST_MESSAGE_SRC_NAME (message), error->message,
+      loose ? " Nothing takes what comes out of " : "", loose ? loose : "", loose ? ": is a ! missing behind it, or a sink?" : "",
       verbose && debug ? "\n  " : "", verbose && debug ? debug : "");
 }
 
@@ -129,19 +131,19 @@ handle_message (Runner * self, GstMessage * message)
       handle_element_message (self, message);
       break;
     case GST_MESSAGE_WARNING:
-      text = issue_text (message, self->verbose);
+      text = issue_text (message, self->pipeline, self->verbose);
       if (!g_hash_table_contains (self->warnings, text)) {
         print_issue (self, "warning", text);
         g_hash_table_add (self->warnings, g_steal_pointer (&text));
       }
       break;
     case GST_MESSAGE_INFO:
-      text = issue_text (message, self->verbose);
+      text = issue_text (message, self->pipeline, self->verbose);
       print_issue (self, "info", text);
       break;
     case GST_MESSAGE_ERROR:
       if (!self->reported) {    /* the first says it; others follow from it */
-        text = issue_text (message, self->verbose);
+        text = issue_text (message, self->pipeline, self->verbose);
         print_issue (self, "error", text);
       }
       self->reported = TRUE;
@@ -177,28 +179,6 @@ unwatch_signals (Runner * self)
     g_clear_handle_id (&self->signals[i], g_source_remove);
 }
 
-static gint
-is_optimizer (gconstpointer value, gconstpointer unused)
-{
-  return !GRAD_IS_TRAIN_SINK (g_value_get_object (value));
-}
-
-static gboolean
-trains (GstElement * pipeline)
-{
-  g_autoptr (GstIterator) elements = gst_bin_iterate_recurse (GST_BIN (pipeline));
-  g_auto (GValue) found = G_VALUE_INIT;
-
-  return gst_iterator_find_custom (elements, is_optimizer, &found, NULL);
-}
-
-/* May wait for a buffer. */
-static void
-end_stream (GstElement * pipeline, gpointer unused)
-{
-  gst_element_send_event (pipeline, gst_event_new_eos ());
-}
-
 static gboolean
 on_patience_over (gpointer loop)
 {
@@ -218,10 +198,10 @@ on_signal (gpointer data)
   fputs ("grad-launch: interrupted: stopping; once more exits at once\n", stderr);
   self->status = EXIT_INTERRUPTED;
   /* a training is not over, but what a recording gets at the end of the stream makes it a file */
-  if (trains (self->pipeline))
+  if (grad_pipeline_trains (self->pipeline))
     g_main_loop_quit (self->loop);
   else {
-    gst_element_call_async (self->pipeline, end_stream, NULL, NULL);
+    gst_element_call_async (self->pipeline, grad_pipeline_end_stream, NULL, NULL);
     g_timeout_add_seconds (PATIENCE, on_patience_over, self->loop);
   }
   return G_SOURCE_CONTINUE;     /* removed above */

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 #include "gradpipeline.h"
+#include "lib/base/gradtrainsink.h"
 #include "gradlaunchfile.h"
 
 #include <string.h>
@@ -173,6 +174,47 @@ grad_pipeline_new (const gchar * const *arguments, GError ** error)
   g_autofree gchar *launch = grad_pipeline_resolve (arguments, error);
 
   return launch ? grad_pipeline_parse (launch, error) : NULL;
+}
+
+/* As a GCompareFunc: 0 for what is looked for */
+static gint
+is_no_optimizer (gconstpointer value, gconstpointer unused)
+{
+  return !GRAD_IS_TRAIN_SINK (g_value_get_object (value));
+}
+
+static gint
+is_not_loose (gconstpointer value, gconstpointer unused)
+{
+  for (GList * l = GST_ELEMENT (g_value_get_object (value))->srcpads; l != NULL; l = l->next)
+    if (!gst_pad_is_linked (l->data))
+      return 0;
+  return 1;
+}
+
+gboolean
+grad_pipeline_trains (GstElement * pipeline)
+{
+  g_autoptr (GstIterator) elements = gst_bin_iterate_recurse (GST_BIN (pipeline));
+  g_auto (GValue) found = G_VALUE_INIT;
+
+  return gst_iterator_find_custom (elements, is_no_optimizer, &found, NULL);
+}
+
+gchar *
+grad_pipeline_find_loose (GstElement * pipeline)
+{
+  g_autoptr (GstIterator) elements = gst_bin_iterate_recurse (GST_BIN (pipeline));
+  g_auto (GValue) found = G_VALUE_INIT;
+
+  return gst_iterator_find_custom (elements, is_not_loose, &found, NULL) ? gst_element_get_name (g_value_get_object (&found))
+      : NULL;
+}
+
+void
+grad_pipeline_end_stream (GstElement * pipeline, gpointer unused)
+{
+  gst_element_send_event (pipeline, gst_event_new_eos ());
 }
 
 gint

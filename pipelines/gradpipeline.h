@@ -18,6 +18,13 @@ GstElement *grad_pipeline_parse (const gchar * launch, GError ** error);
 /* Both in one */
 GstElement *grad_pipeline_new (const gchar * const *arguments, GError ** error);
 
+/* Whether an optimizer is in it */
+gboolean grad_pipeline_trains (GstElement * pipeline);
+/* A GstElementCallAsyncFunc, as it may wait for a buffer */
+void grad_pipeline_end_stream (GstElement * pipeline, gpointer unused);
+/* The name of an element with an output that is linked to nothing: (transfer full) (nullable) */
+gchar *grad_pipeline_find_loose (GstElement * pipeline);
+
 /* 2 for a wrong command, 1 for everything else */
 gint grad_pipeline_exit_status (const GError * error);
 

@@ -347,7 +347,7 @@ grad_train_sink_class_init (GradTrainSinkClass * klass)
   install_string (object_class, G_PRIVATE_OFFSET (GradTrainSink, model_name), "model-name", "Model name",
       "Name of the network to train", "main");
   install_string (object_class, G_PRIVATE_OFFSET (GradTrainSink, saving.location), "location", "Model file",
-      "Safetensors file to save the model to, with all that is needed to resume its training", NULL);
+      "Safetensors file to save the model to, with all that is needed to resume its training; one of an earlier training is replaced", NULL);
   g_object_class_install_property (object_class, G_PRIVATE_OFFSET (GradTrainSink, saving.save),
       g_param_spec_enum ("save", "Save", "Which states of the network are saved",
           GRAD_TYPE_SAVE, GRAD_SAVE_LAST, GRAD_PARAM_STATIC));
