@@ -114,8 +114,7 @@ grad_bus_get_network (GradBus * bus, const gchar * model_name)
 {
   GradNetwork *network;
 
-  if (model_name == NULL || *model_name == '\0')
-    model_name = "main";
+  model_name = grad_network_name_or_main (model_name);
   g_mutex_lock (&bus->lock);
   network = g_hash_table_lookup (bus->networks, model_name);
   if (network == NULL) {

@@ -85,6 +85,13 @@ void grad_bus_leave (GradBus * bus);
 gboolean grad_bus_is_heard (GradBus * bus);
 void grad_bus_announce (GradBus * bus, GradNetwork * network, GradParameter * parameter);
 
+/* What an element's model-name stands for */
+static inline const gchar *
+grad_network_name_or_main (const gchar * name)
+{
+  return name != NULL && *name != '\0' ? name : "main";
+}
+
 /* Whether the node is of the batch whose turn it is, which has not been applied yet. */
 gboolean grad_network_is_open (GradNetwork * network, const GradNode * root);
 /* What is open is of a stream that is over, and somebody keeps a buffer of it. */

@@ -160,7 +160,7 @@ grad_train_sink_event (GstBaseSink * sink, GstEvent * event)
     ok = set_dataset (self, dataset, &error);
   else if (GST_EVENT_TYPE (event) == GST_EVENT_EOS) {
     ok = grad_train_step_finish (&priv->step, &error)
-        && grad_saver_finish (&priv->saver, TRUE, &error);
+        && grad_saver_finish (&priv->saver, !priv->failed, &error);
     grad_metrics_stop (&priv->metrics, ok && !priv->failed);  /* a source says the end after an error, too */
   }
   if (!ok) {

@@ -1,6 +1,7 @@
 /* GradStreamer: model files: what is in them beside the parameters
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gradmodel-private.h"
+#include "../autograd/gradnetwork-private.h"
 #include "gradmodelfile.h"
 #include "gradparameter-private.h"
 #include "../base/gradlayer.h"
@@ -109,7 +110,7 @@ grad_model_fragment (GstPad * sinkpad, const gchar * model_name)
     if (!GRAD_IS_LAYER (element) || GRAD_LAYER_GET_CLASS (element)->before)
       continue;
     g_object_get (element, "model-name", &name, NULL);
-    if (g_strcmp0 (name && *name ? name : "main", model_name) != 0)
+    if (g_strcmp0 (grad_network_name_or_main (name), model_name) != 0)
       continue;
     layer = grad_model_describe_layer (element);
     g_string_append_printf (text, "%s%s", text->len > 0 ? " ! " : "", layer);

@@ -3,6 +3,7 @@
  *
  * Units say all of it without a device, from the shape of their input. */
 #include "gradmodel-private.h"
+#include "../autograd/gradnetwork-private.h"
 #include "gradparameter-private.h"
 #include "gradsummary.h"
 #include "../autograd/gradgraph-private.h"
@@ -88,18 +89,14 @@ add_row (GPtrArray * rows, GHashTable * networks, GstElement * element, GradShap
     ok = FALSE;
   } else if (GRAD_IS_LAYER (element)) {
     GradNetwork *network;
-    gchar *name;
+    g_autofree gchar *set = NULL;
+    const gchar *name;
 
-    g_object_get (element, "model-name", &name, NULL);
-    if (name == NULL || *name == '\0') {
-      g_free (name);
-      name = g_strdup ("main");
-    }
+    g_object_get (element, "model-name", &set, NULL);
+    name = grad_network_name_or_main (set);
     network = g_hash_table_lookup (networks, name);
     if (network == NULL)
-      g_hash_table_insert (networks, name, network = grad_network_new (name));
-    else
-      g_free (name);
+      g_hash_table_insert (networks, g_strdup (name), network = grad_network_new (name));
     ok = describe_layer (GRAD_LAYER (element), network, shape, row, error);
   } else
     ok = GRAD_TRANSFORM_GET_CLASS (element)->infer_shape (GRAD_TRANSFORM (element), shape,
